@@ -1,0 +1,128 @@
+"""Bytes and keys <-> event.
+
+How it works: an event is stored as msgspec JSON, so that an auditor can read it with psql. If its class has `Personal` fields, those are taken
+out and sealed together, under the key of the person they are about, as one AES-256-GCM value in the member `sealed`; the associated data binds it
+to its event id, name and person, so that it cannot be moved. Without the key the fields read as None, which their types must admit.
+
+What may go wrong: a class that is renamed or removed orphans its history: `tests/golden/events.jsonl` holds a sample of every event ever released.
+"""
+
+import base64
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, get_args
+from uuid import UUID
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import inspect, json
+
+from domain.kit.model import Event
+
+KeyOf = Callable[[UUID], bytes | None]  # a person's key, or None once it is destroyed
+
+_encode = json.Encoder().encode
+_NONCE = 12
+
+
+class UnknownEventError(Exception):
+    """A stored topic that no class answers to."""
+
+
+class TamperedError(Exception):
+    """A sealed value that its own key does not open."""
+
+
+@cache
+def classes() -> dict[str, type[Event]]:
+    """Return every event class by name; the modules that define them must have been imported."""
+
+    def below(base: type[Event]) -> Iterator[type[Event]]:
+        for cls in base.__subclasses__():
+            yield cls
+            yield from below(cls)
+
+    return {cls.__name__: cls for cls in below(Event)}
+
+
+def metas(annotation: Any) -> Iterator[dict[str, Any]]:
+    """Yield the `extra` of every Meta in an annotation, however deep."""
+    for argument in get_args(annotation):
+        if isinstance(argument, msgspec.Meta) and argument.extra:
+            yield argument.extra
+        else:
+            yield from metas(argument)
+
+
+@cache
+def hints(cls: type) -> dict[str, Any]:
+    """Return a struct's annotations with their metadata, by field name."""
+    from typing import get_type_hints
+
+    every = get_type_hints(cls, include_extras=True)
+    return {f: every[f] for f in cls.__struct_fields__}  # type: ignore[attr-defined]
+
+
+@cache
+def personal(cls: type) -> tuple[tuple[str, ...], str]:
+    """Return the names of a class's personal fields, and the field that names the person ("" for the stream itself)."""
+    found = {name: extra["personal"] for name, hint in hints(cls).items() for extra in metas(hint) if "personal" in extra}
+    about = set(found.values())
+    if len(about) > 1:
+        message = f"{cls.__name__} is about more than one person: {sorted(about)}"
+        raise TypeError(message)
+    return tuple(found), about.pop() if about else ""
+
+
+def person(event: Event, stream: UUID) -> UUID | None:
+    """Return whose personal data an event holds, if anybody's."""
+    fields, about = personal(type(event))
+    if not any(getattr(event, f) is not None for f in fields):
+        return None
+    who: UUID = getattr(event, about) if about else stream
+    return who
+
+
+def _bound(event_id: UUID, name: str, who: UUID) -> bytes:
+    return event_id.bytes + name.encode() + who.bytes
+
+
+def encode(event: Event, *, event_id: UUID, person: UUID | None, key: bytes | None) -> bytes:
+    """Return the stored bytes of an event; `key` is needed when `person` is not None."""
+    if person is None:
+        return _encode(event)
+    assert key is not None
+    cls = type(event)
+    fields, _ = personal(cls)
+    wire = {f.name: f.encode_name for f in inspect.type_info(cls).fields}  # type: ignore[attr-defined]
+    plain: dict[str, Any] = msgspec.to_builtins(event)
+    secret = {wire[f]: plain.pop(wire[f], None) for f in fields}
+    nonce = os.urandom(_NONCE)
+    sealed = nonce + AESGCM(key).encrypt(nonce, _encode(secret), _bound(event_id, cls.__name__, person))
+    return _encode({**plain, "sealed": base64.b64encode(sealed).decode()})
+
+
+@cache
+def _decoder(name: str) -> tuple[type[Event], Callable[[bytes], Any], bool]:
+    try:
+        cls = classes()[name]
+    except KeyError:
+        raise UnknownEventError(name) from None
+    return cls, json.Decoder(cls).decode, bool(personal(cls)[0])
+
+
+def decode(name: str, body: bytes, *, event_id: UUID, person: UUID | None, key_of: KeyOf | None = None) -> Event:
+    """Return the event of stored bytes; without the person's key its personal fields are None."""
+    cls, plain, _ = _decoder(name)
+    if person is None or key_of is None or (key := key_of(person)) is None:
+        event: Event = plain(body)
+        return event
+    raw: dict[str, Any] = json.decode(body)
+    sealed = base64.b64decode(raw.pop("sealed"))
+    try:
+        secret = AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], _bound(event_id, name, person))
+    except InvalidTag:
+        raise TamperedError(name) from None
+    return msgspec.convert({**raw, **json.decode(secret)}, cls)

@@ -1,0 +1,179 @@
+"""What every aggregate is made of: values, events, refusals, states and the moment of a decision.
+
+How it works: everything is a frozen, keyword-only msgspec struct whose JSON is camelCase. An event carries its class name as its tag, so the
+name in the store is the name in the code. A state's defaults are the state before any event; `evolve` returns the next one and never refuses.
+
+What may go wrong: a rule in `evolve` would make old history unloadable when the rule is tightened; msgspec checks `Meta` constraints when it
+decodes and nowhere else, so what must always hold is said again in a rule method.
+"""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from functools import reduce
+from typing import Annotated, Any, ClassVar, Self, dataclass_transform
+from uuid import UUID
+
+from msgspec import Meta, Struct, StructMeta
+
+PLATFORM = UUID(int=0)  # the "clinic" of whatever belongs to none
+
+Id = UUID
+Money = Annotated[int, Meta(ge=0, le=2**53, description="Integer minor units of the clinic's currency (ISO 4217).")]
+Positive = Annotated[int, Meta(gt=0, le=2**53, description="Integer minor units of the clinic's currency, above zero.")]
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Note = Annotated[str, Meta(max_length=4000)]
+Reason = Annotated[str, Meta(min_length=1, max_length=500, description="Why; kept for ever in the history.")]
+Minutes = Annotated[int, Meta(ge=5, le=24 * 60, description="Minutes.")]
+
+
+class FrozenMeta(StructMeta):
+    """Every struct of ours is frozen, keyword-only and camelCase in JSON, without saying so a thousand times."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        return super().__new__(cls, *args, **{"frozen": True, "kw_only": True, "rename": "camel", **options})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Frozen(Struct, metaclass=FrozenMeta):
+    """A value."""
+
+
+def Ref(kind: str) -> Meta:  # noqa: N802 - reads as a type in an annotation
+    """Mark an id as pointing at a stream of `kind`; a foreign or unknown one is answered with 404."""
+    return Meta(extra={"ref": kind}, description=f"Id of one of the clinic's {kind}.")
+
+
+def Personal(about: str = "") -> Meta:  # noqa: N802
+    """Mark a field as being about a person: the one named in field `about`, or (by default) the one whose stream it is."""
+    return Meta(extra={"personal": about})
+
+
+ClinicId = Annotated[UUID, Ref("clinics")]
+StaffId = Annotated[UUID, Ref("staff")]
+RoomId = Annotated[UUID, Ref("rooms")]
+PatientId = Annotated[UUID, Ref("patients")]
+AppointmentId = Annotated[UUID, Ref("appointments")]
+InvoiceId = Annotated[UUID, Ref("invoices")]
+
+
+class Event(Frozen, tag=True, tag_field="event"):
+    """A fact. Its class name is its name everywhere: store, stream, webhook, docs."""
+
+
+class TimeClaim(Frozen):
+    """A resource taken for a half-open time [start, end): no two unforced claims on one resource may overlap.
+
+    A forced claim (a deliberate overbooking) is taken whatever is there, and stands in the way of later normal ones.
+    One with `expires` is a hold: after that instant it no longer counts.
+    """
+
+    kind: str
+    id: UUID
+    start: datetime
+    end: datetime
+    forced: bool = False
+    expires: datetime | None = None
+
+
+class UniqueClaim(Frozen):
+    """A key that only one stream of the clinic may hold in a scope, such as ("rooms.name", "room 1")."""
+
+    scope: str
+    key: str
+
+
+Claim = TimeClaim | UniqueClaim
+
+
+class State(Frozen):
+    """An aggregate as its own rules see it; the defaults are the state before any event."""
+
+    kind: ClassVar[str]  # the module's word, as in `Ref(kind)`
+
+    def evolve(self, event: Any) -> Self:
+        """Return the state after `event`; never refuses."""
+        raise NotImplementedError(type(event).__name__)
+
+    def claims(self) -> frozenset[Claim]:
+        """Return what this aggregate must hold alone, as it stands now."""
+        return frozenset()
+
+    @classmethod
+    def replay(cls, events: Iterable[Event]) -> Self:
+        """Fold a whole history."""
+        return reduce(cls.evolve, events, cls())
+
+
+class Elsewhere(Frozen):
+    """Events of a second stream, saved together with the first or not at all."""
+
+    state: type[State]
+    id: UUID
+    events: list[Event]
+
+
+class At(Frozen):
+    """The moment and circumstances of a decision; business code never reads a clock."""
+
+    id: UUID  # of the aggregate that decides
+    now: datetime
+    today: date  # the day in the clinic's zone
+    actor: UUID
+    clinic: UUID
+    zone: str = "UTC"
+    currency: str = "EUR"
+    grants: frozenset[str] = frozenset()
+    subject: UUID | None = None  # the staff member or patient the actor is
+
+    def may(self, permission: str) -> bool:
+        """Say whether the actor holds a permission key."""
+        return permission in self.grants
+
+
+class Fact(Frozen):
+    """An event with its envelope: what a projection is given."""
+
+    id: UUID  # the stream
+    kind: str
+    version: int
+    position: int
+    clinic: UUID
+    recorded_at: datetime
+    actor: UUID
+    event: Event
+    command: UUID = PLATFORM
+    correlation: UUID = PLATFORM
+    causation: UUID | None = None
+    hash: bytes = b""
+    mac: bytes = b""
+
+
+class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
+    """A rule said no.
+
+    The class name in UPPER_SNAKE is the error code, its docstring the message; keyword arguments become the answer's details.
+    """
+
+    status: ClassVar[int] = 409
+
+    def __init__(self, **details: Any) -> None:
+        super().__init__(type(self).__name__)
+        self.details = details
+
+
+class NotFound(Refused):
+    """There is no such thing here."""
+
+    status = 404
+
+
+class Forbidden(Refused):
+    """You may not do this."""
+
+    status = 403
+
+
+class Invalid(Refused):
+    """The request makes no sense as it stands."""
+
+    status = 400
