@@ -1,5 +1,5 @@
 """How events become rows."""
 
-from projections.kit.declare import PROJECTIONS, Projection, projects
+from projections.kit.declare import ALL, PROJECTIONS, Projection, installs, projects
 
-__all__ = ["PROJECTIONS", "Projection", "projects"]
+__all__ = ["ALL", "PROJECTIONS", "Projection", "installs", "projects"]

@@ -74,3 +74,11 @@ def projects(row: type[Row], *, of: Any, key: Callable[[Fact], Iterable[Key]] | 
         return function
 
     return register
+
+
+INSTALLED: list[str] = []
+
+
+def installs(sql: str) -> None:
+    """Register SQL to be run after the tables exist and on every migration: reviewed SECURITY DEFINER functions, idempotent (`create or replace`)."""
+    INSTALLED.append(sql)

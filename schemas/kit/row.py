@@ -46,6 +46,8 @@ class Row(Frozen):
     key: ClassVar[tuple[str, ...]] = ("id",)  # the primary key, within the clinic
     hidden: ClassVar[dict[str, Computed]] = {}
     indexes: ClassVar[tuple[str, ...]] = ()  # further indexes: column lists as SQL; clinic_id is put in front
+    own: ClassVar[dict[str, str]] = {}  # role -> the column that must hold the reader's own id, e.g. {"patient": "patient_id"}
+    widened: ClassVar[dict[str, str]] = {}  # role -> the permission with which that role sees everybody's rows all the same
 
 
 class Column(NamedTuple):

@@ -1,0 +1,1 @@
+"""How it is run: settings, the embedded stack, the supervisor and the command line."""

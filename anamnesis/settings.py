@@ -1,0 +1,147 @@
+"""What one process is told, through its environment.
+
+How it works. Every process reads one `Settings` from `ANAMNESIS_*` variables, and each kind of process is given only what it
+needs (`NEEDS`): the relay can neither read personal data nor forge an event's MAC, the projector can decrypt but not write
+history. Under `anamnesis up` the supervisor fills these variables for its children (`anamnesis.installation`); under compose the
+file does. A process's `ANAMNESIS_DATABASE_URL` carries its own role and password, and so does its `ANAMNESIS_NATS_URL`.
+
+What may go wrong. A missing or malformed value raises `Trouble`, one line that names the variable and never repeats its value. A
+key that the kind of process does not need is not read even where the environment has it, so a slip in a compose file lends nobody
+more than his due. `repr` of settings shows no secret.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from anamnesis.trouble import Trouble
+
+Kind = Literal["gateway", "relay", "projector", "owner", "offline"]
+"""What a process is; `owner` is a command of the CLI that may change tables, `offline` one that starts nothing."""
+
+KEY_BYTES = 32
+PREFIX = "ANAMNESIS_"
+URLS = ("database_url", "nats_url")
+KEYS = ("mac_key", "bus_key", "kek")
+SECRETS = (*KEYS, "signing_key")
+
+NEEDS: dict[Kind, tuple[str, ...]] = {
+    "gateway": (*URLS, "mac_key", "bus_key", "kek", "signing_key"),
+    "relay": (*URLS, "bus_key"),
+    "projector": (*URLS, "bus_key", "kek"),
+    "owner": (*URLS, "mac_key", "bus_key", "kek", "signing_key"),
+    "offline": (),
+}
+
+INSTALLATION = ("admin_password", "owner_password", "gateway_password", "relay_password", "projector_password")
+"""Read by `migrate` and `up` only, to make the roles of an installation that is not embedded (`anamnesis.installation`)."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One process's settings; what its kind does not need is empty."""
+
+    kind: Kind = "offline"
+    database_url: str = ""
+    nats_url: str = ""
+    mac_key: bytes = b""
+    bus_key: bytes = b""
+    kek: bytes = b""
+    signing_key: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    data_dir: Path = Path(".anamnesis")
+    gateways: int = 1
+    projectors: int = 1
+
+    @classmethod
+    def read(cls, kind: Kind, env: Mapping[str, str] = os.environ) -> Settings:
+        """The settings of a process of this kind, or `Trouble` naming the first variable that is missing or wrong."""
+        needed = {name: _required(env, name) for name in NEEDS[kind]}
+        return cls(
+            kind=kind,
+            database_url=_url(needed, "database_url", ("postgresql", "postgres")),
+            nats_url=_url(needed, "nats_url", ("nats", "tls")),
+            mac_key=_key(needed, "mac_key"),
+            bus_key=_key(needed, "bus_key"),
+            kek=_key(needed, "kek"),
+            signing_key=_signing_key(needed.get("signing_key", "")),
+            host=env.get("ANAMNESIS_HOST") or "127.0.0.1",
+            port=_number(env, "port", 8000, 0, 65535),
+            data_dir=Path(env.get("ANAMNESIS_DATA_DIR") or ".anamnesis").absolute(),
+            gateways=_number(env, "gateways", 1, 1, 64),
+            projectors=_number(env, "projectors", 1, 1, 64),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """The variables from which `read` makes these settings again, for a child process."""
+        told = {name: getattr(self, name) for name in NEEDS[self.kind]}
+        plain = {name: getattr(self, name) for name in ("host", "port", "data_dir", "gateways", "projectors")}
+        return {variable(name): value.hex() if isinstance(value, bytes) else str(value) for name, value in (told | plain).items()}
+
+    def __repr__(self) -> str:
+        return f"Settings(kind={self.kind!r}, host={self.host!r}, port={self.port}, data_dir={str(self.data_dir)!r})"
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def known_variables() -> frozenset[str]:
+    """Every variable that means something to this program."""
+    fields = (field for field in Settings.__struct_fields__ if field != "kind")
+    nats = tuple(f"nats_{user}_password" for user in ("gateway", "relay", "projector"))
+    return frozenset(variable(name) for name in (*fields, *INSTALLATION, *nats))
+
+
+def _required(env: Mapping[str, str], name: str) -> str:
+    value = env.get(variable(name), "").strip()
+    if not value:
+        raise Trouble(f"{variable(name)} is not set")
+    return value
+
+
+def _url(values: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:
+    value = values.get(name, "")
+    if value and value.partition("://")[0] not in schemes:
+        raise Trouble(f"{variable(name)} must start with {schemes[0]}://")
+    return value
+
+
+def _key(values: Mapping[str, str], name: str) -> bytes:
+    if name not in values:
+        return b""
+    try:
+        key = bytes.fromhex(values[name])
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise Trouble(f"{variable(name)} must be {KEY_BYTES} bytes in hexadecimal ({2 * KEY_BYTES} digits)")
+    return key
+
+
+def _signing_key(pem: str) -> str:
+    if not pem:
+        return ""
+    pem = pem.replace("\\n", "\n") + "\n"
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+        raise Trouble(f"{variable('signing_key')} must be an ES256 (P-256) private key in PEM form")
+    return pem
+
+
+def _number(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = env.get(variable(name)) or str(default)
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise Trouble(f"{variable(name)} must be a whole number from {least} to {most}")
+    return int(text)
