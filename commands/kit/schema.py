@@ -1,0 +1,342 @@
+"""The event store's tables and its one function.
+
+How it works. `append_events` takes a batch of saves and decides each of them exactly, in one round trip and one transaction:
+
+1. It takes the append lock as a statement of its own, so that every later statement sees all that was committed before. From here on it is alone.
+2. The hopeful way: if no command was seen before and every expected version stands, take all claims with one statement, guarded by the constraints.
+3. If that fails, the careful way: decide save by save, in the order they came, by probing indexes, never by catching exceptions. A refused save
+   leaves nothing behind; a slot that an earlier save of the batch freed is free.
+4. Insert the events of the accepted saves with dense positions, a recording time that never decreases within a clinic, and a SHA-256 chain per
+   clinic over the previous hash, the envelope and the stored bytes; move the heads.
+
+What may go wrong: taking claims before the lock deadlocks; letting one bad claim fail a set makes it knock out good ones; a hashed sub-plan over
+the whole table makes every call slower as the store grows, hence scalar sub-queries with `limit 1` and the planner settings on the function.
+The embedded Postgres has no btree_gist, hence a range type over uuid for the exclusion constraint.
+"""
+
+from typing import Any
+
+from psycopg import Connection
+from psycopg.sql import SQL, Identifier, Literal
+
+ROLES = ("anamnesis_gateway", "anamnesis_relay", "anamnesis_projector")
+
+TABLES = """
+create table if not exists stored_events (
+    originator_id uuid not null,
+    originator_version bigint not null,
+    topic text collate "C" not null,
+    state bytea not null,
+    notification_id bigint not null,
+    clinic_id uuid not null default '00000000-0000-0000-0000-000000000000',
+    stream_kind text collate "C" not null default '',
+    partition smallint not null default 0,
+    event_id uuid not null default '00000000-0000-0000-0000-000000000000',
+    command_id uuid not null default '00000000-0000-0000-0000-000000000000',
+    correlation_id uuid not null default '00000000-0000-0000-0000-000000000000',
+    causation_id uuid,
+    actor uuid not null default '00000000-0000-0000-0000-000000000000',
+    person uuid,
+    recorded_at timestamptz not null default clock_timestamp(),
+    mac bytea not null default '',
+    hash bytea not null default '',
+    primary key (originator_id, originator_version)
+) with (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
+create unique index if not exists stored_events_position on stored_events (notification_id);
+create index if not exists stored_events_clinic on stored_events (clinic_id, notification_id);
+create index if not exists stored_events_topic on stored_events (topic, notification_id);
+
+create table if not exists store_head (one boolean primary key default true check (one), position bigint not null default 0)
+    with (fillfactor = 10);
+insert into store_head default values on conflict do nothing;
+create table if not exists store_settings (one boolean primary key default true check (one), partitions int not null);
+create table if not exists chain_heads (clinic_id uuid primary key, position bigint not null, hash bytea not null, recorded_at timestamptz not null)
+    with (fillfactor = 50);
+
+create table if not exists command_log (
+    command_id uuid primary key, request_hash bytea, stream uuid not null, version bigint not null, position bigint not null,
+    saved_at timestamptz not null default clock_timestamp()
+);
+create index if not exists command_log_age on command_log (saved_at);
+
+create table if not exists unique_claims (claim uuid primary key, owner uuid not null);
+do $$ begin create type uuidrange as range (subtype = uuid); exception when duplicate_object then null; end $$;
+create table if not exists time_claims (
+    resource uuidrange not null, during tstzrange not null, owner uuid not null, forced boolean not null, expires timestamptz,
+    constraint time_claims_alone exclude using gist (resource with =, during with &&) where (not forced)
+);
+create index if not exists time_claims_forced on time_claims using gist (resource, during) where forced;
+create index if not exists time_claims_owner on time_claims (owner);
+
+create table if not exists snapshots (
+    originator_id uuid not null, originator_version bigint not null, topic text not null, state bytea not null,
+    clinic_id uuid not null, primary key (originator_id, originator_version)
+);
+
+create table if not exists person_keys (
+    person uuid primary key, clinic_id uuid not null, kek text not null, wrapped bytea, created_at timestamptz not null default now(),
+    destroyed_at timestamptz
+);
+"""
+
+# what the chain covers of an event, in this order; `audit` computes the same in Python
+DIGEST = """
+create or replace function event_content(
+    pos bigint, stream uuid, version bigint, topic text, clinic uuid, kind text, event_id uuid, command uuid, correlation uuid, causation uuid,
+    actor uuid, person uuid, recorded_us bigint, mac bytea, body bytea
+) returns bytea language sql immutable parallel safe as $$
+    select int8send(pos) || uuid_send(stream) || int8send(version) || int4send(octet_length(topic)) || convert_to(topic, 'UTF8')
+        || uuid_send(clinic) || int4send(octet_length(kind)) || convert_to(kind, 'UTF8') || uuid_send(event_id) || uuid_send(command)
+        || uuid_send(correlation) || coalesce(uuid_send(causation), ''::bytea) || '|'::bytea || uuid_send(actor)
+        || coalesce(uuid_send(person), ''::bytea) || '|'::bytea || int8send(recorded_us) || mac || body
+$$;
+create or replace function chain_step(state bytea, start bytea, content bytea) returns bytea language plpgsql immutable parallel safe as $$
+begin
+    return sha256(coalesce(state, start) || content);
+end $$;
+do $$ begin
+    create aggregate chain(bytea, bytea) (sfunc = chain_step, stype = bytea);
+exception when duplicate_function then null;
+end $$;
+"""
+
+APPEND = """
+create or replace function append_events(
+    hopeful boolean, entangled boolean,
+    s_command uuid[], s_hash bytea[], s_clinic uuid[], s_actor uuid[], s_correlation uuid[], s_causation uuid[], s_recorded timestamptz[],
+    s_e int[], s_x int[], s_u int[], s_v int[], s_t int[], s_r int[],
+    e_save int[], e_stream uuid[], e_version bigint[], e_topic text[], e_kind text[], e_id uuid[], e_person uuid[], e_mac bytea[], e_body bytea[],
+    x_save int[], x_stream uuid[], x_before bigint[], x_after bigint[],
+    u_claim uuid[], u_owner uuid[],
+    v_claim uuid[], v_owner uuid[],
+    t_resource uuid[], t_start timestamptz[], t_end timestamptz[], t_owner uuid[], t_forced boolean[], t_expires timestamptz[],
+    r_resource uuid[], r_start timestamptz[], r_end timestamptz[], r_owner uuid[]
+) returns table (outcome smallint, first_position bigint, recorded_us bigint, stream uuid, version bigint, last_position bigint, detail int)
+language plpgsql volatile security definer
+set search_path = public, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan set jit = off
+as $$
+declare
+    n int := cardinality(s_command);
+    outcomes smallint[] := array_fill(0::smallint, array[n]);
+    details int[] := array_fill(0, array[n]);
+    streams uuid[] := array_fill(null::uuid, array[n]);
+    versions bigint[] := array_fill(null::bigint, array[n]);
+    positions bigint[] := array_fill(null::bigint, array[n]);
+    good boolean := hopeful;
+    top bigint;
+    parts int;
+    clashing int;
+    before int;
+    x int[2]; u int[2]; v int[2]; t int[2]; r int[2];
+    logged record;
+    moment timestamptz;
+begin
+    perform pg_advisory_xact_lock(7020041);
+    moment := clock_timestamp();
+    select h.position into top from store_head h for update;
+    select s.partitions into parts from store_settings s;
+
+    if good then
+        perform 1 from unnest(s_command) c(id) where (select 1 from command_log l where l.command_id = c.id limit 1) is not null limit 1;
+        good := not found;
+    end if;
+    if good then
+        perform 1 from (
+            select w.before, coalesce(
+                lag(w.after) over (partition by w.stream order by w.ord),
+                (select e.originator_version from stored_events e where e.originator_id = w.stream order by e.originator_version desc limit 1),
+                0) as now
+            from unnest(x_stream, x_before, x_after) with ordinality w(stream, before, after, ord)) q
+        where q.before <> q.now limit 1;
+        good := not found;
+    end if;
+    if good and cardinality(t_resource) > 0 then
+        perform 1 from unnest(t_resource, t_start, t_end, t_forced) w(resource, start_at, end_at, forced)
+        where not w.forced and (
+            select 1 from time_claims c where c.forced and c.resource = uuidrange(w.resource, w.resource, '[]')
+            and c.during && tstzrange(w.start_at, w.end_at) limit 1) is not null limit 1;
+        good := not found;
+    end if;
+    if good then
+        begin
+            if cardinality(v_claim) > 0 then
+                delete from unique_claims c using unnest(v_claim, v_owner) w(claim, owner) where c.claim = w.claim and c.owner = w.owner;
+            end if;
+            if cardinality(r_resource) > 0 then
+                delete from time_claims c using unnest(r_resource, r_start, r_end, r_owner) w(resource, start_at, end_at, owner)
+                where c.owner = w.owner and c.resource = uuidrange(w.resource, w.resource, '[]') and c.during = tstzrange(w.start_at, w.end_at);
+            end if;
+            if cardinality(u_claim) > 0 then
+                insert into unique_claims (claim, owner) select * from unnest(u_claim, u_owner);
+            end if;
+            if cardinality(t_resource) > 0 then
+                insert into time_claims (resource, during, owner, forced, expires)
+                select uuidrange(w.resource, w.resource, '[]'), tstzrange(w.start_at, w.end_at), w.owner, w.forced, w.expires
+                from unnest(t_resource, t_start, t_end, t_owner, t_forced, t_expires) w(resource, start_at, end_at, owner, forced, expires);
+            end if;
+            perform 1 from unnest(e_stream, e_version) w(stream, version) where (
+                select 1 from stored_events o where o.originator_id = w.stream and o.originator_version = w.version limit 1) is not null limit 1;
+            if found then raise unique_violation; end if;
+        exception when unique_violation or exclusion_violation then
+            good := false;
+        end;
+    end if;
+
+    if not good then
+        for i in 1..n loop
+            before := i - 1;
+            if s_command[i] = any(s_command[1:before]) then outcomes[i] := 6; continue; end if;
+            select l.* into logged from command_log l where l.command_id = s_command[i];
+            if found then
+                outcomes[i] := case when s_hash[i] is not distinct from logged.request_hash then 1 else 2 end;
+                streams[i] := logged.stream; versions[i] := logged.version; positions[i] := logged.position;
+                continue;
+            end if;
+
+            x := array[coalesce(s_x[before], 0) + 1, s_x[i]];
+            select x[1] + w.ord - 1 into clashing
+            from unnest(x_stream[x[1]:x[2]], x_before[x[1]:x[2]]) with ordinality w(stream, before, ord)
+            where w.before <> coalesce(
+                case when entangled then (
+                    select y.after from unnest(x_save[1:x[1] - 1], x_stream[1:x[1] - 1], x_after[1:x[1] - 1]) y(save, stream, after)
+                    where y.stream = w.stream and outcomes[y.save] = 0 order by y.save desc limit 1) end,
+                (select e.originator_version from stored_events e where e.originator_id = w.stream order by e.originator_version desc limit 1),
+                0)
+            limit 1;
+            if found then outcomes[i] := 3; details[i] := clashing; continue; end if;
+            perform 1 from unnest(e_stream[coalesce(s_e[before], 0) + 1:s_e[i]], e_version[coalesce(s_e[before], 0) + 1:s_e[i]]) w(stream, version)
+            where (select 1 from stored_events o where o.originator_id = w.stream and o.originator_version = w.version limit 1) is not null limit 1;
+            if found then outcomes[i] := 3; continue; end if;
+
+            u := array[coalesce(s_u[before], 0) + 1, s_u[i]];
+            if u[1] <= u[2] then
+                select u[1] + w.ord - 1 into clashing from unnest(u_claim[u[1]:u[2]], u_owner[u[1]:u[2]]) with ordinality w(claim, owner, ord)
+                where (select 1 from unique_claims c where c.claim = w.claim and c.owner <> w.owner limit 1) is not null limit 1;
+                if found then outcomes[i] := 4; details[i] := clashing; continue; end if;
+            end if;
+            t := array[coalesce(s_t[before], 0) + 1, s_t[i]];
+            if t[1] <= t[2] then
+                select t[1] + w.ord - 1 into clashing
+                from unnest(t_resource[t[1]:t[2]], t_start[t[1]:t[2]], t_end[t[1]:t[2]], t_owner[t[1]:t[2]], t_forced[t[1]:t[2]])
+                    with ordinality w(resource, start_at, end_at, owner, forced, ord)
+                where not w.forced and (
+                    select 1 from time_claims c where c.resource = uuidrange(w.resource, w.resource, '[]')
+                    and c.during && tstzrange(w.start_at, w.end_at) and c.owner <> w.owner and (c.expires is null or c.expires > moment) limit 1
+                ) is not null limit 1;
+                if found then outcomes[i] := 5; details[i] := clashing; continue; end if;
+            end if;
+
+            v := array[coalesce(s_v[before], 0) + 1, s_v[i]];
+            if v[1] <= v[2] then
+                delete from unique_claims c using unnest(v_claim[v[1]:v[2]], v_owner[v[1]:v[2]]) w(claim, owner)
+                where c.claim = w.claim and c.owner = w.owner;
+            end if;
+            r := array[coalesce(s_r[before], 0) + 1, s_r[i]];
+            if r[1] <= r[2] then
+                delete from time_claims c
+                using unnest(r_resource[r[1]:r[2]], r_start[r[1]:r[2]], r_end[r[1]:r[2]], r_owner[r[1]:r[2]]) w(resource, start_at, end_at, owner)
+                where c.owner = w.owner and c.resource = uuidrange(w.resource, w.resource, '[]') and c.during = tstzrange(w.start_at, w.end_at);
+            end if;
+            if u[1] <= u[2] then
+                insert into unique_claims (claim, owner) select * from unnest(u_claim[u[1]:u[2]], u_owner[u[1]:u[2]]);
+            end if;
+            if t[1] <= t[2] then
+                delete from time_claims c using unnest(t_resource[t[1]:t[2]], t_start[t[1]:t[2]], t_end[t[1]:t[2]]) w(resource, start_at, end_at)
+                where c.resource = uuidrange(w.resource, w.resource, '[]') and c.during && tstzrange(w.start_at, w.end_at) and c.expires <= moment;
+                insert into time_claims (resource, during, owner, forced, expires)
+                select uuidrange(w.resource, w.resource, '[]'), tstzrange(w.start_at, w.end_at), w.owner, w.forced, w.expires
+                from unnest(t_resource[t[1]:t[2]], t_start[t[1]:t[2]], t_end[t[1]:t[2]], t_owner[t[1]:t[2]], t_forced[t[1]:t[2]], t_expires[t[1]:t[2]])
+                    w(resource, start_at, end_at, owner, forced, expires);
+            end if;
+        end loop;
+    end if;
+
+    return query
+    with accepted as materialized (
+        select top + row_number() over (order by e.ord) as pos, e.*, s_clinic[e.save] as clinic,
+            (greatest(coalesce(s_recorded[e.save], moment), h.recorded_at)) as wished, h.hash as start
+        from unnest(e_save, e_stream, e_version, e_topic, e_kind, e_id, e_person, e_mac, e_body)
+            with ordinality e(save, stream, version, topic, kind, id, person, mac, body, ord)
+        left join lateral (select c.hash, c.recorded_at from chain_heads c where c.clinic_id = s_clinic[e.save]) h on true
+        where outcomes[e.save] = 0
+    ), timed as materialized (
+        select a.*, max(a.wished) over (partition by a.clinic order by a.pos) as recorded from accepted a
+    ), chained as materialized (
+        select t.*, (extract(epoch from t.recorded) * 1000000)::bigint as us,
+            chain(coalesce(t.start, sha256(uuid_send(t.clinic))), event_content(
+                t.pos, t.stream, t.version, t.topic, t.clinic, t.kind, t.id, s_command[t.save], s_correlation[t.save], s_causation[t.save],
+                s_actor[t.save], t.person, (extract(epoch from t.recorded) * 1000000)::bigint, t.mac, t.body
+            )) over (partition by t.clinic order by t.pos) as hash
+        from timed t
+    ), written as (
+        insert into stored_events (
+            originator_id, originator_version, topic, state, notification_id, clinic_id, stream_kind, partition, event_id, command_id,
+            correlation_id, causation_id, actor, person, recorded_at, mac, hash)
+        select c.stream, c.version, c.topic, c.body, c.pos, c.clinic, c.kind, get_byte(uuid_send(c.clinic), 15) % parts, c.id, s_command[c.save],
+            s_correlation[c.save], s_causation[c.save], s_actor[c.save], c.person, c.recorded, c.mac, c.hash
+        from chained c order by c.pos
+    ), heads as (
+        insert into chain_heads (clinic_id, position, hash, recorded_at)
+        select distinct on (c.clinic) c.clinic, c.pos, c.hash, c.recorded from chained c order by c.clinic, c.pos desc
+        on conflict (clinic_id) do update set position = excluded.position, hash = excluded.hash, recorded_at = excluded.recorded_at
+    ), moved as (
+        update store_head set position = top + (select count(*) from chained) where exists (select from chained)
+    ), firsts as materialized (
+        select distinct on (c.save) c.save, c.pos, c.us, c.stream, (select max(d.version) from chained d where d.save = c.save and d.stream = c.stream) as version,
+            (select max(d.pos) from chained d where d.save = c.save) as last
+        from chained c order by c.save, c.pos
+    ), remembered as (
+        insert into command_log (command_id, request_hash, stream, version, position, saved_at)
+        select s_command[f.save], s_hash[f.save], f.stream, f.version, f.last, moment from firsts f
+    )
+    select outcomes[i.i], f.pos, f.us, coalesce(f.stream, streams[i.i]), coalesce(f.version, versions[i.i]), coalesce(f.last, positions[i.i]),
+        details[i.i]
+    from generate_series(1, n) i(i) left join firsts f on f.save = i.i order by i.i;
+end $$;
+"""
+
+POLICIES = """
+alter table {t} enable row level security;
+alter table {t} force row level security;
+drop policy if exists owner on {t};
+create policy owner on {t} to anamnesis_owner using (true) with check (true);
+drop policy if exists tenant on {t};
+create policy tenant on {t} for select to anamnesis_gateway using (clinic_id = (select nullif(current_setting('app.clinic', true), '')::uuid));
+"""
+READERS = """
+drop policy if exists reader on {t};
+create policy reader on {t} for select to anamnesis_relay, anamnesis_projector using (true);
+"""
+GRANTS = """
+revoke all on all functions in schema public from public;
+grant usage on schema public to anamnesis_gateway, anamnesis_relay, anamnesis_projector;
+grant execute on function append_events to anamnesis_gateway;
+grant select on stored_events to anamnesis_gateway, anamnesis_relay, anamnesis_projector;
+grant select on store_head, store_settings, chain_heads to anamnesis_gateway, anamnesis_relay, anamnesis_projector;
+grant select on command_log to anamnesis_gateway;
+grant select, insert on snapshots to anamnesis_gateway;
+grant select, insert on person_keys to anamnesis_gateway;
+grant select on person_keys to anamnesis_projector;
+"""
+EXTRA = """
+drop policy if exists writer on {t};
+create policy writer on {t} for insert to anamnesis_gateway
+    with check (clinic_id = (select nullif(current_setting('app.clinic', true), '')::uuid));
+"""
+
+
+def install(conn: Connection[Any], *, partitions: int = 4) -> None:
+    """Create or upgrade the store; `conn` is the owner's, in autocommit. The number of partitions is fixed by the first call."""
+    with conn.transaction():
+        conn.execute(TABLES)
+        conn.execute(SQL("insert into store_settings (partitions) values ({}) on conflict do nothing").format(Literal(partitions)))
+        conn.execute(DIGEST)
+        conn.execute(APPEND)
+        for table in ("stored_events", "snapshots", "person_keys"):
+            conn.execute(SQL(POLICIES).format(t=Identifier(table)))
+        for table in ("stored_events", "person_keys"):
+            conn.execute(SQL(READERS).format(t=Identifier(table)))
+        for table in ("snapshots", "person_keys"):
+            conn.execute(SQL(EXTRA).format(t=Identifier(table)))
+        conn.execute(GRANTS)
