@@ -1,0 +1,130 @@
+"""Patients: people are registered, their particulars and medical history kept up to date; they are archived, never erased by a click."""
+
+from datetime import date
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from domain.kit import Event, Frozen, Invalid, Note, Personal, Refused, State, Text
+
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S", examples=["Noor"])]
+Sex = Literal["female", "male", "other"]
+Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", examples=["noor@example.org"])]
+Phone = Annotated[str, Meta(max_length=40, pattern=r"^\+?[0-9][0-9 ()./-]{3,}$", examples=["+31 6 1234 5678"])]
+Address = Annotated[str, Meta(max_length=500)]
+NationalId = Annotated[str, Meta(min_length=1, max_length=40)]
+
+
+class Demographics(Frozen):
+    """Who a patient is and how to reach them; all of it is theirs, and gone once their key is destroyed."""
+
+    given_name: Annotated[Name | None, Personal()] = None
+    family_name: Annotated[Name | None, Personal()] = None
+    birth_date: Annotated[date | None, Personal()] = None
+    sex: Annotated[Sex | None, Personal()] = None
+    email: Annotated[Email | None, Personal()] = None
+    phone: Annotated[Phone | None, Personal()] = None
+    address: Annotated[Address | None, Personal()] = None
+    national_id: Annotated[NationalId | None, Personal()] = None
+    notes: Annotated[Note | None, Personal()] = None
+
+
+class MedicalEntry(Frozen):
+    """One line of a medical history: an allergy, a condition or a medication."""
+
+    name: Text
+    note: Note | None = None
+    since: date | None = None
+
+
+Entries = Annotated[list[MedicalEntry], Meta(max_length=200)]
+
+
+class PatientRegistered(Demographics, Event):
+    registered_on: date
+
+
+class PatientChanged(Demographics, Event): ...
+
+
+class MedicalHistoryAmended(Event):
+    """The whole history as it now stands; the one before stays in the stream."""
+
+    allergies: Annotated[Entries | None, Personal()] = None
+    conditions: Annotated[Entries | None, Personal()] = None
+    medications: Annotated[Entries | None, Personal()] = None
+
+
+class PatientArchived(Event): ...
+
+
+class PatientRestored(Event): ...
+
+
+PatientEvent = PatientRegistered | PatientChanged | MedicalHistoryAmended | PatientArchived | PatientRestored
+
+
+class BornInFuture(Invalid):
+    """A date of birth cannot lie in the future."""
+
+
+class PatientNotActive(Refused):
+    """This patient is archived. Restore them first."""
+
+
+class PatientNotArchived(Refused):
+    """Only an archived patient can be restored."""
+
+
+class Patient(State):
+    kind: ClassVar[str] = "patients"
+    registered: bool = False
+    archived: bool = False
+
+    def evolve(self, event: PatientEvent) -> Self:
+        match event:
+            case PatientRegistered():
+                return replace(self, registered=True)
+            case PatientChanged() | MedicalHistoryAmended():
+                return self
+            case PatientArchived():
+                return replace(self, archived=True)
+            case PatientRestored():
+                return replace(self, archived=False)
+
+    def ensure_active(self) -> None:
+        """Refuse what can only be done for a patient who is still with the clinic."""
+        if self.archived:
+            raise PatientNotActive
+
+    def register(self, person: Demographics, today: date) -> list[Event]:
+        born_by(person, today)
+        return [PatientRegistered(**particulars(person), registered_on=today)]
+
+    def change(self, person: Demographics, today: date) -> list[Event]:
+        self.ensure_active()
+        born_by(person, today)
+        return [PatientChanged(**particulars(person))]
+
+    def amend(self, allergies: Entries, conditions: Entries, medications: Entries) -> list[Event]:
+        self.ensure_active()
+        return [MedicalHistoryAmended(allergies=allergies, conditions=conditions, medications=medications)]
+
+    def archive(self) -> list[Event]:
+        self.ensure_active()
+        return [PatientArchived()]
+
+    def restore(self) -> list[Event]:
+        if not self.archived:
+            raise PatientNotArchived
+        return [PatientRestored()]
+
+
+def particulars(person: Demographics) -> dict[str, Any]:
+    return {name: getattr(person, name) for name in Demographics.__struct_fields__}
+
+
+def born_by(person: Demographics, today: date) -> None:
+    if person.birth_date and person.birth_date > today:
+        raise BornInFuture(birthDate=person.birth_date.isoformat())
