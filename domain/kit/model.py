@@ -34,7 +34,7 @@ class FrozenMeta(StructMeta):
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-class Frozen(Struct, metaclass=FrozenMeta):
+class Frozen(Struct, metaclass=FrozenMeta, frozen=True):
     """A value."""
 
 
@@ -89,6 +89,7 @@ class State(Frozen):
     """An aggregate as its own rules see it; the defaults are the state before any event."""
 
     kind: ClassVar[str]  # the module's word, as in `Ref(kind)`
+    snapshots: ClassVar[bool] = False  # whether its streams grow long enough to need them
 
     def evolve(self, event: Any) -> Self:
         """Return the state after `event`; never refuses."""

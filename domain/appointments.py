@@ -1,0 +1,302 @@
+"""Appointments: a patient is booked with a doctor, comes or does not, and is seen."""
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from msgspec import Meta
+from msgspec.structs import asdict, replace
+
+from domain.kit import (
+    Claim,
+    Event,
+    Forbidden,
+    Frozen,
+    Invalid,
+    Note,
+    NotFound,
+    PatientId,
+    Personal,
+    Reason,
+    Refused,
+    RoomId,
+    StaffId,
+    State,
+    Text,
+    TimeClaim,
+    instant,
+    wall,
+)
+
+Status = Literal["booked", "confirmed", "arrived", "in-chair", "completed", "cancelled", "no-show"]
+Party = Literal["patient", "clinic"]
+LocalTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d$", description="Wall-clock time in the clinic's zone, such as 2026-03-29T09:00.")]
+
+BUSY: frozenset[Status] = frozenset({"booked", "confirmed", "arrived", "in-chair", "completed"})  # holds its time
+OPEN: frozenset[Status] = frozenset({"booked", "confirmed", "arrived", "in-chair"})  # not over yet
+NEXT: dict[Status, frozenset[Status]] = {
+    "booked": frozenset({"confirmed", "arrived", "cancelled", "no-show"}),
+    "confirmed": frozenset({"arrived", "cancelled", "no-show"}),
+    "arrived": frozenset({"in-chair"}),
+    "in-chair": frozenset({"completed"}),
+}
+
+SHORTEST, LONGEST = 5, 24 * 60  # minutes
+REACH = timedelta(days=731)  # two years and a leap day
+LATE = timedelta(hours=24)
+
+
+class Visit(Frozen):
+    """Whose visit, to whom, on which day of the clinic."""
+
+    patient_id: PatientId
+    doctor_id: StaffId
+    on: date
+
+
+class Arrangement(Visit):
+    """A visit's place and time: what the patient was told, and the instants derived from it."""
+
+    room_id: RoomId | None = None
+    type: Text
+    start_local: LocalTime
+    zone: str
+    fold: int = 0
+    starts_at: datetime
+    ends_at: datetime
+    buffer_before: int = 0  # minutes that the doctor and the room are also taken
+    buffer_after: int = 0
+    forced: bool = False  # a deliberate overbooking
+
+
+class AppointmentBooked(Event, Arrangement):
+    notes: Annotated[Note | None, Personal("patient_id")] = None
+    reason: Annotated[Reason | None, Personal("patient_id")] = None  # of an overbooking
+
+
+class AppointmentConfirmed(Event, Visit): ...
+
+
+class PatientArrived(Event, Visit): ...
+
+
+class PatientSeated(Event, Visit): ...
+
+
+class AppointmentCompleted(Event, Visit): ...
+
+
+class AppointmentCancelled(Event, Visit):
+    by: Party
+    late: bool  # less than a day ahead
+    reason: Annotated[Reason | None, Personal("patient_id")] = None
+
+
+class PatientMissed(Event, Visit): ...
+
+
+class AppointmentRescheduled(Event, Arrangement):
+    """Another time or another doctor; carries all that an edit can change."""
+
+    was_on: date
+    was_doctor_id: StaffId
+    notes: Annotated[Note | None, Personal("patient_id")] = None
+    reason: Annotated[Reason | None, Personal("patient_id")] = None
+
+
+class AppointmentDetailsChanged(Event, Visit):
+    """Same time, same doctor."""
+
+    room_id: RoomId | None = None
+    type: Text
+    forced: bool = False
+    notes: Annotated[Note | None, Personal("patient_id")] = None
+    reason: Annotated[Reason | None, Personal("patient_id")] = None
+
+
+class AppointmentRemoved(Event, Visit):
+    was: Status
+
+
+AppointmentEvent = (
+    AppointmentBooked | AppointmentConfirmed | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled
+    | PatientMissed | AppointmentRescheduled | AppointmentDetailsChanged | AppointmentRemoved
+)
+
+
+class WrongStatus(Refused):
+    """An appointment only moves along its life: booked, confirmed, arrived, in-chair, completed; or cancelled or no-show before arrival."""
+
+
+class DoctorNotWorking(Refused):
+    """The doctor does not work at that time; to book it all the same, overbook and say why."""
+
+
+class DoctorNotAvailable(Refused):
+    """That member of staff does not see patients."""
+
+
+class RoomNotInUse(Refused):
+    """That room is not in use."""
+
+
+class PatientIsArchived(Refused):
+    """That patient is archived; restore the patient first."""
+
+
+class OverbookingNeedsReason(Invalid):
+    """An overbooking needs a reason."""
+
+
+class TimeTooFar(Invalid):
+    """An appointment lies within 24 months of today."""
+
+
+class StartNotOnMinute(Invalid):
+    """An appointment starts on a whole minute."""
+
+
+class DurationOutOfRange(Invalid):
+    """An appointment lasts from 5 minutes to 24 hours."""
+
+
+class VisitTookPlace(Refused):
+    """A visit that has begun stays in the history."""
+
+
+def forced(*, overbook: bool, may: bool, reason: str | None) -> bool:
+    """Say whether a booking is to be taken whatever is there."""
+    if overbook and not may:
+        raise Forbidden(permission="appointments.overbook")
+    if overbook and not reason:
+        raise OverbookingNeedsReason
+    return overbook
+
+
+def when(start: datetime, minutes: int, now: datetime, zone: str, fold: int | None = None) -> dict[str, Any]:
+    """Return the time fields of an arrangement, from the wall-clock time a person was told or from an instant."""
+    if start.second or start.microsecond:
+        raise StartNotOnMinute
+    if not SHORTEST <= minutes <= LONGEST:
+        raise DurationOutOfRange
+    if abs(start.replace(tzinfo=None) - now.replace(tzinfo=None)) > REACH:
+        raise TimeTooFar
+    starts_at = instant(start, zone, fold)
+    local = wall(starts_at, zone)
+    return {
+        "on": local.date(), "start_local": local.isoformat(timespec="minutes"), "zone": zone, "fold": local.fold,
+        "starts_at": starts_at, "ends_at": starts_at + timedelta(minutes=minutes),
+    }
+
+
+class Appointment(State):
+    """One visit, from the booking to its end."""
+
+    kind: ClassVar[str] = "appointments"
+    status: Status | None = None
+    arranged: Arrangement | None = None
+
+    def evolve(self, event: AppointmentEvent) -> Self:  # noqa: C901, PLR0911 - one case per event
+        match event:
+            case AppointmentBooked():
+                return replace(self, status="booked", arranged=arrangement(event))
+            case AppointmentRescheduled():
+                return replace(self, arranged=arrangement(event))
+            case AppointmentDetailsChanged(room_id=room, type=what, forced=force):
+                return replace(self, arranged=replace(self._arranged, room_id=room, type=what, forced=force))
+            case AppointmentConfirmed():
+                return replace(self, status="confirmed")
+            case PatientArrived():
+                return replace(self, status="arrived")
+            case PatientSeated():
+                return replace(self, status="in-chair")
+            case AppointmentCompleted():
+                return replace(self, status="completed")
+            case AppointmentCancelled():
+                return replace(self, status="cancelled")
+            case PatientMissed():
+                return replace(self, status="no-show")
+            case AppointmentRemoved():
+                return replace(self, status=None, arranged=None)
+
+    def claims(self) -> frozenset[Claim]:
+        """The doctor's and the room's time with its buffers, and the patient's own."""
+        if self.arranged is None or self.status not in BUSY:
+            return frozenset()
+        a = self.arranged
+        start, end = a.starts_at - timedelta(minutes=a.buffer_before), a.ends_at + timedelta(minutes=a.buffer_after)
+        held = [
+            TimeClaim(kind="doctor", id=a.doctor_id, start=start, end=end, forced=a.forced),
+            TimeClaim(kind="patient", id=a.patient_id, start=a.starts_at, end=a.ends_at, forced=a.forced),
+        ]
+        if a.room_id is not None:
+            held.append(TimeClaim(kind="room", id=a.room_id, start=start, end=end, forced=a.forced))
+        return frozenset(held)
+
+    def book(self, wanted: Arrangement, *, notes: str | None, reason: str | None) -> list[Event]:
+        return [AppointmentBooked(**asdict(wanted), notes=notes, reason=reason)]
+
+    def moves(self, wanted: Arrangement) -> bool:
+        """Say whether that is another time or another doctor."""
+        now = self._arranged
+        return (now.doctor_id, now.starts_at, now.ends_at) != (wanted.doctor_id, wanted.starts_at, wanted.ends_at)
+
+    def rearrange(self, wanted: Arrangement, *, notes: str | None, reason: str | None) -> list[Event]:
+        now = self._arranged
+        if self.moves(wanted):
+            if self.status not in OPEN:
+                raise WrongStatus(**{"from": self.status, "to": "booked"})
+            return [AppointmentRescheduled(**asdict(wanted), was_on=now.on, was_doctor_id=now.doctor_id, notes=notes, reason=reason)]
+        force = now.forced or wanted.forced
+        return [AppointmentDetailsChanged(**self._visit(), room_id=wanted.room_id, type=wanted.type, forced=force, notes=notes, reason=reason)]
+
+    def confirm(self) -> list[Event]:
+        self._may_become("confirmed")
+        return [AppointmentConfirmed(**self._visit())]
+
+    def arrive(self) -> list[Event]:
+        self._may_become("arrived")
+        return [PatientArrived(**self._visit())]
+
+    def seat(self) -> list[Event]:
+        self._may_become("in-chair")
+        return [PatientSeated(**self._visit())]
+
+    def complete(self) -> list[Event]:
+        self._may_become("completed")
+        return [AppointmentCompleted(**self._visit())]
+
+    def cancel(self, by: Party, reason: str | None, now: datetime) -> list[Event]:
+        self._may_become("cancelled")
+        late = self._arranged.starts_at - now < LATE
+        return [AppointmentCancelled(**self._visit(), by=by, late=late, reason=reason)]
+
+    def miss(self) -> list[Event]:
+        self._may_become("no-show")
+        return [PatientMissed(**self._visit())]
+
+    def remove(self) -> list[Event]:
+        visit = self._visit()
+        if self.status is None or self.status in {"in-chair", "completed"}:
+            raise VisitTookPlace
+        return [AppointmentRemoved(**visit, was=self.status)]
+
+    def _may_become(self, status: Status) -> None:
+        if self.status is None:
+            raise NotFound
+        if status not in NEXT.get(self.status, ()):
+            raise WrongStatus(**{"from": self.status, "to": status})
+
+    @property
+    def _arranged(self) -> Arrangement:
+        if self.arranged is None:
+            raise NotFound
+        return self.arranged
+
+    def _visit(self) -> dict[str, Any]:
+        a = self._arranged
+        return {"patient_id": a.patient_id, "doctor_id": a.doctor_id, "on": a.on}
+
+
+def arrangement(event: AppointmentBooked | AppointmentRescheduled) -> Arrangement:
+    """Return the place and time that an event tells of."""
+    return Arrangement(**{name: getattr(event, name) for name in Arrangement.__struct_fields__})
