@@ -70,7 +70,7 @@ class BornInFuture(Invalid):
 
 
 class PatientNotActive(Refused):
-    """This patient is archived. Restore them first."""
+    """That patient is archived. Restore them first."""
 
 
 class PatientNotArchived(Refused):

@@ -1,0 +1,479 @@
+"""Invoices: a patient is billed, pays in one or more parts, gets money back, or the bill is voided."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from itertools import accumulate
+from typing import Annotated, Any, ClassVar, Literal, Self
+from uuid import UUID, uuid5
+
+from msgspec import Meta, field
+from msgspec.structs import replace
+
+from domain.kit import (
+    PLATFORM,
+    Event,
+    Frozen,
+    Id,
+    Invalid,
+    Money,
+    Note,
+    NotFound,
+    PatientId,
+    Personal,
+    Reason,
+    Refused,
+    StaffId,
+    State,
+    Text,
+)
+from domain.kit.money import BASIS, percent, rounded, shares
+
+Method = Literal["cash", "card", "transfer", "insurance", "other"]
+Status = Literal["draft", "issued", "partly-paid", "paid", "void"]
+Rate = Annotated[int, Meta(ge=0, le=BASIS, description="Basis points: 2100 is 21 %.")]
+Price = Annotated[int, Meta(ge=0, le=10**12, description="Integer minor units of the clinic's currency, without tax.")]
+Quantity = Annotated[int, Meta(ge=1, le=10_000)]
+ProcedureCode = Annotated[str, Meta(min_length=1, max_length=40, examples=["D2740"])]
+
+LARGEST = 2**53 - 1  # what every JSON reader holds exactly
+TERM = timedelta(days=30)
+
+
+class Discount(Frozen):
+    """Either a percentage (in basis points) or an amount."""
+
+    percent: Rate | None = None
+    amount: Money | None = None
+
+
+class Line(Frozen):
+    """What is charged: the price is without tax."""
+
+    description: Text
+    procedure_code: ProcedureCode | None = None
+    doctor_id: StaffId | None = None
+    quantity: Quantity = 1
+    unit_price: Price
+    discount: Discount | None = None
+    tax_rate: Rate = 0
+
+
+class BilledLine(Line):
+    """A line worked out: what its discounts come to, and its tax, rounded once."""
+
+    no: int
+    reduction: Money
+    net: Money
+    tax: Money
+    total: Money
+
+
+class DoctorShare(Frozen):
+    """What a doctor's procedure earns on an invoice; a line without a doctor has none."""
+
+    doctor_id: StaffId | None = None
+    procedure_code: ProcedureCode | None = None
+    net: Money
+    tax: Money
+    total: Money
+
+
+class Allocation(Frozen):
+    """The part of a payment or refund that belongs to a line, and the tax in it."""
+
+    line: int
+    doctor_id: StaffId | None = None
+    procedure_code: ProcedureCode | None = None
+    amount: Money
+    tax: Money
+
+
+class Bill(Frozen):
+    """An invoice's content: results, with the recipe they came from."""
+
+    patient_id: PatientId
+    currency: str
+    lines: list[BilledLine]
+    discount: Discount | None = None
+    subtotal: Money
+    tax: Money
+    total: Money
+    due_on: date | None = None
+    notes: Annotated[Note | None, Personal("patient_id")] = None
+
+
+class InvoiceDrafted(Bill, Event): ...
+
+
+class InvoiceEdited(Bill, Event): ...
+
+
+class InvoiceDiscarded(Event): ...
+
+
+class InvoiceIssued(Event):
+    number: str
+    issued_on: date
+    due_on: date
+    patient_id: PatientId
+    subtotal: Money
+    tax: Money
+    total: Money
+    shares: list[DoctorShare]
+
+
+class PaymentRecorded(Event):
+    payment_id: Id
+    patient_id: PatientId
+    amount: Money
+    method: Method
+    paid_on: date
+    allocations: list[Allocation]
+
+
+class InvoiceSettled(Event): ...
+
+
+class PaymentRefunded(Event):
+    payment_id: Id
+    refund_id: Id
+    patient_id: PatientId
+    amount: Money
+    method: Method
+    reason: Reason
+    refunded_on: date
+    allocations: list[Allocation]
+
+
+class InvoiceReopened(Event):
+    """A refund made it due again."""
+
+
+class InvoiceVoided(Event):
+    reason: Reason
+    voided_on: date
+    shares: list[DoctorShare]
+
+
+InvoiceEvent = (
+    InvoiceDrafted | InvoiceEdited | InvoiceDiscarded | InvoiceIssued | PaymentRecorded | InvoiceSettled | PaymentRefunded | InvoiceReopened
+    | InvoiceVoided
+)
+
+
+class InvoiceEmpty(Invalid):
+    """An invoice needs at least one line."""
+
+
+class DiscountUnclear(Invalid):
+    """A discount is either a percentage or an amount."""
+
+
+class DiscountTooLarge(Invalid):
+    """A discount cannot exceed what it is given on."""
+
+
+class InvoiceTooLarge(Invalid):
+    """The total is larger than can be counted exactly."""
+
+
+class LineOutOfRange(Invalid):
+    """A quantity is at least one; a price cannot be negative; a rate lies between 0 and 100 %."""
+
+
+class AmountNotPositive(Invalid):
+    """An amount must be above zero."""
+
+
+class DateInFuture(Invalid):
+    """What has been done cannot lie in the future."""
+
+
+class DateTooEarly(Invalid):
+    """Nothing can be paid before it is issued, or refunded before it is paid."""
+
+
+class DueBeforeIssue(Invalid):
+    """An invoice cannot fall due before the day it is issued."""
+
+
+class NotADoctor(Invalid):
+    """A line can only name a doctor of the clinic."""
+
+
+class InvoiceNotDraft(Refused):
+    """Only a draft can be edited, issued or discarded; void an issued invoice and make a new one."""
+
+
+class InvoiceNotIssued(Refused):
+    """Only an issued invoice can be paid, refunded or voided."""
+
+
+class InvoiceAlreadyPaid(Refused):
+    """Nothing is due on that invoice."""
+
+
+class InvoicePartlyPaid(Refused):
+    """Refund the payments before voiding the invoice."""
+
+
+class PaymentTooLarge(Refused):
+    """A payment cannot exceed the balance due."""
+
+
+class PaymentNotFound(NotFound):
+    """That invoice has no such payment."""
+
+
+class RefundTooLarge(Refused):
+    """A refund cannot exceed what is left of its payment."""
+
+
+class Received(Frozen):
+    """A payment as refunds see it: what is left of it, line by line."""
+
+    method: Method
+    paid_on: date
+    left: dict[int, Money]
+
+    @property
+    def amount(self) -> int:
+        return sum(self.left.values())
+
+
+class Invoice(State):
+    kind: ClassVar[str] = "invoices"
+    stage: Literal["none", "draft", "issued", "void", "discarded"] = "none"
+    patient_id: UUID = PLATFORM
+    issued_on: date = date.min
+    due_on: date | None = None
+    lines: tuple[BilledLine, ...] = ()
+    paid: tuple[Money, ...] = ()  # on each line, less what was refunded
+    payments: dict[UUID, Received] = field(default_factory=dict)
+    refunds: int = 0
+
+    def evolve(self, event: InvoiceEvent) -> Self:  # noqa: PLR0911 - one for each kind of event
+        match event:
+            case InvoiceDrafted(patient_id=patient, lines=lines, due_on=due) | InvoiceEdited(patient_id=patient, lines=lines, due_on=due):
+                return replace(self, stage="draft", patient_id=patient, lines=tuple(lines), paid=(0,) * len(lines), due_on=due)
+            case InvoiceDiscarded():
+                return replace(self, stage="discarded")
+            case InvoiceIssued(issued_on=on, due_on=due):
+                return replace(self, stage="issued", issued_on=on, due_on=due)
+            case PaymentRecorded():
+                return self.received(event)
+            case PaymentRefunded():
+                return self.returned(event)
+            case InvoiceSettled() | InvoiceReopened():
+                return self
+            case InvoiceVoided():
+                return replace(self, stage="void")
+
+    def received(self, event: PaymentRecorded) -> Self:
+        payment = Received(method=event.method, paid_on=event.paid_on, left={a.line: a.amount for a in event.allocations})
+        return replace(self, paid=moved(self.paid, event.allocations, 1), payments={**self.payments, event.payment_id: payment})
+
+    def returned(self, event: PaymentRefunded) -> Self:
+        payment = self.payments[event.payment_id]
+        left = payment.left | {a.line: payment.left[a.line] - a.amount for a in event.allocations}
+        payments = {**self.payments, event.payment_id: replace(payment, left=left)}
+        return replace(self, paid=moved(self.paid, event.allocations, -1), payments=payments, refunds=self.refunds + 1)
+
+    @property
+    def total(self) -> int:
+        return sum(line.total for line in self.lines)
+
+    @property
+    def balance(self) -> int:
+        return self.total - sum(self.paid)
+
+    def draft(self, bill: Bill) -> list[Event]:
+        return [InvoiceDrafted(**content(bill))]
+
+    def edit(self, bill: Bill) -> list[Event]:
+        self.ensure_draft()
+        return [InvoiceEdited(**content(bill))]
+
+    def discard(self) -> list[Event]:
+        self.ensure_draft()
+        return [InvoiceDiscarded()]
+
+    def issue(self, number: str, issued_on: date, due_on: date | None, today: date) -> list[Event]:
+        self.ensure_draft()
+        ensure_past(issued_on, today)
+        due = due_on or self.due_on or issued_on + TERM
+        if due < issued_on:
+            raise DueBeforeIssue(issuedOn=issued_on.isoformat(), dueOn=due.isoformat())
+        tax = sum(line.tax for line in self.lines)
+        issued = InvoiceIssued(
+            number=number, issued_on=issued_on, due_on=due, patient_id=self.patient_id, subtotal=self.total - tax, tax=tax,
+            total=self.total, shares=by_doctor(self.lines),
+        )
+        return [issued] if self.total else [issued, InvoiceSettled()]
+
+    def pay(self, payment_id: UUID, amount: int, method: Method, paid_on: date, today: date) -> list[Event]:
+        self.ensure_issued()
+        ensure_past(paid_on, today, self.issued_on)
+        ensure_positive(amount)
+        if amount > self.balance:
+            raise PaymentTooLarge(due=self.balance)
+        recorded = PaymentRecorded(
+            payment_id=payment_id, patient_id=self.patient_id, amount=amount, method=method, paid_on=paid_on,
+            allocations=self.allocated(amount),
+        )
+        return [recorded, InvoiceSettled()] if amount == self.balance else [recorded]
+
+    def settle(self, payment_id: UUID, method: Method, paid_on: date, today: date) -> list[Event]:
+        self.ensure_issued()
+        if not self.balance:
+            raise InvoiceAlreadyPaid
+        return self.pay(payment_id, self.balance, method, paid_on, today)
+
+    def refund(
+        self, refund_id: UUID, payment_id: UUID, amount: int, *, reason: str, method: Method | None, on: date, today: date
+    ) -> list[Event]:
+        self.ensure_issued()
+        payment = self.payments.get(payment_id)
+        if payment is None:
+            raise PaymentNotFound(paymentId=str(payment_id))
+        ensure_past(on, today, payment.paid_on)
+        ensure_positive(amount)
+        if amount > payment.amount:
+            raise RefundTooLarge(left=payment.amount)
+        refunded = PaymentRefunded(
+            payment_id=payment_id, refund_id=refund_id, patient_id=self.patient_id, amount=amount, method=method or payment.method,
+            reason=reason, refunded_on=on, allocations=self.taken_back(payment, amount),
+        )
+        return [refunded] if self.balance else [refunded, InvoiceReopened()]
+
+    def void(self, reason: str, today: date) -> list[Event]:
+        self.ensure_issued()
+        if any(self.paid):
+            raise InvoicePartlyPaid(paid=sum(self.paid))
+        return [InvoiceVoided(reason=reason, voided_on=today, shares=by_doctor(self.lines))]
+
+    def delete(self, reason: str, today: date) -> list[Event]:
+        """Discard a draft, void an issued invoice: a number that was given out stays in the books."""
+        return self.discard() if self.stage == "draft" else self.void(reason, today)
+
+    def next_payment(self, invoice: UUID) -> UUID:
+        return uuid5(invoice, f"payments/{len(self.payments) + 1}")
+
+    def next_refund(self, invoice: UUID) -> UUID:
+        return uuid5(invoice, f"refunds/{self.refunds + 1}")
+
+    def ensure_draft(self) -> None:
+        self.ensure_there()
+        if self.stage != "draft":
+            raise InvoiceNotDraft
+
+    def ensure_issued(self) -> None:
+        self.ensure_there()
+        if self.stage != "issued":
+            raise InvoiceNotIssued
+
+    def ensure_there(self) -> None:
+        if self.stage in ("none", "discarded"):
+            raise NotFound
+
+    def allocated(self, amount: int) -> list[Allocation]:
+        """Give an amount to the lines, the first one first."""
+        dues = [line.total - paid for line, paid in zip(self.lines, self.paid, strict=True)]
+        before = accumulate(dues, initial=0)
+        parts = [min(due, max(0, amount - earlier)) for due, earlier in zip(dues, before, strict=False)]
+        return [self.part(line, part) for line, part in zip(self.lines, parts, strict=True) if part]
+
+    def taken_back(self, payment: Received, amount: int) -> list[Allocation]:
+        """Take an amount back from the lines a payment went to, the last one first."""
+        found = []
+        for no, left in reversed(payment.left.items()):
+            part = min(left, amount)
+            amount -= part
+            if part:
+                found.append(self.part(self.lines[no - 1], part, -1))
+        return found
+
+    def part(self, line: BilledLine, amount: int, sign: int = 1) -> Allocation:
+        """Return a part of a line with the tax in it: whatever the parts, a line paid in full has all its tax paid, to the cent."""
+        paid = self.paid[line.no - 1]
+        tax = sign * (tax_within(line, paid + sign * amount) - tax_within(line, paid))
+        return Allocation(line=line.no, doctor_id=line.doctor_id, procedure_code=line.procedure_code, amount=amount, tax=tax)
+
+
+def tax_within(line: BilledLine, paid: int) -> int:
+    return rounded(line.tax * paid, line.total) if line.total else 0
+
+
+def moved(paid: tuple[int, ...], allocations: Iterable[Allocation], sign: int) -> tuple[int, ...]:
+    change = {a.line: sign * a.amount for a in allocations}
+    return tuple(amount + change.get(no, 0) for no, amount in enumerate(paid, 1))
+
+
+def by_doctor(lines: Iterable[BilledLine]) -> list[DoctorShare]:
+    """Return what each doctor's procedures earn, in the order of the lines."""
+    found: dict[tuple[UUID | None, str | None], list[int]] = {}
+    for line in lines:
+        sums = found.setdefault((line.doctor_id, line.procedure_code), [0, 0, 0])
+        sums[:] = sums[0] + line.net, sums[1] + line.tax, sums[2] + line.total
+    return [DoctorShare(doctor_id=d, procedure_code=p, net=net, tax=tax, total=total) for (d, p), (net, tax, total) in found.items()]
+
+
+def worked_out(
+    patient: UUID, currency: str, lines: Sequence[Line], *, discount: Discount | None, due_on: date | None, notes: str | None
+) -> Bill:
+    """Return the bill of these lines: discounts spread to the cent, tax rounded once a line, sums that are exactly the sums."""
+    if not lines:
+        raise InvoiceEmpty
+    own = [reduction(line.discount, gross(line)) for line in lines]
+    nets = [gross(line) - off for line, off in zip(lines, own, strict=True)]
+    spread = shares(reduction(discount, sum(nets)), nets)
+    billed = [billed_line(no, line, off + extra) for no, (line, off, extra) in enumerate(zip(lines, own, spread, strict=True), 1)]
+    subtotal, tax = sum(line.net for line in billed), sum(line.tax for line in billed)
+    if subtotal + tax > LARGEST:
+        raise InvoiceTooLarge
+    return Bill(
+        patient_id=patient, currency=currency, lines=billed, discount=discount, subtotal=subtotal, tax=tax, total=subtotal + tax,
+        due_on=due_on, notes=notes,
+    )
+
+
+def gross(line: Line) -> int:
+    if line.quantity < 1 or line.unit_price < 0 or not 0 <= line.tax_rate <= BASIS:
+        raise LineOutOfRange(description=line.description)
+    return line.quantity * line.unit_price
+
+
+def reduction(discount: Discount | None, amount: int) -> int:
+    match discount:
+        case None:
+            return 0
+        case Discount(percent=int(rate), amount=None) if 0 <= rate <= BASIS:
+            return percent(amount, rate)
+        case Discount(percent=None, amount=int(off)) if 0 <= off <= amount:
+            return off
+        case Discount(percent=None, amount=int()) | Discount(percent=int(), amount=None):
+            raise DiscountTooLarge(on=amount)
+    raise DiscountUnclear
+
+
+def billed_line(no: int, line: Line, off: int) -> BilledLine:
+    net = gross(line) - off
+    tax = percent(net, line.tax_rate)
+    asked = {name: getattr(line, name) for name in Line.__struct_fields__}
+    return BilledLine(**asked, no=no, reduction=off, net=net, tax=tax, total=net + tax)
+
+
+def content(bill: Bill) -> dict[str, Any]:
+    return {name: getattr(bill, name) for name in Bill.__struct_fields__}
+
+
+def ensure_past(on: date, today: date, earliest: date = date.min) -> None:
+    if on > today:
+        raise DateInFuture(date=on.isoformat())
+    if on < earliest:
+        raise DateTooEarly(date=on.isoformat(), earliest=earliest.isoformat())
+
+
+def ensure_positive(amount: int) -> None:
+    if amount <= 0:
+        raise AmountNotPositive(amount=amount)
