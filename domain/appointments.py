@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from msgspec import Meta
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from domain.kit import (
     Claim,
@@ -24,6 +24,7 @@ from domain.kit import (
     Text,
     TimeClaim,
     instant,
+    only,
     wall,
 )
 
@@ -198,9 +199,9 @@ class Appointment(State):
     def evolve(self, event: AppointmentEvent) -> Self:  # noqa: C901, PLR0911 - one case per event
         match event:
             case AppointmentBooked():
-                return replace(self, status="booked", arranged=arrangement(event))
+                return replace(self, status="booked", arranged=Arrangement(**only(Arrangement, event)))
             case AppointmentRescheduled():
-                return replace(self, arranged=arrangement(event))
+                return replace(self, arranged=Arrangement(**only(Arrangement, event)))
             case AppointmentDetailsChanged(room_id=room, type=what, forced=force):
                 return replace(self, arranged=replace(self._arranged, room_id=room, type=what, forced=force))
             case AppointmentConfirmed():
@@ -233,7 +234,7 @@ class Appointment(State):
         return frozenset(held)
 
     def book(self, wanted: Arrangement, *, notes: str | None, reason: str | None) -> list[Event]:
-        return [AppointmentBooked(**asdict(wanted), notes=notes, reason=reason)]
+        return [AppointmentBooked(**only(Arrangement, wanted), notes=notes, reason=reason)]
 
     def moves(self, wanted: Arrangement) -> bool:
         """Say whether that is another time or another doctor."""
@@ -245,7 +246,7 @@ class Appointment(State):
         if self.moves(wanted):
             if self.status not in OPEN:
                 raise WrongStatus(**{"from": self.status, "to": "booked"})
-            return [AppointmentRescheduled(**asdict(wanted), was_on=now.on, was_doctor_id=now.doctor_id, notes=notes, reason=reason)]
+            return [AppointmentRescheduled(**only(Arrangement, wanted), was_on=now.on, was_doctor_id=now.doctor_id, notes=notes, reason=reason)]
         force = now.forced or wanted.forced
         return [AppointmentDetailsChanged(**self._visit(), room_id=wanted.room_id, type=wanted.type, forced=force, notes=notes, reason=reason)]
 
@@ -296,7 +297,3 @@ class Appointment(State):
         a = self._arranged
         return {"patient_id": a.patient_id, "doctor_id": a.doctor_id, "on": a.on}
 
-
-def arrangement(event: AppointmentBooked | AppointmentRescheduled) -> Arrangement:
-    """Return the place and time that an event tells of."""
-    return Arrangement(**{name: getattr(event, name) for name in Arrangement.__struct_fields__})

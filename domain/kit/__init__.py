@@ -17,8 +17,8 @@ from domain.kit.model import (
     InvoiceId,
     Minutes,
     Money,
-    NotFound,
     Note,
+    NotFound,
     PatientId,
     Personal,
     Positive,
@@ -31,11 +31,12 @@ from domain.kit.model import (
     Text,
     TimeClaim,
     UniqueClaim,
+    only,
 )
 
 __all__ = [
     "PLATFORM", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Event", "Fact", "Forbidden", "Frozen", "Id", "Invalid",
     "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Positive", "Reason", "Ref", "Refused", "RoomId", "StaffId",
-    "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "ZoneUnknown", "day", "instant", "midnight", "span", "wall",
+    "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "ZoneUnknown", "day", "instant", "midnight", "only", "span", "wall",
     "zone",
 ]

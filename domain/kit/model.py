@@ -38,6 +38,11 @@ class Frozen(Struct, metaclass=FrozenMeta, frozen=True):
     """A value."""
 
 
+def only(shape: type[Frozen], of: Frozen) -> dict[str, Any]:
+    """Return the values of a shape's fields, from a struct that has them and perhaps more: a command's to make an event, an event's to make a state."""
+    return {name: getattr(of, name) for name in shape.__struct_fields__}
+
+
 def Ref(kind: str) -> Meta:  # noqa: N802 - reads as a type in an annotation
     """Mark an id as pointing at a stream of `kind`; a foreign or unknown one is answered with 404."""
     return Meta(extra={"ref": kind}, description=f"Id of one of the clinic's {kind}.")
@@ -149,7 +154,7 @@ class Fact(Frozen):
     mac: bytes = b""
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
+class Refused(Exception):
     """A rule said no.
 
     The class name in UPPER_SNAKE is the error code, its docstring the message; keyword arguments become the answer's details.

@@ -1,0 +1,309 @@
+"""Schedules: the hours a doctor works, week by week and by exception, and the time that is blocked."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from typing import Annotated, ClassVar, Self
+from uuid import UUID, uuid5
+
+from msgspec import Meta, field
+from msgspec.structs import replace
+
+from domain.kit import (
+    Claim,
+    Event,
+    Forbidden,
+    Frozen,
+    Invalid,
+    NotFound,
+    Personal,
+    Reason,
+    RoomId,
+    StaffId,
+    State,
+    TimeClaim,
+    day,
+    only,
+    zone,
+)
+
+Clock = Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", description="Wall-clock time, 00:00 to 24:00.", examples=["09:00"])]
+Buffer = Annotated[int, Meta(ge=0, le=240, description="Minutes in which the doctor and the room are also taken.")]
+Grid = Annotated[int, Meta(ge=5, le=240, description="Minutes from one offered start to the next, counted from the start of the hours.")]
+
+Interval = tuple[datetime, datetime]  # half-open, UTC
+
+SCHEDULES = UUID("0b0f2a9e-5a07-5e0c-9d0c-6f1b7f0a4c11")
+WEEK = 7  # days
+WIDEST = timedelta(hours=15)  # no zone is further from Greenwich than this
+LONGEST = timedelta(days=366)
+
+
+class Hours(Frozen):
+    """Working hours within one day, the end not included."""
+
+    start: Clock
+    end: Clock
+
+
+class DayHours(Frozen):
+    """The hours of one date instead of the week's; none means a day off."""
+
+    on: date
+    hours: Annotated[list[Hours], Meta(max_length=24)]
+
+
+class Timetable(Frozen):
+    """When a doctor works, and how the visits follow each other."""
+
+    week: Annotated[list[Annotated[list[Hours], Meta(max_length=24)]], Meta(min_length=7, max_length=7, description="Seven days, Monday first.")]
+    exceptions: Annotated[list[DayHours], Meta(max_length=1000)] = field(default_factory=list)
+    buffer_before: Buffer = 0
+    buffer_after: Buffer = 0
+    slot_minutes: Grid = 15
+
+    def hours(self, on: date) -> list[Hours]:
+        """Return the hours of a date."""
+        for exception in self.exceptions:
+            if exception.on == on:
+                return exception.hours
+        return self.week[on.weekday()]
+
+    def covers(self, start: datetime, end: datetime, zone_name: str) -> bool:
+        """Say whether all of [start, end) is worked."""
+        return covered((start, end), self._open(start, end, zone_name))
+
+    def slots(self, on: date, minutes: int, zone_name: str, busy: Iterable[Interval]) -> list[Interval]:
+        """Return the visits of that length which could start on a date, given what takes the doctor's time (buffers included)."""
+        taken = sorted(busy)
+        last = timedelta(minutes=minutes)
+        before, after = timedelta(minutes=self.buffer_before), timedelta(minutes=self.buffer_after)
+        starts = sorted(starts_on(on, tuple((h.start, h.end) for h in self.hours(on)), self.slot_minutes, zone_name))
+        if not starts:
+            return []
+        worked = self._open(starts[0], starts[-1] + last, zone_name)
+        return [
+            (start, start + last)
+            for start in starts
+            if covered((start, start + last), worked) and not meets((start - before, start + last + after), taken)
+        ]
+
+    def _open(self, start: datetime, end: datetime, zone_name: str) -> list[Interval]:
+        first, last = day(start, zone_name), day(end, zone_name)
+        days = (first + timedelta(days=n) for n in range((last - first).days + 1))
+        return merged(i for d in days for h in self.hours(d) for i in openings(d, minute(h.start), minute(h.end), zone_name))
+
+
+class ScheduleSet(Event, Timetable):
+    doctor_id: StaffId
+
+
+ScheduleEvent = ScheduleSet
+
+
+class TimeBlocked(Event):
+    doctor_id: StaffId | None = None
+    room_id: RoomId | None = None
+    on: date  # the clinic's first and last day
+    last_on: date
+    start_local: str
+    end_local: str
+    zone: str
+    starts_at: datetime
+    ends_at: datetime
+    reason: Annotated[Reason | None, Personal("doctor_id")] = None
+
+
+class TimeUnblocked(Event):
+    doctor_id: StaffId | None = None
+    room_id: RoomId | None = None
+    on: date
+
+
+BlockEvent = TimeBlocked | TimeUnblocked
+
+
+class HoursOverlap(Invalid):
+    """The hours of a day end after they start, follow each other in order and do not overlap."""
+
+
+class WeekIncomplete(Invalid):
+    """A week has seven days, Monday first."""
+
+
+class DateTwice(Invalid):
+    """Each date has one exception at most."""
+
+
+class BlockOfNothing(Invalid):
+    """Blocked time is a doctor's or a room's."""
+
+
+class BlockNeverEnds(Invalid):
+    """Blocked time ends after it starts, and within a year."""
+
+
+def schedule_of(doctor: UUID) -> UUID:
+    """Return the id of a doctor's schedule."""
+    return uuid5(SCHEDULES, str(doctor))
+
+
+class Schedule(State):
+    """A doctor's hours; no hours until they are set."""
+
+    kind: ClassVar[str] = "schedules"
+    timetable: Timetable | None = None
+
+    def evolve(self, event: ScheduleEvent) -> Self:
+        return replace(self, timetable=Timetable(**only(Timetable, event)))
+
+    def covers(self, start: datetime, end: datetime, zone_name: str) -> bool:
+        """Say whether all of [start, end) is worked."""
+        return self.timetable is not None and self.timetable.covers(start, end, zone_name)
+
+    @property
+    def buffers(self) -> tuple[int, int]:
+        """The minutes kept free before and after a visit."""
+        return (self.timetable.buffer_before, self.timetable.buffer_after) if self.timetable else (0, 0)
+
+    def set(self, doctor: UUID, wanted: Timetable, *, own: bool, manages: bool) -> list[Event]:
+        if not own and not manages:
+            raise Forbidden(permission="settings.working_hours.manage")
+        check(wanted)
+        return [ScheduleSet(doctor_id=doctor, **only(Timetable, wanted))]
+
+
+class BlockedTime(State):
+    """A holiday, a meeting, a room under repair: time in which nothing is booked."""
+
+    kind: ClassVar[str] = "blocks"
+    blocked: TimeBlocked | None = None
+
+    def evolve(self, event: BlockEvent) -> Self:
+        match event:
+            case TimeBlocked():
+                return replace(self, blocked=event)
+            case TimeUnblocked():
+                return replace(self, blocked=None)
+
+    def claims(self) -> frozenset[Claim]:
+        """The doctor's or the room's time."""
+        if (b := self.blocked) is None:
+            return frozenset()
+        whose = {"doctor": b.doctor_id, "room": b.room_id}
+        return frozenset(TimeClaim(kind=kind, id=id_, start=b.starts_at, end=b.ends_at) for kind, id_ in whose.items() if id_ is not None)
+
+    def block(self, wanted: TimeBlocked) -> list[Event]:
+        if wanted.doctor_id is None and wanted.room_id is None:
+            raise BlockOfNothing
+        if not timedelta() < wanted.ends_at - wanted.starts_at <= LONGEST:
+            raise BlockNeverEnds
+        return [wanted]
+
+    def unblock(self) -> list[Event]:
+        if (b := self.blocked) is None:
+            raise NotFound
+        return [TimeUnblocked(doctor_id=b.doctor_id, room_id=b.room_id, on=b.on)]
+
+
+def check(wanted: Timetable) -> None:
+    """Refuse hours that make no sense."""
+    if len(wanted.week) != WEEK:
+        raise WeekIncomplete
+    dates = [e.on for e in wanted.exceptions]
+    if len(dates) != len(set(dates)):
+        raise DateTwice
+    for hours in [*wanted.week, *(e.hours for e in wanted.exceptions)]:
+        edges = [minute(edge) for h in hours for edge in (h.start, h.end)]
+        if edges != sorted(edges) or any(h.start == h.end for h in hours):
+            raise HoursOverlap(hours=[f"{h.start}-{h.end}" for h in hours])
+
+
+def minute(clock: str) -> int:
+    """Return the minutes since midnight of "HH:MM"."""
+    return int(clock[:2]) * 60 + int(clock[3:])
+
+
+@lru_cache(maxsize=16_384)
+def stretches(on: date, zone_name: str) -> tuple[tuple[datetime, datetime, timedelta], ...]:
+    """Return the instants of a clinic's day as stretches of UTC with one offset each: more than one when the clocks change.
+
+    Where an hour is repeated its minutes are in two stretches, where one is skipped in none; so working hours are exactly the instants at which the clock on
+    the wall shows them.
+    """
+    there = zone(zone_name)
+    midnight = datetime(on.year, on.month, on.day, tzinfo=UTC)
+    edges = [midnight - WIDEST, *changes(midnight - WIDEST, midnight + timedelta(days=1) + WIDEST, zone_name), midnight + timedelta(days=1) + WIDEST]
+    found = []
+    for left, right in pairwise(edges):
+        offset = left.astimezone(there).utcoffset() or timedelta()
+        start, end = max(left, midnight - offset), min(right, midnight + timedelta(days=1) - offset)
+        if start < end:
+            found.append((start, end, offset))
+    return tuple(found)
+
+
+def changes(start: datetime, end: datetime, zone_name: str) -> list[datetime]:
+    """Return the instants in (start, end) at which the clocks change."""
+    there, hour, second = zone(zone_name), timedelta(hours=1), timedelta(seconds=1)
+    found = []
+    while start < end:
+        low, high = start, min(start + hour, end)
+        if low.astimezone(there).utcoffset() != high.astimezone(there).utcoffset():
+            while high - low > second:
+                middle = (low + (high - low) / 2).replace(microsecond=0)
+                if middle.astimezone(there).utcoffset() == start.astimezone(there).utcoffset():
+                    low = middle
+                else:
+                    high = middle
+            found.append(high)
+        start += hour
+    return found
+
+
+@lru_cache(maxsize=65_536)
+def openings(on: date, first: int, last: int, zone_name: str) -> tuple[Interval, ...]:
+    """Return the instants at which the wall clock of that day reads from `first` up to `last` (minutes since midnight)."""
+    midnight = datetime(on.year, on.month, on.day, tzinfo=UTC)
+    found = []
+    for start, end, offset in stretches(on, zone_name):
+        opens = max(start, midnight + timedelta(minutes=first) - offset)
+        closes = min(end, midnight + timedelta(minutes=last) - offset)
+        if opens < closes:
+            found.append((opens, closes))
+    return tuple(found)
+
+
+@lru_cache(maxsize=16_384)
+def starts_on(on: date, hours: tuple[tuple[str, str], ...], grid: int, zone_name: str) -> tuple[datetime, ...]:
+    """Return the instants at which the wall clock shows a start of the grid."""
+    marks = {mark for start, end in hours for mark in range(minute(start), minute(end), grid)}
+    midnight = datetime(on.year, on.month, on.day, tzinfo=UTC)
+    return tuple(
+        instant
+        for start, end, offset in stretches(on, zone_name)
+        for mark in marks
+        if start <= (instant := midnight + timedelta(minutes=mark) - offset) < end
+    )
+
+
+def merged(intervals: Iterable[Interval]) -> list[Interval]:
+    """Join intervals that touch or overlap."""
+    joined: list[Interval] = []
+    for start, end in sorted(intervals):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def covered(wanted: Interval, worked: Sequence[Interval]) -> bool:
+    """Say whether an interval lies within one of these."""
+    return any(start <= wanted[0] and wanted[1] <= end for start, end in worked)
+
+
+def meets(wanted: Interval, taken: Sequence[Interval]) -> bool:
+    """Say whether half-open intervals overlap."""
+    return any(start < wanted[1] and wanted[0] < end for start, end in taken)
