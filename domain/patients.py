@@ -1,12 +1,12 @@
 """Patients: people are registered, their particulars and medical history kept up to date; they are archived, never erased by a click."""
 
 from datetime import date
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta
 from msgspec.structs import replace
 
-from domain.kit import Event, Frozen, Invalid, Note, Personal, Refused, State, Text
+from domain.kit import Event, Frozen, Invalid, Note, Personal, Refused, State, Text, only
 
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S", examples=["Noor"])]
 Sex = Literal["female", "male", "other"]
@@ -65,8 +65,8 @@ class PatientRestored(Event): ...
 PatientEvent = PatientRegistered | PatientChanged | MedicalHistoryAmended | PatientArchived | PatientRestored
 
 
-class BornInFuture(Invalid):
-    """A date of birth cannot lie in the future."""
+class BirthDateImpossible(Invalid):
+    """A date of birth lies in the past, and not more than 150 years back."""
 
 
 class PatientNotActive(Refused):
@@ -99,13 +99,13 @@ class Patient(State):
             raise PatientNotActive
 
     def register(self, person: Demographics, today: date) -> list[Event]:
-        born_by(person, today)
-        return [PatientRegistered(**particulars(person), registered_on=today)]
+        ensure_born(person, today)
+        return [PatientRegistered(**only(Demographics, person), registered_on=today)]
 
     def change(self, person: Demographics, today: date) -> list[Event]:
         self.ensure_active()
-        born_by(person, today)
-        return [PatientChanged(**particulars(person))]
+        ensure_born(person, today)
+        return [PatientChanged(**only(Demographics, person))]
 
     def amend(self, allergies: Entries, conditions: Entries, medications: Entries) -> list[Event]:
         self.ensure_active()
@@ -121,10 +121,7 @@ class Patient(State):
         return [PatientRestored()]
 
 
-def particulars(person: Demographics) -> dict[str, Any]:
-    return {name: getattr(person, name) for name in Demographics.__struct_fields__}
-
-
-def born_by(person: Demographics, today: date) -> None:
-    if person.birth_date and person.birth_date > today:
-        raise BornInFuture(birthDate=person.birth_date.isoformat())
+def ensure_born(person: Demographics, today: date) -> None:
+    born = person.birth_date
+    if born and (born > today or born.year < today.year - 150):
+        raise BirthDateImpossible(birthDate=born.isoformat())

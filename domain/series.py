@@ -23,8 +23,8 @@ class Series(State):
     def evolve(self, event: NumberAllotted) -> Self:
         return replace(self, last=event.number)
 
-    def allot(self, series: str, year: int) -> list[Event]:
-        return [NumberAllotted(series=series, year=year, number=self.last + 1)]
+    def allot(self, series: str, year: int) -> NumberAllotted:
+        return NumberAllotted(series=series, year=year, number=self.last + 1)
 
 
 def series_of(clinic: UUID, series: str, year: int) -> UUID:
