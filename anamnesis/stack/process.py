@@ -68,11 +68,16 @@ def terminate(child: subprocess.Popen[bytes], ask: signal.Signals, patience: flo
     """Ask a child to stop, insist after `patience` seconds, and give its exit code."""
     if child.poll() is None:
         child.send_signal(ask)
-        try:
-            child.wait(patience)
-        except subprocess.TimeoutExpired:
-            child.kill()
-    return child.wait()
+    return await_end(child, patience)
+
+
+def await_end(child: subprocess.Popen[bytes], patience: float) -> int:
+    """Wait for a child that was asked to stop; kill it when it takes too long."""
+    try:
+        return child.wait(patience)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
 
 
 def alive(pid: int) -> bool:

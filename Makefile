@@ -1,0 +1,40 @@
+# Needs python3.11 (or newer) with venv and pip, and nothing else.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: up test check soak interop bench lock venv
+
+up: venv
+	$(BIN)/anamnesis up --demo small
+
+test: venv
+	$(BIN)/pytest
+
+check: venv
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+soak: venv
+	$(BIN)/pytest -m soak --timeout 0
+
+# Clients of other makes, against the real server: needs node and npm.
+interop: venv
+	$(BIN)/pytest -m interop
+
+bench: venv
+	$(BIN)/anamnesis bench
+
+venv: .venv/ready
+
+.venv/ready: requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+
+# Raises every version to the newest that fits. Needs uv.
+lock:
+	$(LOCK) --upgrade -o requirements.txt
+	$(LOCK) --upgrade --extra dev -c requirements.txt -o requirements-dev.txt

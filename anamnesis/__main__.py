@@ -1,0 +1,5 @@
+"""`python -m anamnesis` is `anamnesis`."""
+
+from anamnesis.cli import main
+
+main()

@@ -1,0 +1,273 @@
+"""The one command line.
+
+How it works. Every command imports what it needs when it runs, so `--help` answers at once. Commands that run a single process
+(`gateway`, `worker`) read their settings from the environment as they are; commands that a person types beside a running
+installation find it by its data directory, or by ANAMNESIS_DATABASE_URL and ANAMNESIS_NATS_URL.
+
+What may go wrong. A `Trouble` is printed as one line on stderr and ends the program with exit code 2.
+"""
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anamnesis.trouble import Trouble
+
+if TYPE_CHECKING:
+    from anamnesis.installation import Installation
+
+app = typer.Typer(help="An event-sourced backend for clinics.", no_args_is_help=True, pretty_exceptions_enable=False)
+worker_app = typer.Typer(help="Run one worker process.", no_args_is_help=True)
+projections_app = typer.Typer(help="The read models: list, rebuild, verify.", no_args_is_help=True)
+parked_app = typer.Typer(help="Streams set aside because an event of theirs could not be projected.", no_args_is_help=True)
+events_app = typer.Typer(help="Look into the event store.", no_args_is_help=True)
+for name, group in (("worker", worker_app), ("projections", projections_app), ("parked", parked_app), ("events", events_app)):
+    app.add_typer(group, name=name)
+
+
+class Size(StrEnum):
+    """How much history a demo has: about 10 thousand, 300 thousand, 5 million events."""
+
+    small = "small"
+    medium = "medium"
+    large = "large"
+
+
+DataDir = Annotated[Path, typer.Option(envvar="ANAMNESIS_DATA_DIR", help="Where an embedded installation keeps everything.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Read models by name; all when none is named.")]
+HERE = Path(".anamnesis")
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except Trouble as trouble:
+        sys.stderr.write(f"anamnesis: {trouble}\n")
+        sys.exit(Trouble.EXIT_CODE)
+
+
+@app.command()
+def up(
+    demo: Annotated[Size | None, typer.Option(help="Fill an empty database with demo clinics of this size.")] = None,
+    host: Annotated[str, typer.Option(envvar="ANAMNESIS_HOST")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="ANAMNESIS_PORT", min=0, max=65535, help="0 takes any free port.")] = 8000,
+    data_dir: DataDir = HERE,
+    gateways: Annotated[int, typer.Option(envvar="ANAMNESIS_GATEWAYS", min=1, max=64)] = 1,
+    projectors: Annotated[int, typer.Option(envvar="ANAMNESIS_PROJECTORS", min=1, max=64)] = 1,
+) -> None:
+    """Start everything: Postgres, NATS, migrations, workers, gateway. Ctrl-C stops it."""
+    from rich.console import Console
+
+    from anamnesis.up import Options, up
+
+    size = demo.value if demo else None
+    options = Options(data_dir=data_dir, host=host, port=port, gateways=gateways, projectors=projectors, demo=size)
+    up(options, Console(soft_wrap=True))
+
+
+@app.command()
+def demo(
+    size: Annotated[Size, typer.Option()] = Size.small,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same history.")] = 1,
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Do nothing where there is any event.")] = False,
+    data_dir: DataDir = HERE,
+) -> None:
+    """Make three demo clinics with two years of history in a running installation."""
+    from anamnesis.demo import run
+    from anamnesis.store import is_empty
+
+    installation = _running(data_dir)
+    if is_empty(installation.database_urls["owner"]):
+        run(installation, size=size.value, seed=seed)
+    elif not if_empty:
+        raise Trouble("this database has events; demo data goes into an empty one only (choose another --data-dir)")
+
+
+@app.command()
+def migrate(data_dir: DataDir = HERE) -> None:
+    """Bring the database to this release's shape (`up` does it by itself)."""
+    from anamnesis.installation import Installation, is_external
+    from anamnesis.migrations import migrate
+    from anamnesis.stack import EmbeddedPostgres, Home
+
+    home = Home(data_dir)
+    if is_external(os.environ):
+        installation = Installation.external(home, os.environ)
+        installation.establish()
+        migrate(installation.database_urls["owner"], typer.echo)
+    elif home.holder():
+        migrate(_running(data_dir).database_urls["owner"], typer.echo)
+    else:
+        postgres = EmbeddedPostgres(home)
+        postgres.start()
+        try:
+            migrate(postgres.url("owner"), typer.echo)
+        finally:
+            postgres.stop()
+
+
+@app.command()
+def gateway(fd: Annotated[int | None, typer.Option(help="A listening socket to inherit instead of opening a port.")] = None) -> None:
+    """Run one gateway process, told by the environment."""
+    from anamnesis.serve import gateway
+    from anamnesis.settings import Settings
+
+    gateway(Settings.read("gateway"), fd)
+
+
+@worker_app.command("relay")
+def relay() -> None:
+    """Publish the store's events to JetStream (one leads, others wait)."""
+    from anamnesis.serve import worker
+    from anamnesis.settings import Settings
+    from workers.relay import main
+
+    worker(main, Settings.read("relay"))
+
+
+@worker_app.command("projector")
+def projector() -> None:
+    """Keep the read models up to date (any number share the partitions)."""
+    from anamnesis.serve import worker
+    from anamnesis.settings import Settings
+    from workers.projector import main
+
+    worker(main, Settings.read("projector"))
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document; nothing needs to run."""
+    import json
+
+    from gateway.app import openapi
+
+    typer.echo(json.dumps(openapi(), indent=2, ensure_ascii=False))
+
+
+@app.command("nats-config")
+def nats_config(listen: str = "0.0.0.0:4222", store: str = "/data", data_dir: DataDir = HERE) -> None:  # noqa: S104 - for a container
+    """Print a NATS configuration with our three users, for a server that is not embedded."""
+    from anamnesis.settings import variable
+    from anamnesis.stack import Home
+    from anamnesis.stack.nats import configuration
+
+    secrets = {name: os.environ.get(variable(name)) or value for name, value in Home(data_dir).secrets().items()}
+    typer.echo(configuration(secrets, listen, store))
+
+
+@app.command()
+def status(data_dir: DataDir = HERE) -> None:
+    """Say what runs, and how far each read model is."""
+    from rich.console import Console
+
+    from anamnesis.status import show
+
+    show(_running(data_dir), Console())
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; all when none is named.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="A list of objects instead of a table.")] = False,
+) -> None:
+    """Measure it on real processes of its own, beside its baselines."""
+    from anamnesis.bench import run
+
+    run(names or [], json=json)
+
+
+@projections_app.command("list")
+def list_projections(data_dir: DataDir = HERE) -> None:
+    """Every read model with its version and position."""
+    from projections.kit.rebuild import listing
+
+    _table(listing(_owner_url(data_dir)))
+
+
+@projections_app.command("rebuild")
+def rebuild_projections(names: Names = None, data_dir: DataDir = HERE) -> None:
+    """Make read models anew beside the live ones, then swap. Readers notice nothing."""
+    from anamnesis.progress import bars
+    from projections.kit.rebuild import rebuild
+
+    with bars() as progress:
+        rebuild(_owner_url(data_dir), names or [], progress)
+
+
+@projections_app.command("verify")
+def verify_projections(names: Names = None, data_dir: DataDir = HERE) -> None:
+    """Compare read models with a replay of the events, row by row."""
+    from projections.kit.rebuild import verify
+
+    _table(verify(_owner_url(data_dir), names or []))
+
+
+@parked_app.command("list")
+def list_parked(data_dir: DataDir = HERE) -> None:
+    """What is set aside, and why."""
+    from projections.kit.parked import listing
+
+    _table(listing(_owner_url(data_dir)))
+
+
+@parked_app.command("retry")
+def retry_parked(stream: Annotated[str, typer.Argument(help="The stream's id.")], data_dir: DataDir = HERE) -> None:
+    """Project a stream's parked events again."""
+    from projections.kit.parked import retry
+
+    retry(_owner_url(data_dir), stream)
+
+
+@parked_app.command("discard")
+def discard_parked(
+    stream: Annotated[str, typer.Argument(help="The stream's id.")],
+    reason: Annotated[str, typer.Option(help="Kept in the record.")],
+    data_dir: DataDir = HERE,
+) -> None:
+    """Give up a stream's parked events, with a reason."""
+    from projections.kit.parked import discard
+
+    discard(_owner_url(data_dir), stream, reason)
+
+
+@events_app.command("tail")
+def tail_events(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as events come.")] = False,
+    last: Annotated[int, typer.Option("-n", min=0, help="How many to begin with.")] = 20,
+    data_dir: DataDir = HERE,
+) -> None:
+    """The newest events, one line each; personal data stays sealed."""
+    from anamnesis.store import tail
+
+    for line in tail(_owner_url(data_dir), last, follow=follow):
+        typer.echo(line)
+
+
+@events_app.command("show")
+def show_event(position: Annotated[int, typer.Argument(help="The event's position in the store.")], data_dir: DataDir = HERE) -> None:
+    """One event whole: envelope and body, as stored."""
+    from anamnesis.store import show
+
+    typer.echo(show(_owner_url(data_dir), position))
+
+
+def _running(data_dir: Path) -> "Installation":
+    from anamnesis.installation import running
+
+    return running(data_dir, os.environ)
+
+
+def _owner_url(data_dir: Path) -> str:
+    return _running(data_dir).database_urls["owner"]
+
+
+def _table(rows: object) -> None:
+    from anamnesis.progress import table
+
+    table(rows)

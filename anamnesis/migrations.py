@@ -1,0 +1,81 @@
+"""Bringing a database to this release's shape, under the previous release's processes.
+
+How it works. Each step belongs to the layer whose tables it makes and is idempotent: it adds what is missing and replaces
+functions. All steps run at every migration, one migrator at a time (an advisory lock), each statement in its own transaction; then the
+release is written down in `migrations`. There is no way down: a step only ever adds what the previous release can ignore.
+
+What may go wrong. A statement that waits for a table's lock makes everybody behind it wait as well; so it waits for a moment only,
+lets the traffic through and tries again. A migrator that is killed leaves some steps done; the next one goes on, since every step
+may be repeated. The owner's role is needed: with a process's role the first statement is refused.
+"""
+
+import time
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import psycopg
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable
+
+from anamnesis.trouble import Trouble
+
+Connection = psycopg.Connection[Any]
+Progress = Callable[[str], None]
+
+STEPS = ("commands.kit.schema", "projections.kit.tables")
+ADVISORY_LOCK = 4_210_070_331
+LOCK_TIMEOUT = "2s"
+ATTEMPTS = 30
+LEDGER = """
+create table if not exists migrations (
+    step text not null,
+    release text not null,
+    applied_at timestamptz not null default clock_timestamp(),
+    primary key (step, release)
+)
+"""
+
+
+def migrate(owner_url: str, progress: Progress | None = None) -> None:
+    """Run every step; safe to repeat, at any time, by anybody who owns the database."""
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute("select pg_advisory_lock(%s)", [ADVISORY_LOCK])
+        connection.execute("select set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
+        _ledger(connection)
+        for step in STEPS:
+            if progress:
+                progress(step)
+            _patiently(import_module(step).install, connection)
+            connection.execute("insert into migrations (step, release) values (%s, %s) on conflict do nothing", [step, release()])
+
+
+def applied(owner_url: str) -> list[tuple[str, str]]:
+    """Which steps of which releases this database has seen."""
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        rows = connection.execute("select step, release from migrations order by applied_at, step").fetchall()
+    return [(str(step), str(made)) for step, made in rows]
+
+
+def release() -> str:
+    """The version of this program."""
+    try:
+        return version("anamnesis")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _ledger(connection: Connection) -> None:
+    try:
+        connection.execute(LEDGER)
+    except InsufficientPrivilege:
+        raise Trouble("only the owner's role (anamnesis_owner) may migrate this database") from None
+
+
+def _patiently(install: Callable[[Connection], None], connection: Connection) -> None:
+    for attempt in range(ATTEMPTS):
+        try:
+            return install(connection)
+        except LockNotAvailable:
+            time.sleep(min(0.1 * 2**attempt, 2))
+    raise Trouble("the tables are locked by others; the migration gave up and can be repeated")
