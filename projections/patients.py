@@ -1,0 +1,139 @@
+"""How a patient's events become rows, and how a patient is found by what the front desk happens to know."""
+
+import re
+from datetime import date
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.kit import Fact, only
+from domain.patients import (
+    Demographics,
+    MedicalHistoryAmended,
+    PatientArchived,
+    PatientChanged,
+    PatientEvent,
+    PatientRegistered,
+    PatientRestored,
+)
+from projections.kit import installs, projects
+from projections.kit.reading import Reader
+from schemas.kit import fold
+from schemas.patients import TAIL, MedicalHistoryRow, PatientRow, digits, runs, slips, words
+
+MOST = 8  # words of a question that count
+DAY = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})")
+ISO_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
+
+
+@projects(PatientRow, of=PatientEvent)
+def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:
+    match fact.event:
+        case PatientRegistered() as event:
+            return PatientRow(id=fact.id, version=fact.version, **only(Demographics, event), registered_on=event.registered_on)
+        case PatientChanged() as event:
+            return row and replace(row, version=fact.version, **only(Demographics, event))
+        case PatientArchived():
+            return row and replace(row, version=fact.version, archived=True)
+        case PatientRestored():
+            return row and replace(row, version=fact.version, archived=False)
+        case _:
+            return row and replace(row, version=fact.version)
+
+
+@projects(MedicalHistoryRow, of=MedicalHistoryAmended)
+def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHistoryRow | None:
+    match fact.event:
+        case MedicalHistoryAmended(allergies=allergies, conditions=conditions, medications=medications):
+            return MedicalHistoryRow(
+                id=fact.id, allergies=allergies, conditions=conditions, medications=medications, amended_at=fact.recorded_at,
+                amended_by=fact.actor,
+            )
+    return row
+
+
+# A row must hold something of every term; the best hold the very words. Runs as its owner, past row-level security, so that it can use the
+# GIN index: the clinic comes from the setting and from nowhere else, and nothing but ids comes out.
+installs("""
+create or replace function search_patients(terms jsonb, best text[], number text, mail text, most int)
+returns table (id uuid, rank bigint) language plpgsql stable security definer rows 20 set search_path = public, pg_temp as $$
+declare
+    clinic uuid := nullif(current_setting('app.clinic', true), '')::uuid;
+    conditions text := '';
+    term jsonb;
+begin
+    for term in select jsonb_array_elements(terms) loop
+        conditions := conditions || format(' and p.tokens && %L::text[]', array(select jsonb_array_elements_text(term)));
+    end loop;
+    if conditions = '' or clinic is null then
+        return;
+    end if;
+    return query execute
+        'select p.id, (select count(*) from unnest($2) b where b = any(p.tokens)) as rank from patients p where p.clinic_id = $1' || conditions ||
+        ' and ($3 is null or position($3 in p.digits) > 0) and ($4 is null or starts_with(lower(p.email), $4))'
+        ' order by p.archived, rank desc, p.sort_name, p.id limit $5'
+        using clinic, best, number, mail, most;
+end $$;
+revoke all on function search_patients from public;
+grant execute on function search_patients to anamnesis_gateway;
+""")
+
+
+class Asked(NamedTuple):
+    """What somebody looks for: each term is met by any of its tokens."""
+
+    terms: list[list[str]]
+    best: list[str]
+    number: str | None
+    mail: str | None
+
+
+def asked(text: str) -> Asked:
+    """Return what a line typed into a search box asks for: names in any order, a telephone, an e-mail address, a day of birth, or several of them."""
+    terms: list[list[str]] = []
+    best: list[str] = []
+    numbers = ""
+    mail = None
+    for part in text.split():
+        if "@" in part:
+            mail = part.lower()
+            terms.append([f"@{fold(part.split('@')[0])}"])
+        elif born := day_of(part):
+            terms.append([f"*{born.isoformat()}"])
+        elif any(c.isalpha() for c in part):
+            terms += [[f"^{word}", f"@{word}", *slips(word)] for word in words(part)]
+            best += [token for word in words(part) for token in (f"={word}", f"^{word}")]
+        else:
+            numbers += digits(part)
+    number = numbers.lstrip("0")[-TAIL:] or None
+    if number:
+        terms += [[f"#{run}"] for run in runs(number)] or [[f"#{number}"]]
+    return Asked(terms[:MOST], best[: 2 * MOST], number, mail)
+
+
+def day_of(text: str) -> date | None:
+    """Return a date written as 1980-05-31 or 31-05-1980 (or, where only that makes sense, 05-31-1980)."""
+    if found := DAY.fullmatch(text):
+        one, two, year = map(int, found.groups())
+        return made(year, two, one) or made(year, one, two)
+    return made(*map(int, found.groups())) if (found := ISO_DAY.fullmatch(text)) else None
+
+
+def made(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+async def search(reader: Reader, text: str, limit: int) -> list[PatientRow]:
+    """Return the patients that best fit a line typed into a search box."""
+    wanted = asked(text)
+    columns = ", ".join(f"p.{name}" for name in PatientRow.__struct_fields__)
+    return await reader.select(
+        PatientRow,
+        f"select {columns} from search_patients(%s::jsonb, %s::text[], %s::text, %s::text, %s::int) s join patients p on p.id = s.id "  # noqa: S608
+        "order by p.archived, s.rank desc, p.sort_name, p.id",
+        msgspec.json.encode(wanted.terms).decode(), wanted.best, wanted.number, wanted.mail, limit,
+    )

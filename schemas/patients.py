@@ -1,0 +1,88 @@
+"""What may be seen of a patient, and how a patient is found."""
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from domain.kit import Personal
+from domain.patients import Demographics, Entries
+from schemas.kit import INDEXED, Row, computed, fold
+from schemas.kit.row import Computed
+
+SHORT = 4  # letters; a shorter word is too easily mistaken for another to forgive a slip in it
+TAIL = 8  # digits that tell a telephone, whatever stands before them
+RUN = 4  # digits that are found together
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a name as they are compared."""
+    return re.findall(r"\w+", fold(text))
+
+
+def digits(text: str) -> str:
+    return re.sub(r"\D", "", text)
+
+
+def sort_name(person: Demographics) -> str:
+    return fold(f"{person.family_name or ''} {person.given_name or ''}")
+
+
+def tokens(person: Demographics) -> list[str]:
+    """Return by what a patient is found: the words of the name, their beginnings, and each with a letter missing, so that one slip of the
+    keyboard on either side still meets; runs of the telephone's digits; the e-mail's name; the day of birth.
+    """
+    found = [f"={word}" for word in words(sort_name(person))]
+    for word in words(sort_name(person)):
+        found += [f"^{word[:n]}" for n in range(1, len(word) + 1)]
+        found += slips(word)
+    found += [f"#{run}" for run in runs(digits(person.phone or ""))]
+    if person.email:
+        found.append(f"@{fold(person.email.split('@')[0])}")
+    if person.birth_date:
+        found.append(f"*{person.birth_date.isoformat()}")
+    return sorted(set(found))
+
+
+def slips(word: str) -> list[str]:
+    """Return a word with each of its letters missing, and whole: two words that differ by one slip have one of these in common."""
+    return [f"~{word}", *(f"~{word[:n]}{word[n + 1:]}" for n in range(len(word)))] if len(word) >= SHORT else []
+
+
+def runs(number: str) -> Iterator[str]:
+    return (number[n : n + RUN] for n in range(len(number) - RUN + 1))
+
+
+class PatientRow(Demographics, Row):
+    """A patient's particulars. Once a patient's key is destroyed they read null."""
+
+    table: ClassVar[str] = "patients"
+    permission: ClassVar[str] = "patients.view"
+    detail: ClassVar[str] = "patients.view_detail"
+    own: ClassVar[dict[str, str]] = {"patient": "id"}
+    id: UUID
+    registered_on: Annotated[date, INDEXED]
+    archived: bool = False
+    version: int
+
+    hidden: ClassVar[dict[str, Computed]] = {
+        "sort_name": computed("text", sort_name),
+        "tokens": computed("text[]", tokens),
+        "digits": computed("text", lambda row: digits(row.phone or "")),
+    }
+    indexes: ClassVar[tuple[str, ...]] = ("sort_name, id",)
+    gin: ClassVar[tuple[str, ...]] = ("tokens",)
+
+
+class MedicalHistoryRow(Row):
+    """A patient's medical history as it stands; earlier versions are in the patient's history."""
+
+    table: ClassVar[str] = "medical_histories"
+    permission: ClassVar[str] = "patients.view_medical_history"
+    id: UUID
+    allergies: Annotated[Entries | None, Personal()]
+    conditions: Annotated[Entries | None, Personal()]
+    medications: Annotated[Entries | None, Personal()]
+    amended_at: datetime
+    amended_by: UUID
