@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
+from uuid import UUID
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -140,10 +141,6 @@ class RoomNotInUse(Refused):
     """That room is not in use."""
 
 
-class PatientIsArchived(Refused):
-    """That patient is archived; restore the patient first."""
-
-
 class OverbookingNeedsReason(Invalid):
     """An overbooking needs a reason."""
 
@@ -162,6 +159,14 @@ class DurationOutOfRange(Invalid):
 
 class VisitTookPlace(Refused):
     """A visit that has begun stays in the history."""
+
+
+class Circumstances(Frozen):
+    """How things stand with those a visit needs, at its time."""
+
+    working: bool  # the doctor, all the time of the visit
+    treats: bool  # the doctor, at all
+    usable: bool = True  # the room
 
 
 def forced(*, overbook: bool, may: bool, reason: str | None) -> bool:
@@ -187,6 +192,15 @@ def when(start: datetime, minutes: int, now: datetime, zone: str, fold: int | No
         "on": local.date(), "start_local": local.isoformat(timespec="minutes"), "zone": zone, "fold": local.fold,
         "starts_at": starts_at, "ends_at": starts_at + timedelta(minutes=minutes),
     }
+
+
+def _check(wanted: Arrangement, things: Circumstances) -> None:
+    if not things.treats:
+        raise DoctorNotAvailable
+    if not things.usable:
+        raise RoomNotInUse
+    if not things.working and not wanted.forced:
+        raise DoctorNotWorking
 
 
 class Appointment(State):
@@ -233,20 +247,20 @@ class Appointment(State):
             held.append(TimeClaim(kind="room", id=a.room_id, start=start, end=end, forced=a.forced))
         return frozenset(held)
 
-    def book(self, wanted: Arrangement, *, notes: str | None, reason: str | None) -> list[Event]:
-        return [AppointmentBooked(**only(Arrangement, wanted), notes=notes, reason=reason)]
+    def book(self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None) -> list[Event]:
+        _check(wanted, things)
+        return [AppointmentBooked(**only(Arrangement, wanted), notes=notes, reason=reason if wanted.forced else None)]
 
-    def moves(self, wanted: Arrangement) -> bool:
-        """Say whether that is another time or another doctor."""
+    def rearrange(self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None) -> list[Event]:
         now = self._arranged
-        return (now.doctor_id, now.starts_at, now.ends_at) != (wanted.doctor_id, wanted.starts_at, wanted.ends_at)
-
-    def rearrange(self, wanted: Arrangement, *, notes: str | None, reason: str | None) -> list[Event]:
-        now = self._arranged
-        if self.moves(wanted):
+        reason = reason if wanted.forced else None
+        if self._moves(wanted):
             if self.status not in OPEN:
-                raise WrongStatus(**{"from": self.status, "to": "booked"})
+                raise WrongStatus(**{"from": self.status, "to": "rescheduled"})
+            _check(wanted, things)
             return [AppointmentRescheduled(**only(Arrangement, wanted), was_on=now.on, was_doctor_id=now.doctor_id, notes=notes, reason=reason)]
+        if wanted.room_id != now.room_id and not things.usable:
+            raise RoomNotInUse
         force = now.forced or wanted.forced
         return [AppointmentDetailsChanged(**self._visit(), room_id=wanted.room_id, type=wanted.type, forced=force, notes=notes, reason=reason)]
 
@@ -281,11 +295,20 @@ class Appointment(State):
             raise VisitTookPlace
         return [AppointmentRemoved(**visit, was=self.status)]
 
+    def _moves(self, wanted: Arrangement) -> bool:
+        now = self._arranged
+        return (now.doctor_id, now.starts_at, now.ends_at) != (wanted.doctor_id, wanted.starts_at, wanted.ends_at)
+
     def _may_become(self, status: Status) -> None:
         if self.status is None:
             raise NotFound
         if status not in NEXT.get(self.status, ()):
             raise WrongStatus(**{"from": self.status, "to": status})
+
+    @property
+    def patient(self) -> UUID:
+        """Whose visit it is."""
+        return self._arranged.patient_id
 
     @property
     def _arranged(self) -> Arrangement:
@@ -296,4 +319,3 @@ class Appointment(State):
     def _visit(self) -> dict[str, Any]:
         a = self._arranged
         return {"patient_id": a.patient_id, "doctor_id": a.doctor_id, "on": a.on}
-

@@ -24,7 +24,9 @@ from domain.kit import (
     State,
     TimeClaim,
     day,
+    instant,
     only,
+    wall,
     zone,
 )
 
@@ -38,6 +40,7 @@ SCHEDULES = UUID("0b0f2a9e-5a07-5e0c-9d0c-6f1b7f0a4c11")
 WEEK = 7  # days
 WIDEST = timedelta(hours=15)  # no zone is further from Greenwich than this
 LONGEST = timedelta(days=366)
+REACH = timedelta(days=3 * 366)
 
 
 class Hours(Frozen):
@@ -102,16 +105,21 @@ class ScheduleSet(Event, Timetable):
 ScheduleEvent = ScheduleSet
 
 
-class TimeBlocked(Event):
-    doctor_id: StaffId | None = None
-    room_id: RoomId | None = None
-    on: date  # the clinic's first and last day
+class Period(Frozen):
+    """A time as people say it, and the instants derived from it."""
+
+    on: date  # the clinic's first and last day of it
     last_on: date
     start_local: str
     end_local: str
     zone: str
     starts_at: datetime
     ends_at: datetime
+
+
+class TimeBlocked(Event, Period):
+    doctor_id: StaffId | None = None
+    room_id: RoomId | None = None
     reason: Annotated[Reason | None, Personal("doctor_id")] = None
 
 
@@ -142,6 +150,10 @@ class BlockOfNothing(Invalid):
 
 class BlockNeverEnds(Invalid):
     """Blocked time ends after it starts, and within a year."""
+
+
+class BlockTooFar(Invalid):
+    """Time is blocked within three years of today."""
 
 
 def schedule_of(doctor: UUID) -> UUID:
@@ -194,17 +206,29 @@ class BlockedTime(State):
         whose = {"doctor": b.doctor_id, "room": b.room_id}
         return frozenset(TimeClaim(kind=kind, id=id_, start=b.starts_at, end=b.ends_at) for kind, id_ in whose.items() if id_ is not None)
 
-    def block(self, wanted: TimeBlocked) -> list[Event]:
-        if wanted.doctor_id is None and wanted.room_id is None:
+    def block(self, doctor: UUID | None, room: UUID | None, wanted: Period, reason: str | None) -> list[Event]:
+        if doctor is None and room is None:
             raise BlockOfNothing
         if not timedelta() < wanted.ends_at - wanted.starts_at <= LONGEST:
             raise BlockNeverEnds
-        return [wanted]
+        return [TimeBlocked(doctor_id=doctor, room_id=room, **only(Period, wanted), reason=reason)]
 
     def unblock(self) -> list[Event]:
         if (b := self.blocked) is None:
             raise NotFound
         return [TimeUnblocked(doctor_id=b.doctor_id, room_id=b.room_id, on=b.on)]
+
+
+def period(start: datetime, end: datetime, now: datetime, zone_name: str) -> Period:
+    """Return a period from wall-clock times of the clinic, or from instants."""
+    if any(abs(edge.replace(tzinfo=None) - now.replace(tzinfo=None)) > REACH for edge in (start, end)):
+        raise BlockTooFar
+    starts_at, ends_at = (instant(edge.replace(second=0, microsecond=0), zone_name) for edge in (start, end))
+    first, last = wall(starts_at, zone_name), wall(ends_at, zone_name)
+    return Period(
+        on=first.date(), last_on=day(ends_at - timedelta(microseconds=1), zone_name), start_local=first.isoformat(timespec="minutes"),
+        end_local=last.isoformat(timespec="minutes"), zone=zone_name, starts_at=starts_at, ends_at=ends_at,
+    )
 
 
 def check(wanted: Timetable) -> None:
@@ -281,10 +305,10 @@ def starts_on(on: date, hours: tuple[tuple[str, str], ...], grid: int, zone_name
     marks = {mark for start, end in hours for mark in range(minute(start), minute(end), grid)}
     midnight = datetime(on.year, on.month, on.day, tzinfo=UTC)
     return tuple(
-        instant
+        start_at
         for start, end, offset in stretches(on, zone_name)
         for mark in marks
-        if start <= (instant := midnight + timedelta(minutes=mark) - offset) < end
+        if start <= (start_at := midnight + timedelta(minutes=mark) - offset) < end
     )
 
 

@@ -1,0 +1,54 @@
+"""What may be asked of a doctor's schedule, and of time that is to be blocked."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta
+
+from commands.kit import Command, Creation
+from domain.kit import At, Event, Reason, RoomId, StaffId
+from domain.schedules import BlockedTime, Schedule, Timetable, period, schedule_of
+
+Local = Annotated[datetime, Meta(description="Wall-clock time in the clinic's zone, or with an offset.", examples=["2026-03-02T09:00"])]
+
+
+class SetDoctorSchedule(Creation, Timetable):
+    """Set the hours a doctor works: the week, the exceptions to it, and how visits follow each other. Doctors may set their own."""
+
+    state = Schedule
+    permission = "appointments.block_time"
+    doctor_id: StaffId
+
+    def stream(self, at: At) -> UUID:
+        return schedule_of(self.doctor_id)
+
+    def decide(self, schedule: Schedule, at: At) -> list[Event]:
+        own, manages = at.subject == self.doctor_id, at.may("settings.working_hours.manage")
+        return schedule.set(self.doctor_id, self, own=own, manages=manages)
+
+
+class BlockTime(Creation):
+    """Block a doctor's or a room's time, so that nothing is booked in it."""
+
+    state = BlockedTime
+    permission = "appointments.block_time"
+    doctor_id: StaffId | None = None
+    room_id: RoomId | None = None
+    start: Local
+    end: Local
+    reason: Reason | None = None
+
+    def decide(self, block: BlockedTime, at: At) -> list[Event]:
+        wanted = period(self.start, self.end, at.now, at.zone)
+        return block.block(self.doctor_id, self.room_id, wanted, self.reason)
+
+
+class UnblockTime(Command):
+    """Give blocked time free again."""
+
+    state = BlockedTime
+    permission = "appointments.block_time"
+
+    def decide(self, block: BlockedTime, at: At) -> list[Event]:
+        return block.unblock()

@@ -1,0 +1,57 @@
+"""How an appointment's events become its row."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from domain.appointments import (
+    AppointmentBooked,
+    AppointmentCancelled,
+    AppointmentCompleted,
+    AppointmentConfirmed,
+    AppointmentDetailsChanged,
+    AppointmentEvent,
+    AppointmentRemoved,
+    AppointmentRescheduled,
+    PatientArrived,
+    PatientMissed,
+    PatientSeated,
+)
+from domain.kit import Fact
+from projections.kit import projects
+from schemas.appointments import AppointmentRow
+
+
+@projects(AppointmentRow, of=AppointmentEvent)
+def appointments(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:  # noqa: C901, PLR0911 - one case per event
+    match fact.event:
+        case AppointmentBooked() as event:
+            return AppointmentRow(id=fact.id, status="booked", booked_at=fact.recorded_at, **arranged(event))
+        case AppointmentRescheduled() as event if row:
+            return replace(row, **arranged(event))
+        case AppointmentDetailsChanged() as e if row:
+            because = e.reason or row.overbooked_because
+            return replace(row, room_id=e.room_id, type=e.type, overbooked=e.forced, notes=e.notes, overbooked_because=because)
+        case AppointmentConfirmed() if row:
+            return replace(row, status="confirmed")
+        case PatientArrived() if row:
+            return replace(row, status="arrived", arrived_at=fact.recorded_at)
+        case PatientSeated() if row:
+            return replace(row, status="in-chair", seated_at=fact.recorded_at)
+        case AppointmentCompleted() if row:
+            return replace(row, status="completed", completed_at=fact.recorded_at)
+        case AppointmentCancelled() as e if row:
+            return replace(row, status="cancelled", cancelled_by=e.by, cancelled_late=e.late, cancelled_because=e.reason)
+        case PatientMissed() if row:
+            return replace(row, status="no-show")
+        case AppointmentRemoved():
+            return None
+    return row
+
+
+def arranged(e: AppointmentBooked | AppointmentRescheduled) -> dict[str, Any]:
+    return {
+        "patient_id": e.patient_id, "doctor_id": e.doctor_id, "room_id": e.room_id, "type": e.type, "day": e.on, "start_local": e.start_local,
+        "zone": e.zone, "fold": e.fold, "starts_at": e.starts_at, "ends_at": e.ends_at, "buffer_before": e.buffer_before,
+        "buffer_after": e.buffer_after, "overbooked": e.forced, "overbooked_because": e.reason, "notes": e.notes,
+    }

@@ -1,0 +1,20 @@
+"""How a room's events become its row."""
+
+from msgspec.structs import replace
+
+from domain.kit import Fact, only
+from domain.rooms import Furnishing, RoomAdded, RoomChanged, RoomDeleted, RoomEvent
+from projections.kit import projects
+from schemas.rooms import RoomRow
+
+
+@projects(RoomRow, of=RoomEvent)
+def rooms(row: RoomRow | None, fact: Fact) -> RoomRow | None:
+    match fact.event:
+        case RoomAdded() as event:
+            return RoomRow(id=fact.id, deleted=False, **only(Furnishing, event))
+        case RoomChanged() as event if row:
+            return replace(row, **only(Furnishing, event))
+        case RoomDeleted() if row:
+            return replace(row, active=False, deleted=True)
+    return row

@@ -1,0 +1,27 @@
+"""How a doctor's hours and blocked time become rows."""
+
+from domain.kit import Fact, only
+from domain.schedules import BlockEvent, ScheduleEvent, ScheduleSet, TimeBlocked, Timetable, TimeUnblocked
+from projections.kit import projects
+from schemas.schedules import BlockRow, ScheduleRow
+
+
+@projects(ScheduleRow, of=ScheduleEvent)
+def schedules(row: ScheduleRow | None, fact: Fact) -> ScheduleRow | None:
+    match fact.event:
+        case ScheduleSet() as event:
+            return ScheduleRow(id=fact.id, doctor_id=event.doctor_id, **only(Timetable, event))
+    return row
+
+
+@projects(BlockRow, of=BlockEvent)
+def blocks(row: BlockRow | None, fact: Fact) -> BlockRow | None:
+    match fact.event:
+        case TimeBlocked() as e:
+            return BlockRow(
+                id=fact.id, doctor_id=e.doctor_id, room_id=e.room_id, day=e.on, last_day=e.last_on, start_local=e.start_local,
+                end_local=e.end_local, starts_at=e.starts_at, ends_at=e.ends_at, reason=e.reason,
+            )
+        case TimeUnblocked():
+            return None
+    return row

@@ -1,0 +1,18 @@
+"""What may be seen of a room."""
+
+from typing import ClassVar
+
+from domain.kit import Id
+from schemas.kit import Row
+
+
+class RoomRow(Row):
+    """A room where patients are seen."""
+
+    table: ClassVar[str] = "rooms"
+    permission: ClassVar[str] = "settings.rooms.view"
+    id: Id
+    name: str
+    type: str
+    active: bool
+    deleted: bool  # kept, because past visits name it

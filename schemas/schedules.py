@@ -1,0 +1,42 @@
+"""What may be seen of a doctor's schedule, and of blocked time."""
+
+from datetime import date, datetime
+from typing import Annotated, ClassVar
+
+from domain.kit import Id, Personal, RoomId, StaffId
+from domain.schedules import DayHours, Hours
+from schemas.kit import INDEXED, Row
+
+
+class ScheduleRow(Row):
+    """The hours a doctor works: seven days, Monday first, the exceptions by date, and how visits follow each other."""
+
+    table: ClassVar[str] = "schedules"
+    permission: ClassVar[str] = "appointments.view"
+    id: Id
+    doctor_id: Annotated[StaffId, INDEXED]
+    week: list[list[Hours]]
+    exceptions: list[DayHours]
+    buffer_before: int
+    buffer_after: int
+    slot_minutes: int
+
+
+class BlockRow(Row):
+    """Time of a doctor or a room in which nothing is booked."""
+
+    table: ClassVar[str] = "blocks"
+    permission: ClassVar[str] = "appointments.view"
+    indexes: ClassVar[tuple[str, ...]] = ("last_day, day",)
+    own: ClassVar[dict[str, str]] = {"patient": "id", "doctor": "doctor_id"}  # a patient owns none
+    widened: ClassVar[dict[str, str]] = {"doctor": "appointments.view_all_doctors"}
+    id: Id
+    doctor_id: StaffId | None
+    room_id: RoomId | None
+    day: date
+    last_day: date
+    start_local: str
+    end_local: str
+    starts_at: datetime
+    ends_at: datetime
+    reason: Annotated[str | None, Personal("doctor_id")]
