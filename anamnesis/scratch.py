@@ -1,0 +1,140 @@
+"""A whole installation of its own in a temporary directory, for tests and benchmarks: `anamnesis up` as a child, with handles to hurt it.
+
+How it works. `Scratch` runs the real command on a free port and reads who runs from run.json. `kill` is SIGKILL; the supervisor starts the
+victim again, and `revived` waits for that. Temporary directories lie directly in /tmp, open for walking through, since under root
+Postgres runs as `nobody`.
+
+What may go wrong. If we are killed, the kernel tells `anamnesis up` to stop; only its directory stays behind. To purge JetStream between death
+and restart the supervisor is stopped (SIGSTOP) for a moment, else it would be faster than we are.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from anamnesis.installation import Installation
+from anamnesis.settings import Kind, Settings
+from anamnesis.stack import Home
+from anamnesis.stack.process import alive, spawn, terminate
+from anamnesis.status import running_record
+from anamnesis.trouble import Trouble
+
+READY_SECONDS = 120.0
+DEMO_SECONDS = 3600.0
+STOP_SECONDS = 90.0
+
+
+class Scratch:
+    """`with Scratch() as stack:` and there is an API at `stack.url`."""
+
+    def __init__(self, *, gateways: int = 1, projectors: int = 1, demo: str | None = None, data_dir: Path | None = None) -> None:
+        self._temporary = None if data_dir else temporary_directory()
+        self.data_dir = data_dir or self._temporary or Path()
+        self._arguments = ["--port", "0", "--gateways", str(gateways), "--projectors", str(projectors)]
+        self._arguments += ["--demo", demo] if demo else []
+        self._patience = DEMO_SECONDS if demo else READY_SECONDS
+        self.output = self.data_dir / "up.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def start(self) -> None:
+        """Return when everything runs and the gateway is healthy."""
+        command = [sys.executable, "-m", "anamnesis", "up", "--data-dir", str(self.data_dir), *self._arguments]
+        self.process = process = spawn(command, log=self.output, at_death=signal.SIGTERM)
+        until(lambda: self._ready() or process.poll() is not None, self._patience, f"the stack is not ready: {self._story()}")
+        if process.poll() is not None:
+            raise Trouble(f"the stack did not start: {self._story()}")
+
+    def stop(self) -> int:
+        """As Ctrl-C does; gives the exit code."""
+        return terminate(self.process, signal.SIGINT, STOP_SECONDS) if self.process else 0
+
+    @property
+    def url(self) -> str:
+        return str(running_record(self.data_dir)["url"])
+
+    @property
+    def installation(self) -> Installation:
+        return Installation.embedded(Home(self.data_dir))
+
+    def settings(self, kind: Kind) -> Settings:
+        """What a process of this kind is told here."""
+        return self.installation.settings(kind)
+
+    def database_url(self, role: str) -> str:
+        """The database, as owner, gateway, relay or projector."""
+        return self.installation.database_urls[role]
+
+    def pids(self) -> dict[str, int]:
+        """Who runs: postgres, nats, relay, projector-1, ..., gateway-1, ..."""
+        return dict(running_record(self.data_dir).get("processes", {}))
+
+    def kill(self, name: str) -> int:
+        """kill -9, now. Gives the victim's process id; a victim that was not alive is an error."""
+        pid = self.pids().get(name)
+        if pid is None or not alive(pid):
+            raise Trouble(f"{name} is not alive: there is nothing to kill")
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def revived(self, name: str, victim: int, seconds: float = 30.0) -> int:
+        """Wait until the supervisor has started it again; gives the new process id."""
+        until(lambda: self.pids().get(name, victim) != victim, seconds, f"{name} was not started again")
+        return self.pids()[name]
+
+    def restart_nats(self, *, purge: bool) -> None:
+        """Kill NATS, forget its streams if asked to, and wait for the next one."""
+        with self._held():
+            victim = self.kill("nats")
+            until(lambda: not alive(victim), 10, "NATS survived a kill -9")
+            if purge:
+                shutil.rmtree(self.data_dir / "nats" / "store")
+        self.revived("nats", victim)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        supervisor = self.process.pid if self.process else 0
+        os.kill(supervisor, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
+
+    def _ready(self) -> bool:
+        return bool(running_record(self.data_dir).get("ready"))
+
+    def _story(self) -> str:
+        text = self.output.read_text("utf-8", "replace") if self.output.exists() else ""
+        return text[-2000:]
+
+
+def temporary_directory() -> Path:
+    """A directory that Postgres's user can reach."""
+    path = Path(tempfile.mkdtemp(prefix="anamnesis-"))
+    path.chmod(0o711)
+    return path
+
+
+def until(condition: Callable[[], object], seconds: float, otherwise: str) -> None:
+    """Wait for a condition, with a deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Trouble(otherwise)
+        time.sleep(0.02)

@@ -1,0 +1,122 @@
+"""Real servers for tests: one Postgres a run, a fresh migrated database a test, a NATS where one is asked for, and the whole stack."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import psycopg
+import pytest
+
+from anamnesis.installation import Installation
+from anamnesis.migrations import migrate
+from anamnesis.scratch import Scratch, temporary_directory
+from anamnesis.settings import Kind, Settings
+from anamnesis.stack import EmbeddedNats, EmbeddedPostgres
+from anamnesis.stack.roles import create_database, secure_database
+
+TEMPLATE = "anamnesis_template"
+
+
+class Database:
+    """One database of a test. `url("owner" | "gateway" | "relay" | "projector")` logs in as the role that is really used."""
+
+    def __init__(self, postgres: EmbeddedPostgres, name: str) -> None:
+        self.postgres = postgres
+        self.name = name
+
+    def url(self, role: str = "owner") -> str:
+        return self.postgres.url(role, self.name)
+
+    @property
+    def superuser_url(self) -> str:
+        return self.postgres.superuser_url(self.name)
+
+    def settings(self, kind: Kind, nats: EmbeddedNats | None = None) -> Settings:
+        """What a process of this kind would be told; without a NATS, its address leads nowhere."""
+        users = ("gateway", "relay", "projector")
+        nats_urls = {user: nats.url(user) if nats else "nats://nobody:nothing@127.0.0.1:1" for user in users}
+        database_urls = {role: self.url(role) for role in ("owner", *users)}
+        home = self.postgres.home
+        return Installation(home.path, home.secrets(), database_urls, nats_urls).settings(kind)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    folder = temporary_directory()
+    server = EmbeddedPostgres(folder)
+    server.start()
+    yield server
+    server.stop()
+    server.home.release()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def make_database(postgres) -> Callable[[], Database]:
+    """Makes a fresh, migrated, empty database at each call."""
+    numbers = count(1)
+    with psycopg.connect(postgres.superuser_url(), autocommit=True) as connection:
+        create_database(connection, TEMPLATE)
+        secure_database(connection, TEMPLATE)
+    migrate(postgres.url("owner", TEMPLATE))
+
+    def make() -> Database:
+        name = f"test_{next(numbers)}"
+        with psycopg.connect(postgres.superuser_url(), autocommit=True) as connection:
+            create_database(connection, name, TEMPLATE)
+            secure_database(connection, name)
+        return Database(postgres, name)
+
+    return make
+
+
+@pytest.fixture
+def database(make_database) -> Iterator[Database]:
+    """A database of this test alone."""
+    made = make_database()
+    yield made
+    _drop(made)
+
+
+@pytest.fixture(scope="module")
+def module_database(make_database) -> Iterator[Database]:
+    """A database that the tests of one file share."""
+    made = make_database()
+    yield made
+    _drop(made)
+
+
+@pytest.fixture(scope="session")
+def make_nats() -> Iterator[Callable[[], EmbeddedNats]]:
+    """Makes a running NATS of its own at each call; whoever stops or purges it hurts nobody else."""
+    servers: list[EmbeddedNats] = []
+
+    def make() -> EmbeddedNats:
+        server = EmbeddedNats(temporary_directory())
+        server.start()
+        servers.append(server)
+        return server
+
+    yield make
+    for server in servers:
+        server.stop()
+        server.home.release()
+        shutil.rmtree(server.home.path)
+
+
+@pytest.fixture
+def nats_server(make_nats) -> EmbeddedNats:
+    """A NATS of this test alone."""
+    return make_nats()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Scratch]:
+    """Everything, as `anamnesis up` runs it: Postgres, NATS, relay, projector, gateway."""
+    with Scratch() as running:
+        yield running
+
+
+def _drop(database: Database) -> None:
+    with psycopg.connect(database.postgres.superuser_url(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {database.name} WITH (FORCE)")

@@ -1,0 +1,477 @@
+"""The embedded stack and its supervisor, tried on the real programs."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nats
+import psycopg
+import pytest
+from nats.errors import NoServersError
+from nats.js.api import ConsumerConfig, StreamConfig
+from psycopg.errors import InsufficientPrivilege, OperationalError
+
+from anamnesis.installation import Installation, is_external, with_login
+from anamnesis.migrations import applied, migrate
+from anamnesis.scratch import temporary_directory, until
+from anamnesis.settings import NEEDS, SECRETS, Settings
+from anamnesis.stack import EmbeddedNats, EmbeddedPostgres, Home
+from anamnesis.stack.process import alive, spawn, terminate
+from anamnesis.trouble import Trouble
+
+PROCESS_ROLES = ("gateway", "relay", "projector")
+
+
+@pytest.fixture
+def folder():
+    path = temporary_directory()
+    yield path
+    shutil.rmtree(path)
+
+
+# --- Postgres
+
+
+def test_every_role_is_an_ordinary_one(postgres):
+    with psycopg.connect(postgres.superuser_url()) as connection:
+        rows = connection.execute(
+            "select rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication, rolinherit"
+            " from pg_roles where rolname like 'anamnesis%' order by 1",
+        ).fetchall()
+    names = ["anamnesis_gateway", "anamnesis_owner", "anamnesis_projector", "anamnesis_relay"]
+    assert [row[0] for row in rows] == names
+    assert not any(any(row[1:]) for row in rows)
+
+
+@pytest.mark.parametrize("role", PROCESS_ROLES)
+def test_a_process_can_neither_create_nor_take_over(database, role):
+    with psycopg.connect(database.url(role), autocommit=True) as connection:
+        for statement in ("create table mine (x int)", "create temp table mine (x int)", "create schema mine", "set role anamnesis_owner"):
+            with pytest.raises(InsufficientPrivilege):
+                connection.execute(statement)
+
+
+def test_nobody_enters_without_the_right_password(postgres):
+    place = {"host": str(postgres.sockets), "port": 5432, "dbname": "anamnesis"}
+    for user in ("postgres", "anamnesis_owner", "anamnesis_gateway"):
+        for password in (None, "wrong"):
+            with pytest.raises(OperationalError):
+                psycopg.connect(user=user, password=password, **place)
+
+
+def test_a_stranger_with_a_login_may_not_connect(postgres, database):
+    with psycopg.connect(postgres.superuser_url(), autocommit=True) as connection:
+        connection.execute("create role stranger login password 'stranger'")
+        try:
+            for name in ("anamnesis", database.name):
+                with pytest.raises(OperationalError, match="permission denied"):
+                    psycopg.connect(with_login(postgres.url("owner", name), "stranger", "stranger"))
+        finally:
+            connection.execute("drop role stranger")
+
+
+def test_it_is_durable_and_heard_on_its_socket_only(postgres):
+    wanted = {
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "full_page_writes": "on",
+        "data_checksums": "on",
+        "listen_addresses": "",
+        "password_encryption": "scram-sha-256",
+        "server_encoding": "UTF8",
+        "TimeZone": "UTC",
+    }
+    with psycopg.connect(postgres.url("owner")) as connection:
+        found = {name: connection.execute("select current_setting(%s)", [name]).fetchone()[0] for name in wanted}
+        methods = connection.execute("select current_setting('server_version_num')::int / 10000").fetchone()
+    assert found == wanted
+    assert methods == (18,)
+    with psycopg.connect(postgres.superuser_url()) as connection:
+        rules = connection.execute("select type, auth_method from pg_hba_file_rules").fetchall()
+    assert rules == [("local", "scram-sha-256")]
+    assert stat.S_IMODE(postgres.data.stat().st_mode) == 0o700
+    assert stat.S_IMODE(postgres.sockets.stat().st_mode) == 0o700
+
+
+def test_secrets_are_private_and_made_once(folder):
+    home = Home(folder)
+    first = home.secrets()
+    assert stat.S_IMODE((folder / "secrets.json").stat().st_mode) == 0o600
+    assert Home(folder).secrets() == first
+    assert len(set(first.values())) == len(first)
+    for kind in NEEDS:
+        urls = {name: "postgresql://x" for name in ("owner", *PROCESS_ROLES)}, {name: "nats://x" for name in PROCESS_ROLES}
+        settings = Installation(folder, first, *urls).settings(kind)
+        shown = repr(settings)
+        assert not any(value in shown for value in first.values())
+
+
+def test_each_process_is_told_only_what_it_needs(folder):
+    home = Home(folder)
+    urls = {name: "postgresql://x" for name in ("owner", *PROCESS_ROLES)}, {name: "nats://x" for name in PROCESS_ROLES}
+    told = {kind: Installation(folder, home.secrets(), *urls).settings(kind).environment() for kind in PROCESS_ROLES}
+    keys = {kind: {name for name in SECRETS if f"ANAMNESIS_{name.upper()}" in env} for kind, env in told.items()}
+    assert keys == {"gateway": {"mac_key", "bus_key", "kek", "signing_key"}, "relay": {"bus_key"}, "projector": {"bus_key", "kek"}}
+    for kind, env in told.items():
+        assert Settings.read(kind, env).environment() == env
+
+
+def test_committed_rows_survive_kill_nine_and_a_reused_process_id(folder):
+    server = EmbeddedPostgres(folder)
+    server.start()
+    with psycopg.connect(server.url("owner")) as connection:
+        connection.execute("create table kept (x int)")
+        connection.execute("insert into kept values (7)")
+    os.kill(server.pid, signal.SIGKILL)
+    server.process.wait()
+    pid_file = server.data / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    other = spawn(["sleep", "60"])  # by now the number belongs to somebody else
+    try:
+        pid_file.write_text("\n".join([str(other.pid), *lines[1:]]) + "\n")
+        _start_patiently(server)
+        with psycopg.connect(server.url("owner")) as connection:
+            assert connection.execute("select x from kept").fetchall() == [(7,)]
+    finally:
+        terminate(other, signal.SIGKILL, 5)
+        server.stop()
+        server.home.release()
+
+
+def test_a_second_start_goes_on_where_the_first_was(folder):
+    for expected in ([], [(1,)]):
+        server = EmbeddedPostgres(folder)
+        server.start()
+        with psycopg.connect(server.url("owner")) as connection:
+            connection.execute("create table if not exists kept (x int)")
+            assert connection.execute("select x from kept").fetchall() == expected
+            connection.execute("insert into kept values (1)")
+        server.stop()
+        server.home.release()
+    assert "was not properly shut down" not in server.log.read_text()
+
+
+def test_a_data_directory_in_use_is_refused_in_one_line(folder):
+    with Home(folder).path.joinpath("lock").open("w"):
+        first = Home(folder)
+        first.claim()
+        with pytest.raises(Trouble, match=f"is in use by process {os.getpid()}$") as refusal:
+            Home(folder).claim()
+        assert "\n" not in str(refusal.value)
+        first.release()
+        Home(folder).claim()
+
+
+def test_another_layout_or_another_postgres_is_refused_in_one_line(folder):
+    Home(folder).claim()
+    (folder / "LAYOUT").write_text("anamnesis-0 postgres-16\n")
+    with pytest.raises(Trouble, match="made by another version"):
+        Home(folder).claim()
+    (folder / "LAYOUT").unlink()
+    (folder / "postgres").mkdir()
+    (folder / "postgres" / "PG_VERSION").write_text("16\n")
+    with pytest.raises(Trouble, match="postgres-16"):
+        Home(folder).claim()
+
+
+def test_a_long_path_gets_a_short_socket(folder):
+    deep = folder / ("x" * 60) / ("y" * 60)
+    deep.mkdir(parents=True)
+    server = EmbeddedPostgres(deep)
+    try:
+        server.start()
+        assert len(str(server.sockets)) < 60
+    finally:
+        server.stop()
+        shutil.rmtree(server.sockets, ignore_errors=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to drop its rights")
+def test_under_root_it_runs_as_nobody_even_where_nobody_cannot_go(folder):
+    folder.chmod(0o700)  # like /root
+    server = EmbeddedPostgres(folder / "data")
+    try:
+        server.start()
+        assert Path(f"/proc/{server.pid}").stat().st_uid == server.data.stat().st_uid != 0
+        assert folder not in server.data.parents
+    finally:
+        server.stop()
+        shutil.rmtree(server.data.parent, ignore_errors=True)
+    folder.chmod(0o711)
+
+
+# --- migrations
+
+
+def test_a_migration_may_be_repeated_and_raced(database):
+    url = database.url("owner")
+    before = applied(url)
+    racers = [subprocess.Popen([sys.executable, "-c", "import sys; from anamnesis.migrations import migrate; migrate(sys.argv[1])", url])
+              for _ in range(3)]  # fmt: skip
+    assert [racer.wait() for racer in racers] == [0, 0, 0]
+    assert applied(url) == before != []
+
+
+def test_only_the_owner_migrates(database):
+    with pytest.raises(Trouble, match="only the owner"):
+        migrate(database.url("gateway"))
+
+
+# --- NATS
+
+
+async def _connect(server: EmbeddedNats, user: str, refused: list[str]):
+    async def note(error):
+        refused.append(str(error))
+
+    return await nats.connect(server.url(user), error_cb=note, allow_reconnect=False)
+
+
+async def _refused(server, user, *, publish=None, subscribe=None) -> bool:
+    refused: list[str] = []
+    connection = await _connect(server, user, refused)
+    if publish:
+        await connection.publish(publish, b"{}")
+    if subscribe:
+        await connection.subscribe(subscribe)
+    await connection.flush()
+    async with asyncio.timeout(5):
+        await connection.flush()
+    await connection.close()
+    return any("ermissions" in line for line in refused)
+
+
+async def test_only_the_relay_publishes_events(nats_server):
+    assert not await _refused(nats_server, "relay", publish="events.0")
+    for user in ("projector", "gateway"):
+        assert await _refused(nats_server, user, publish="events.0")
+    assert await _refused(nats_server, "relay", publish="events.0.deeper")
+
+
+async def test_each_user_does_its_own_work_only(nats_server):
+    may = [
+        ("gateway", {"publish": "hints.committed"}),
+        ("gateway", {"publish": "control.grants"}),
+        ("gateway", {"subscribe": "events.3"}),
+        ("gateway", {"subscribe": "applied.3"}),
+        ("projector", {"publish": "applied.3"}),
+        ("relay", {"publish": "control.heartbeat"}),
+        ("relay", {"subscribe": "hints.committed"}),
+    ]
+    must_not = [
+        ("gateway", {"publish": "applied.3"}),
+        ("gateway", {"publish": "$JS.API.STREAM.PURGE.EVENTS"}),
+        ("gateway", {"publish": "$JS.API.STREAM.CREATE.EVENTS"}),
+        ("projector", {"publish": "control.grants"}),
+        ("projector", {"publish": "hints.committed"}),
+        ("projector", {"publish": "$JS.API.STREAM.DELETE.EVENTS"}),
+        ("projector", {"publish": "$JS.API.STREAM.CREATE.OTHER"}),
+        ("projector", {"subscribe": ">"}),
+        ("relay", {"publish": "control.grants"}),
+        ("relay", {"publish": "$JS.API.STREAM.DELETE.EVENTS"}),
+        ("relay", {"subscribe": "events.>"}),
+    ]
+    for user, action in may:
+        assert not await _refused(nats_server, user, **action), (user, action)
+    for user, action in must_not:
+        assert await _refused(nats_server, user, **action), (user, action)
+
+
+async def test_nats_lets_nobody_in_without_the_right_password(nats_server):
+    for login in ("", "relay:wrong@", "stranger:stranger@"):
+        with pytest.raises((NoServersError, nats.errors.Error)):
+            await nats.connect(f"nats://{login}127.0.0.1:{nats_server.port}", allow_reconnect=False, connect_timeout=2)
+
+
+async def test_the_rights_suffice_for_a_stream_and_its_consumer(nats_server):
+    refused: list[str] = []
+    relay, projector = [await _connect(nats_server, user, refused) for user in ("relay", "projector")]
+    stream = relay.jetstream()
+    await stream.add_stream(StreamConfig("EVENTS", subjects=["events.*"]))
+    await stream.update_stream(StreamConfig("EVENTS", subjects=["events.*"], max_msgs=1000))
+    await stream.publish("events.0", b"[]", headers={"Nats-Msg-Id": "1"})
+    assert (await stream.get_last_msg("EVENTS", "events.0")).data == b"[]"
+    config = ConsumerConfig(filter_subject="events.0")
+    pull = await projector.jetstream().pull_subscribe("events.0", durable="live-0", stream="EVENTS", config=config)
+    [message] = await pull.fetch(1, timeout=5)
+    await message.ack_sync()
+    assert (await pull.consumer_info()).num_ack_pending == 0
+    assert refused == []
+    for connection in (relay, projector):
+        await connection.close()
+
+
+async def test_a_purged_nats_forgets_its_stream_and_keeps_its_port(nats_server):
+    port = nats_server.port
+    relay = await _connect(nats_server, "relay", [])
+    await relay.jetstream().add_stream(StreamConfig("EVENTS", subjects=["events.*"]))
+    await relay.close()
+    nats_server.stop()
+    nats_server.purge_store()
+    nats_server.start()
+    assert nats_server.port == port
+    relay = await _connect(nats_server, "relay", [])
+    with pytest.raises(nats.js.errors.NotFoundError):
+        await relay.jetstream().stream_info("EVENTS")
+    await relay.close()
+
+
+def test_a_nats_that_runs_is_not_purged(nats_server):
+    with pytest.raises(Trouble):
+        nats_server.purge_store()
+
+
+# --- settings
+
+
+def test_a_missing_or_wrong_setting_is_named_and_never_shown(folder):
+    good = Installation.embedded(Home(folder)).settings("gateway").environment()
+    for name, bad in [("MAC_KEY", "0badc0de"), ("KEK", "zz" * 32), ("SIGNING_KEY", "no pem"), ("DATABASE_URL", "mysql://secret"), ("PORT", "99999"),
+                      ("BUS_KEY", ""), ("GATEWAYS", "none")]:  # fmt: skip
+        if name in ("GATEWAYS",) or bad:
+            with pytest.raises(Trouble, match=f"^ANAMNESIS_{name} must") as refusal:
+                Settings.read("gateway", {**good, f"ANAMNESIS_{name}": bad})
+            assert bad not in str(refusal.value)
+        else:
+            with pytest.raises(Trouble, match=f"^ANAMNESIS_{name} is not set$"):
+                Settings.read("gateway", {**good, f"ANAMNESIS_{name}": bad})
+
+
+def test_half_an_external_installation_is_refused():
+    assert not is_external({})
+    assert is_external({"ANAMNESIS_DATABASE_URL": "postgresql://x", "ANAMNESIS_NATS_URL": "nats://x"})
+    with pytest.raises(Trouble, match="set both"):
+        is_external({"ANAMNESIS_NATS_URL": "nats://x"})
+
+
+def test_an_external_installation_replaces_logins_only(folder):
+    env = {
+        "ANAMNESIS_DATABASE_URL": "postgresql://boss:pw@db.example:5433/clinics?sslmode=require",
+        "ANAMNESIS_NATS_URL": "nats://bus.example:4222",
+        "ANAMNESIS_GATEWAY_PASSWORD": "p@ss",
+    }
+    installation = Installation.external(Home(folder), env)
+    assert installation.database_urls["gateway"] == "postgresql://anamnesis_gateway:p%40ss@db.example:5433/clinics?sslmode=require"
+    assert installation.nats_urls["relay"].endswith("@bus.example:4222")
+    assert installation.admin_url == env["ANAMNESIS_DATABASE_URL"]
+
+
+# --- the supervisor
+
+
+SUPERVISED = """
+import signal, subprocess, sys
+from pathlib import Path
+from anamnesis.stack.process import spawn
+from anamnesis.supervisor import Service, Supervisor
+folder = Path(sys.argv[1])
+script = "import signal, sys, time; from pathlib import Path\\n" \
+    "def end(*_):\\n    Path(sys.argv[2]).open('a').write(sys.argv[1] + ' '); sys.exit()\\n" \
+    "signal.signal(signal.SIGTERM, end); Path(sys.argv[3]).touch()\\nwhile True: signal.pause()"
+with Supervisor(lambda line: print(line, flush=True), folder / "run.json") as supervisor:
+    for rank, name in enumerate(("database", "worker", "gateway")):
+        command = [sys.executable, "-c", script, name, folder / "ends", folder / (name + ".up")]
+        supervisor.add(Service(name, rank, lambda command=command: spawn(command)))
+    supervisor.run()
+"""
+
+
+@pytest.fixture
+def supervised(folder):
+    process = subprocess.Popen([sys.executable, "-c", SUPERVISED, folder], stdout=subprocess.PIPE, text=True)
+    until(lambda: all((folder / f"{name}.up").exists() for name in ("database", "worker", "gateway")), 20, "the children do not start")
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def _processes(folder: Path) -> dict[str, int]:
+    return json.loads((folder / "run.json").read_text())["processes"]
+
+
+def test_children_stop_in_order(supervised, folder):
+    supervised.send_signal(signal.SIGINT)
+    assert supervised.wait(20) == 0
+    assert (folder / "ends").read_text().split() == ["gateway", "worker", "database"]
+    assert not (folder / "run.json").exists()
+
+
+def test_a_child_that_dies_is_started_again_later_and_later_and_visibly(supervised, folder):
+    for wait in ("0.2", "0.4", "0.8"):
+        victim = _processes(folder)["worker"]
+        os.kill(victim, signal.SIGKILL)
+        line = supervised.stdout.readline()
+        assert line == f"worker died (killed by SIGKILL), next start in {wait} s\n"
+        until(lambda victim=victim: _processes(folder).get("worker", victim) != victim, 10, "not started again")
+    assert set(_processes(folder)) == {"database", "worker", "gateway"}
+
+
+def test_killing_the_supervisor_leaves_no_orphan(supervised, folder):
+    children = list(_processes(folder).values())
+    supervised.kill()
+    supervised.wait()
+    until(lambda: not any(map(alive, children)), 10, "somebody outlived the supervisor")
+
+
+# --- the command line
+
+
+def _anamnesis(*arguments, **env):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ANAMNESIS_")}
+    command = [sys.executable, "-m", "anamnesis", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**clean, **env}, check=False)
+
+
+def _is_one_line(done, word: str) -> bool:
+    return done.returncode == 2 and done.stderr.count("\n") == 1 and word in done.stderr and "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_taken_port_is_one_clear_line(folder):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert _is_one_line(_anamnesis("up", "--data-dir", folder, "--port", port), f"port {port}")
+
+
+def test_a_directory_in_use_is_one_clear_line(folder):
+    home = Home(folder)
+    home.claim()
+    assert _is_one_line(_anamnesis("up", "--data-dir", folder, "--port", 0), "in use by process")
+    home.release()
+
+
+def test_a_command_beside_nothing_says_so(folder):
+    assert _is_one_line(_anamnesis("status", "--data-dir", folder), "nothing runs in")
+    assert _is_one_line(_anamnesis("gateway"), "ANAMNESIS_DATABASE_URL is not set")
+
+
+def test_help_is_quick():
+    best = min(_seconds("--help") for _ in range(3))
+    assert best < 2
+
+
+def _seconds(*arguments) -> float:
+    started = time.monotonic()
+    assert _anamnesis(*arguments).returncode == 0
+    return time.monotonic() - started
+
+
+def _start_patiently(server: EmbeddedPostgres) -> None:
+    """As the supervisor does: old backends may need a moment to notice that their postmaster is gone."""
+
+    def started() -> bool:
+        try:
+            server.start()
+        except Trouble:
+            return False
+        return True
+
+    until(started, 30, "Postgres does not come back")
