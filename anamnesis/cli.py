@@ -150,15 +150,22 @@ def openapi() -> None:
     typer.echo(json.dumps(openapi(), indent=2, ensure_ascii=False))
 
 
-@app.command("nats-config")
-def nats_config(listen: str = "0.0.0.0:4222", store: str = "/data", data_dir: DataDir = HERE) -> None:  # noqa: S104 - for a container
-    """Print a NATS configuration with our three users, for a server that is not embedded."""
+@app.command()
+def secrets() -> None:
+    """Print fresh secrets for an installation that is not embedded, as an environment file."""
     from anamnesis.settings import variable
-    from anamnesis.stack import Home
-    from anamnesis.stack.nats import configuration
+    from anamnesis.stack.home import fresh_secrets
 
-    secrets = {name: os.environ.get(variable(name)) or value for name, value in Home(data_dir).secrets().items()}
-    typer.echo(configuration(secrets, listen, store))
+    for name, value in fresh_secrets().items():
+        typer.echo(f"{variable(name)}={value.strip().replace(chr(10), chr(92) + 'n')}")
+
+
+@app.command("nats-config")
+def nats_config(listen: str = "0.0.0.0:4222", store: str = "/data") -> None:
+    """Print the configuration of a NATS that is not embedded: our three users, their passwords from its environment."""
+    from anamnesis.stack.nats import portable_configuration
+
+    typer.echo(portable_configuration(listen, store))
 
 
 @app.command()

@@ -74,9 +74,9 @@ class Installation(msgspec.Struct, frozen=True):
 
         if not self.admin_url:
             return
+        database = urlsplit(self.database_urls["owner"]).path.strip("/") or roles.DATABASE
         try:
-            database = urlsplit(self.database_urls["owner"]).path.strip("/") or roles.DATABASE
-            roles.establish(self.admin_url, self.secrets, database)
+            roles.establish(urlunsplit(urlsplit(self.admin_url)._replace(path="/postgres")), self.secrets, database)
         except psycopg.Error as error:
             raise Trouble(f"the database cannot be prepared: {str(error).strip().splitlines()[0]}") from error
 

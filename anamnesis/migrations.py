@@ -12,12 +12,12 @@ may be repeated. The owner's role is needed: with a process's role the first sta
 import time
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import psycopg
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 
+from anamnesis import __version__
 from anamnesis.trouble import Trouble
 
 Connection = psycopg.Connection[Any]
@@ -47,7 +47,7 @@ def migrate(owner_url: str, progress: Progress | None = None) -> None:
             if progress:
                 progress(step)
             _patiently(import_module(step).install, connection)
-            connection.execute("insert into migrations (step, release) values (%s, %s) on conflict do nothing", [step, release()])
+            connection.execute("insert into migrations (step, release) values (%s, %s) on conflict do nothing", [step, __version__])
 
 
 def applied(owner_url: str) -> list[tuple[str, str]]:
@@ -55,14 +55,6 @@ def applied(owner_url: str) -> list[tuple[str, str]]:
     with psycopg.connect(owner_url, autocommit=True) as connection:
         rows = connection.execute("select step, release from migrations order by applied_at, step").fetchall()
     return [(str(step), str(made)) for step, made in rows]
-
-
-def release() -> str:
-    """The version of this program."""
-    try:
-        return version("anamnesis")
-    except PackageNotFoundError:
-        return "0"
 
 
 def _ledger(connection: Connection) -> None:

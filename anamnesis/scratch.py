@@ -86,7 +86,7 @@ class Scratch:
         return dict(running_record(self.data_dir).get("processes", {}))
 
     def kill(self, name: str) -> int:
-        """kill -9, now. Gives the victim's process id; a victim that was not alive is an error."""
+        """Kill -9, now. Gives the victim's process id; a victim that was not alive is an error."""
         pid = self.pids().get(name)
         if pid is None or not alive(pid):
             raise Trouble(f"{name} is not alive: there is nothing to kill")
@@ -117,7 +117,8 @@ class Scratch:
             os.kill(supervisor, signal.SIGCONT)
 
     def _ready(self) -> bool:
-        return bool(running_record(self.data_dir).get("ready"))
+        record = running_record(self.data_dir)
+        return bool(self.process and record.get("pid") == self.process.pid and record.get("ready"))
 
     def _story(self) -> str:
         text = self.output.read_text("utf-8", "replace") if self.output.exists() else ""

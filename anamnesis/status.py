@@ -28,7 +28,7 @@ def running_record(data_dir: Path) -> dict[str, Any]:
     """What the supervisor wrote down, or nothing."""
     path = data_dir / "run.json"
     record: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    return record
+    return record if alive(record.get("pid", 0)) else {}
 
 
 def _health(url: str) -> Any:

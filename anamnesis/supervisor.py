@@ -123,7 +123,7 @@ class Supervisor:
             self._services.remove(service)
             service.then(code)
         else:
-            self._bury(service, code, service.last_words())
+            self._bury(service, code, service.last_words() if code > 0 else "")
 
     def _bury(self, service: Service, code: int | None, words: str) -> None:
         quiet = time.monotonic() - service.born > QUIET_TIME

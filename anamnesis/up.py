@@ -51,6 +51,7 @@ def up(options: Options, console: Console) -> None:
     """Run everything until told to stop."""
     home = Home(options.data_dir)
     home.claim()
+    (home.path / "run.json").unlink(missing_ok=True)
     try:
         with listen(options.host, options.port) as listener, Supervisor(_teller(console), home.path / "run.json") as supervisor:
             _Up(options, console, home, supervisor, listener).run()

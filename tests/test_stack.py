@@ -108,7 +108,7 @@ def test_secrets_are_private_and_made_once(folder):
     assert Home(folder).secrets() == first
     assert len(set(first.values())) == len(first)
     for kind in NEEDS:
-        urls = {name: "postgresql://x" for name in ("owner", *PROCESS_ROLES)}, {name: "nats://x" for name in PROCESS_ROLES}
+        urls = dict.fromkeys(("owner", *PROCESS_ROLES), "postgresql://x"), dict.fromkeys(PROCESS_ROLES, "nats://x")
         settings = Installation(folder, first, *urls).settings(kind)
         shown = repr(settings)
         assert not any(value in shown for value in first.values())
@@ -116,7 +116,7 @@ def test_secrets_are_private_and_made_once(folder):
 
 def test_each_process_is_told_only_what_it_needs(folder):
     home = Home(folder)
-    urls = {name: "postgresql://x" for name in ("owner", *PROCESS_ROLES)}, {name: "nats://x" for name in PROCESS_ROLES}
+    urls = dict.fromkeys(("owner", *PROCESS_ROLES), "postgresql://x"), dict.fromkeys(PROCESS_ROLES, "nats://x")
     told = {kind: Installation(folder, home.secrets(), *urls).settings(kind).environment() for kind in PROCESS_ROLES}
     keys = {kind: {name for name in SECRETS if f"ANAMNESIS_{name.upper()}" in env} for kind, env in told.items()}
     assert keys == {"gateway": {"mac_key", "bus_key", "kek", "signing_key"}, "relay": {"bus_key"}, "projector": {"bus_key", "kek"}}

@@ -94,11 +94,12 @@ class Home:
     def secrets(self) -> dict[str, str]:
         """Passwords, keys (hexadecimal) and the signing key (PEM), made at the first call."""
         path = self.path / "secrets.json"
-        made = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        missing = {name: _fresh(name) for name in (*PASSWORDS, *SECRETS) if name not in made}
-        if missing:
-            write_private(path, json.dumps(made | missing, indent=1))
-        return made | missing
+        made: dict[str, str] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        if made.keys() >= {*PASSWORDS, *SECRETS}:
+            return made
+        made = fresh_secrets() | made
+        write_private(path, json.dumps(made, indent=1))
+        return made
 
     def cluster(self) -> Path:
         """Where Postgres keeps its files: here, unless its user cannot reach here."""
@@ -171,11 +172,16 @@ def write_private(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
+def fresh_secrets() -> dict[str, str]:
+    """All secrets of a new installation."""
+    return {name: _fresh(name) for name in (*PASSWORDS, *SECRETS)}
+
+
 def _fresh(name: str) -> str:
     if name == "signing_key":
         key = ec.generate_private_key(ec.SECP256R1())
         return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    return secrets.token_hex(KEY_BYTES) if name in KEYS else secrets.token_urlsafe(24)
+    return secrets.token_hex(KEY_BYTES) if name in KEYS else "p" + secrets.token_hex(24)  # a NATS configuration would take a number for a number
 
 
 def _digest(path: Path) -> str:

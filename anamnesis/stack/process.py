@@ -40,7 +40,7 @@ def spawn(
     account = pwd.getpwnam(user) if user else None
     output = log.open("ab") if log else None
     try:
-        return subprocess.Popen(  # noqa: PLW1509 - the leash is one system call, prepared before the fork
+        return subprocess.Popen(
             [str(argument) for argument in arguments],
             env={**passed_on(), **(env or {})},
             stdin=subprocess.DEVNULL,

@@ -21,16 +21,22 @@ from anamnesis.stack.home import DATABASE_ROLES
 DATABASE = "anamnesis"
 OWNER = "anamnesis_owner"
 ROLES = tuple(f"anamnesis_{role}" for role in DATABASE_ROLES)
+TOO_MUCH = """
+    SELECT rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls OR rolinherit OR NOT rolcanlogin
+    FROM pg_roles WHERE rolname = %s
+"""
 RIGHTS = sql.SQL("LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT")
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
 def establish(admin_url: str, secrets: Mapping[str, str], database: str = DATABASE) -> None:
-    """Make the roles and the database where they are missing."""
+    """Make the roles and the database where they are missing. An administrator who is no superuser becomes a member of the owner's role."""
     with psycopg.connect(admin_url, autocommit=True) as connection:
         for role in DATABASE_ROLES:
             _role(connection, f"anamnesis_{role}", secrets[f"{role}_password"])
+        if connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() != (True,):
+            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(OWNER)))
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
             create_database(connection, database)
         secure_database(connection, database)
@@ -53,7 +59,12 @@ def secure_database(connection: Connection, database: str) -> None:
 
 
 def _role(connection: Connection, role: str, password: str) -> None:
-    known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
-    verb = sql.SQL("ALTER ROLE" if known else "CREATE ROLE")
-    # A password is no parameter of CREATE ROLE, and the server logs no statement of ours.
-    connection.execute(sql.SQL("{} {} {} PASSWORD {}").format(verb, sql.Identifier(role), RIGHTS, sql.Literal(password)))
+    known = connection.execute(TOO_MUCH, [role]).fetchone()
+    name = sql.Identifier(role)
+    if not known:
+        connection.execute(sql.SQL("CREATE ROLE {} {}").format(name, RIGHTS))
+    elif known[0]:
+        connection.execute(sql.SQL("ALTER ROLE {} {}").format(name, RIGHTS))
+    # Hashed here: the server, and so its log, never sees the password.
+    hashed = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+    connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, sql.Literal(hashed)))
