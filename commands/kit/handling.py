@@ -1,0 +1,435 @@
+"""The one door through which anything changes: from a command to stored events.
+
+How it works: a command is decided on the event loop, on streams as this process knows them, queued saves included; the append function then says whether that
+was still true. A lost race is decided again on fresh streams for about two seconds, unless the caller pinned a version. A refusal that rests on cached
+streams is decided again on fresh ones before it is answered, and a repeated Idempotency-Key is recognised before any refusal is.
+
+What may go wrong: between the decision and the queueing of its save nothing may be awaited, or another decision on the same stream could slip in between and the versions
+would be queued in the wrong order; whatever needs awaiting (look-ups, keys) comes before, and what moved meanwhile means: decide again.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import time
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from commands.kit import writer as w
+from commands.kit.command import Command, Creation, Decision
+from commands.kit.errors import Contended, Erased, KeyReused, NameTaken, StaleVersion, TimeTaken, Unavailable
+from commands.kit.ids import derived, mac_content, new_id, resource
+from commands.kit.references import references
+from commands.kit.streams import TENANT, Entry, Streams, own_projection
+from commands.kit.writer import NewEvent, Outcome, Save, Slot, Writer
+from domain.kit import PLATFORM, At, Claim, Elsewhere, Event, Fact, Forbidden, Frozen, NotFound, Refused, State, TimeClaim, day
+from domain.kit.codec import encode, person
+from projections.kit.keys import INSERT, SELECT, KeyRing
+from projections.kit.stored import EPOCH, MICRO
+from schemas.kit import Row
+
+PATIENCE = 2.0  # seconds of deciding again
+LOGGED = "select request_hash, stream, version, position from command_log where command_id = %s"
+
+S = TypeVar("S", bound=State)
+R = TypeVar("R", bound=Row)
+
+
+class Who(Frozen):
+    """Who asks, in which clinic, and what they may do."""
+
+    actor: UUID
+    clinic: UUID
+    role: str
+    grants: frozenset[str]
+    subject: UUID | None = None  # the staff member or patient the actor is
+    session: UUID | None = None
+
+
+class Receipt(Frozen):
+    """What a command did: where it was written, and the row as it is after it."""
+
+    id: UUID
+    version: int
+    position: int
+    row: Row | None = None
+    replayed: bool = False
+
+
+class Conflict(Exception):  # noqa: N818 - a signal, not an error
+    """Something this decision rests on has changed."""
+
+
+class Seen(Exception):  # noqa: N818 - a signal, not an error
+    """This very command has been stored before."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+class Looking:
+    """What one attempt at a command has read; a `commands.kit.Look`."""
+
+    def __init__(self, handler: "Handler", at: At) -> None:
+        self.handler = handler
+        self.at = at
+        self.entries: dict[UUID, Entry] = {}
+        self.versions: dict[UUID, int] = {}
+        self.from_cache = False
+
+    async def entry(self, state: type[State], stream: UUID, *, row: bool = False) -> Entry:
+        """Read a stream and note that the decision rests on it."""
+        streams = self.handler.streams
+        self.from_cache = self.from_cache or streams.cached(stream, self.at.clinic) is not None
+        entry = await streams.get(state, stream, self.at.clinic, row=row)
+        self.entries[stream] = entry
+        self.versions[stream] = entry.version
+        return entry
+
+    async def load(self, state: type[S], stream: UUID) -> S:
+        """Return a stream's state and guard it."""
+        return (await self.entry(state, stream)).state  # type: ignore[return-value]
+
+    async def require(self, state: type[S], stream: UUID) -> S:
+        """As `load`, but a stream that is not there is NotFound."""
+        entry = await self.entry(state, stream)
+        if not entry.version:
+            raise NotFound(kind=state.kind, id=str(stream))
+        return entry.state  # type: ignore[return-value]
+
+    async def find(self, row: type[R], **equals: Any) -> list[R]:
+        """Return rows of a read model; they may lag behind."""
+        return await self.handler.find(row, self.at.clinic, equals)
+
+    def moved(self) -> bool:
+        """Say whether a stream has moved in this process since it was read."""
+        return any(entry.version != self.versions[stream] for stream, entry in self.entries.items())
+
+
+class Handler:
+    """Decides commands and stores what follows from them."""
+
+    def __init__(self, url: str, *, mac_key: bytes, kek: bytes, clinic_state: type[State], pool_size: int = 4) -> None:
+        self.pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+            url, min_size=1, max_size=pool_size, open=False, timeout=3, configure=_configure,
+            kwargs={"autocommit": True, "application_name": "loader"},
+        )
+        self.keys = KeyRing(kek)
+        self.streams = Streams(self.pool, self.keys)
+        self.writer = Writer(url)
+        self.clinic_state = clinic_state
+        self._mac_key = mac_key
+
+    @classmethod
+    async def open(cls, settings: Any, *, clinic_state: type[State], pool_size: int = 4) -> "Handler":
+        """Return a handler that is ready; `settings` has database_url, mac_key and kek."""
+        handler = cls(settings.database_url, mac_key=settings.mac_key, kek=settings.kek, clinic_state=clinic_state, pool_size=pool_size)
+        await handler.pool.open()
+        await handler.writer.open()
+        return handler
+
+    async def close(self) -> None:
+        """Flush and stop."""
+        await self.writer.close()
+        await self.pool.close()
+
+    async def clinic(self, clinic: UUID) -> Any:
+        """Return the clinic's own state: name, zone, currency, plan."""
+        return (await self.streams.get(self.clinic_state, clinic, clinic)).state
+
+    async def known(self, clinic: UUID, kind: str, stream: UUID) -> bool:
+        """Say whether the clinic has a stream of that kind and id."""
+        return await self.streams.kind(stream, clinic) == kind
+
+    async def find(self, row: type[R], clinic: UUID, equals: dict[str, Any]) -> list[R]:
+        """Return rows of a read model of one clinic, where each named column equals its value."""
+        from projections.kit.reading import Reader
+
+        return await Reader(self.pool, clinic).find(row, **equals)
+
+    async def handle(
+        self, command: Command, who: Who, *, id: UUID | None = None, expect: int | None = None, key: str | None = None,  # noqa: A002
+        route: str = "", body: bytes = b"", now: datetime | None = None, correlation: UUID | None = None, causation: UUID | None = None,
+        command_id: UUID | None = None,
+    ) -> Receipt:
+        """Decide a command and store what follows.
+
+        `expect` pins the version (If-Match). `key` is the Idempotency-Key, scoped by clinic, actor and route; `body` is what a repetition must equal. `now` sets the
+        recording time (demo and import only). Raises a `Refused`: the rule's own, or one of `commands.kit.errors`.
+        """
+        if command.permission not in who.grants and not command.permission == who.role == "superadmin":
+            raise Forbidden(permission=command.permission)
+        if key is not None:
+            command_id = derived(who.clinic.bytes, who.actor.bytes, route.encode(), key.encode())
+        attempt = Attempt(self, command, who, id or new_id(), command_id or new_id())
+        attempt.expect = expect
+        attempt.now = now
+        attempt.request_hash = hashlib.sha256(body).digest() if key is not None else None
+        attempt.correlation = correlation or attempt.command_id
+        attempt.causation = causation
+        try:
+            return await attempt.run()
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError) as error:
+            raise Unavailable from error
+
+    async def ensure_keys(self, clinic: UUID, persons: set[UUID]) -> None:
+        """See that each of these persons has a key, making those that are missing."""
+        if not (wanted := [p for p in persons if self.keys.key_of(p) is None]):
+            return
+        minted = [self.keys.mint(p) for p in wanted]
+        async with self.pool.connection() as conn, conn.pipeline():
+            await conn.execute(TENANT, (str(clinic),))
+            await conn.execute(INSERT, (wanted, [clinic] * len(wanted), [self.keys.name] * len(wanted), minted))
+            found = await conn.execute(SELECT, (wanted,))
+            self.keys.learn(await found.fetchall(), wanted)
+        if any(self.keys.key_of(p) is None for p in wanted):
+            raise Erased
+
+    def mac(self, content: bytes) -> bytes:
+        """Return the MAC of an event's `mac_content`."""
+        return hmac.digest(self._mac_key, content, "sha256")
+
+    async def logged(self, command_id: UUID) -> tuple[bytes | None, Outcome] | None:
+        """Return the request hash and the outcome of an earlier command of this id."""
+        async with self.pool.connection() as conn:
+            row = await (await conn.execute(LOGGED, (command_id,))).fetchone()
+        return (row[0], Outcome(w.SEEN, None, None, row[1], row[2], row[3], 0)) if row else None
+
+
+async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
+    await conn.execute("set enable_seqscan = off")
+
+
+class Attempt:
+    """One command on its way, decided as often as needed."""
+
+    now: datetime | None = None
+    expect: int | None = None
+    request_hash: bytes | None = None
+    causation: UUID | None = None
+
+    def __init__(self, handler: Handler, command: Command, who: Who, stream: UUID, command_id: UUID) -> None:
+        self.handler = handler
+        self.command = command
+        self.who = who
+        self.stream = stream
+        self.command_id = command_id
+        self.correlation = command_id
+        self.tenant = who.clinic
+
+    async def run(self) -> Receipt:
+        """Decide until it is settled."""
+        deadline = time.monotonic() + PATIENCE
+        doubted = False
+        while True:
+            look = Looking(self.handler, await self._at())
+            try:
+                return await self._once(look)
+            except Conflict:
+                if self.expect is not None:
+                    raise StaleVersion from None
+                if time.monotonic() > deadline:
+                    raise Contended from None
+            except Seen as seen:
+                return await self._replayed(seen.outcome)
+            except (TimeTaken, NameTaken, KeyReused):  # the append function's word, on what is committed
+                raise
+            except Refused:
+                if self.request_hash is not None and (logged := await self.handler.logged(self.command_id)):
+                    if logged[0] != self.request_hash:
+                        raise KeyReused from None
+                    return await self._replayed(logged[1])
+                if doubted or not look.from_cache:
+                    raise
+                doubted = True
+            for stream in look.entries:
+                await self.handler.streams.drop(stream)
+
+    async def _at(self) -> At:
+        now = self.now or datetime.now(UTC)
+        zone, currency = "UTC", "EUR"
+        if self.who.clinic != PLATFORM:
+            clinic = await self.handler.clinic(self.who.clinic)
+            zone, currency = clinic.zone, clinic.currency
+        return At(
+            id=self.stream, now=now, today=day(now, zone), actor=self.who.actor, clinic=self.who.clinic, zone=zone, currency=currency,
+            grants=self.who.grants, subject=self.who.subject,
+        )
+
+    async def _once(self, look: Looking) -> Receipt:
+        stream = self.command.stream(look.at) if isinstance(self.command, Creation) else self.stream
+        self._wall(stream)
+        await self._references()
+        found = await self.command.gather(look)
+        entry = await self._target(look, stream)
+        plans = self.command.decide(entry.state, look.at, **found)
+        await self._seal(stream, plans)
+        if look.moved():
+            raise Conflict
+        if not plans:
+            return Receipt(id=stream, version=entry.version, position=0, row=entry.row)
+        prepared = Prepared(self, look, stream, entry, plans)
+        try:
+            outcome = await asyncio.shield(prepared.queue())
+        except BaseException:
+            prepared.forget()
+            raise
+        return prepared.settle(outcome)
+
+    def _wall(self, stream: UUID) -> None:
+        """A clinic is its own tenant; to everybody but a superadmin only their own exists."""
+        if self.command.state is self.handler.clinic_state:
+            if self.who.role != "superadmin" and stream != self.who.clinic:
+                raise NotFound(kind=self.command.state.kind, id=str(stream))
+            self.tenant = stream
+
+    async def _references(self) -> None:
+        for stream, kind in references(self.command):
+            if not await self.handler.known(self.tenant, kind, stream):
+                raise NotFound(kind=kind, id=str(stream))
+
+    async def _target(self, look: Looking, stream: UUID) -> Entry:
+        state = self.command.state
+        if isinstance(self.command, Creation) and stream == self.stream:  # a fresh id: there is nothing to read
+            entry = look.entries[stream] = Entry(self.tenant, state.kind, state())
+            look.versions[stream] = 0
+            return entry
+        if look.at.clinic != self.tenant:
+            look = Looking(self.handler, At(id=stream, now=look.at.now, today=look.at.today, actor=look.at.actor, clinic=self.tenant))
+        entry = await look.entry(state, stream, row=own_projection(state.kind) is not None)
+        if not entry.version and not isinstance(self.command, Creation):
+            raise NotFound(kind=state.kind, id=str(stream))
+        if self.expect is not None and entry.version != self.expect:
+            raise StaleVersion(version=entry.version)
+        return entry
+
+    async def _seal(self, stream: UUID, plans: Decision) -> None:
+        """See that there are keys for whatever personal data is about to be written."""
+        persons = {
+            who
+            for plan in plans
+            for event in (plan.events if isinstance(plan, Elsewhere) else [plan])
+            if (who := person(event, plan.id if isinstance(plan, Elsewhere) else stream)) is not None
+        }
+        if persons:
+            await self.handler.ensure_keys(self.tenant, persons)
+
+    async def _replayed(self, outcome: Outcome) -> Receipt:
+        """Answer a repeated command as the first was answered: ids and versions are kept, the row is folded anew."""
+        stream, version = outcome.stream or self.stream, outcome.version or 0
+        row = await self.handler.streams.row_at(stream, self.tenant, version)
+        return Receipt(id=stream, version=version, position=outcome.position or 0, row=row, replayed=True)
+
+
+class Prepared:
+    """A decision turned into a save; the streams it writes on have already moved to where they will be."""
+
+    def __init__(self, attempt: Attempt, look: Looking, stream: UUID, entry: Entry, plans: Decision) -> None:
+        self.attempt = attempt
+        self.handler = attempt.handler
+        self.stream = stream
+        self.entry = entry
+        self.before = entry.version
+        self.events = [plan for plan in plans if not isinstance(plan, Elsewhere)]
+        self.touched: list[tuple[UUID, Entry]] = []
+        self.written: list[NewEvent] = []
+        self.expected: list[tuple[UUID, int, int]] = []
+        self.taken: tuple[list[tuple[UUID, Slot]], list[tuple[UUID, UUID]]] = ([], [])
+        self.freed: tuple[list[tuple[UUID, Slot]], list[tuple[UUID, UUID]]] = ([], [])
+        if self.events:
+            self._move(stream, entry, self.events)
+        for plan in plans:
+            if isinstance(plan, Elsewhere):
+                other = look.entries.get(plan.id) or Entry(attempt.tenant, plan.state.kind, plan.state())
+                self._move(plan.id, other, plan.events)
+        moved = {owner for owner, _ in self.touched}
+        self.expected += [(s, v, v) for s, v in look.versions.items() if s not in moved and (v or s != stream)]
+
+    def _move(self, owner: UUID, entry: Entry, events: list[Event]) -> None:
+        before, old = entry.version, entry.state.claims()
+        for event in events:
+            entry.version += 1
+            entry.state = entry.state.evolve(event)
+            self.written.append(self._stored(owner, entry, event))
+        self.expected.append((owner, before, entry.version))
+        new = entry.state.claims()
+        if new != old:
+            for claim in new - old:
+                self._claim(owner, claim, self.taken)
+            for claim in old - new:
+                self._claim(owner, claim, self.freed)
+        self.touched.append((owner, entry))
+        self.handler.streams.keep(owner, entry)
+
+    def _stored(self, owner: UUID, entry: Entry, event: Event) -> NewEvent:
+        attempt, event_id, topic, who = self.attempt, new_id(), type(event).__name__, person(event, owner)
+        body = encode(event, event_id=event_id, person=who, key=self.handler.keys.key_of(who) if who else None)
+        content = mac_content(event_id, attempt.tenant, owner, entry.version, topic, attempt.who.actor, attempt.command_id, body)
+        return NewEvent(owner, entry.version, topic, entry.kind, event_id, who, self.handler.mac(content), body)
+
+    def _claim(self, owner: UUID, claim: Claim, into: tuple[list[tuple[UUID, Slot]], list[tuple[UUID, UUID]]]) -> None:
+        tenant = self.attempt.tenant
+        if isinstance(claim, TimeClaim):
+            thing = resource(tenant, claim.kind, claim.id.bytes)
+            into[0].append((owner, Slot(claim.kind, thing, claim.start, claim.end, claim.forced, claim.expires)))
+        else:
+            into[1].append((resource(tenant, claim.scope, claim.key.encode()), owner))
+
+    def queue(self) -> asyncio.Future[Outcome]:
+        """Hand the save to the writer."""
+        attempt = self.attempt
+        future = self.handler.writer.put(Save(
+            command=attempt.command_id, clinic=attempt.tenant, actor=attempt.who.actor, correlation=attempt.correlation,
+            causation=attempt.causation, events=self.written, expected=self.expected, request_hash=attempt.request_hash,
+            recorded_at=attempt.now, slots=self.taken[0], names=self.taken[1], slots_freed=self.freed[0], names_freed=self.freed[1],
+        ))
+        for _, entry in self.touched:
+            entry.tail = future
+        return future
+
+    def forget(self) -> None:
+        """Forget the streams this save moved: it was not stored, or nobody knows."""
+        for owner, _ in self.touched:
+            self.handler.streams.forget(owner)
+
+    def settle(self, outcome: Outcome) -> Receipt:
+        """Turn the append function's word into the answer."""
+        if outcome.status == w.SAVED:
+            return self._receipt(outcome)
+        self.forget()
+        match outcome.status:
+            case w.TIME_TAKEN:
+                raise TimeTaken(taken=self.taken[0][outcome.detail - 1][1].kind)
+            case w.NAME_TAKEN:
+                raise NameTaken
+            case w.REUSED:
+                raise KeyReused
+            case w.SEEN:
+                raise Seen(outcome)
+            case _:
+                raise Conflict
+
+    def _receipt(self, outcome: Outcome) -> Receipt:
+        for owner, entry in self.touched:
+            self.handler.streams.snapshot(owner, entry, len(self.written))
+        if self.entry.row_known and (projection := own_projection(self.entry.kind)) is not None:
+            for fact in self._facts(outcome):
+                if type(fact.event).__name__ in projection.topics:
+                    self.entry.row = projection.next(self.entry.row, fact, (self.stream,))
+        version = self.before + len(self.events)
+        return Receipt(id=self.stream, version=version, position=outcome.position or 0, row=self.entry.row)
+
+    def _facts(self, outcome: Outcome) -> list[Fact]:
+        attempt, first = self.attempt, outcome.first or 0
+        at = EPOCH + (outcome.recorded_us or 0) * MICRO
+        return [
+            Fact(
+                id=self.stream, kind=self.entry.kind, version=self.before + n + 1, position=first + n, clinic=attempt.tenant, recorded_at=at,
+                actor=attempt.who.actor, event=event, command=attempt.command_id, correlation=attempt.correlation, causation=attempt.causation,
+            )
+            for n, event in enumerate(self.events)
+        ]
