@@ -14,11 +14,12 @@ from schemas.kit.row import Computed
 SHORT = 4  # letters; a shorter word is too easily mistaken for another to forgive a slip in it
 TAIL = 8  # digits that tell a telephone, whatever stands before them
 RUN = 4  # digits that are found together
+BARE = str.maketrans({"ø": "o", "đ": "d", "ð": "d", "ł": "l", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})  # accents that Unicode takes for letters
 
 
 def words(text: str) -> list[str]:
     """Return the words of a name as they are compared."""
-    return re.findall(r"\w+", fold(text))
+    return re.findall(r"\w+", fold(text).translate(BARE))
 
 
 def digits(text: str) -> str:

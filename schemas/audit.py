@@ -1,0 +1,40 @@
+"""What may be seen of who did what, and when."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from domain.kit import Frozen
+from schemas.kit import Row
+
+
+class AuditRow(Row):
+    """One event of the clinic: who did what to which entity, when, and the seals that prove it (base64)."""
+
+    table: ClassVar[str] = "audit_log"
+    permission: ClassVar[str] = "audit.logs.view"
+    key: ClassVar[tuple[str, ...]] = ("seq",)
+    seq: int
+    recorded_at: datetime
+    actor: UUID
+    action: str
+    entity_type: str
+    entity_id: UUID
+    version: int
+    command_id: UUID
+    correlation_id: UUID
+    hash: str
+    mac: str
+
+    indexes: ClassVar[tuple[str, ...]] = ("entity_id, seq", "actor, seq", "action, seq", "recorded_at")
+
+
+class Activity(Frozen):
+    """One step in the life of an entity. `changes` is what the event says, without what is sealed because it is about a person."""
+
+    seq: int
+    recorded_at: datetime
+    actor: UUID
+    action: str
+    version: int
+    changes: dict[str, Any]
