@@ -9,9 +9,10 @@ What may go wrong. A `Trouble` is printed as one line on stderr and ends the pro
 
 import os
 import sys
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -274,7 +275,7 @@ def _owner_url(data_dir: Path) -> str:
     return _running(data_dir).database_urls["owner"]
 
 
-def _table(rows: object) -> None:
+def _table(rows: Iterable[Any]) -> None:
     from anamnesis.progress import table
 
     table(rows)

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from anamnesis.stack.home import write_private
 from anamnesis.stack.process import await_end
@@ -65,7 +65,7 @@ class Supervisor:
         self._stopping = False
         self.facts: dict[str, Any] = {}
 
-    def __enter__(self) -> "Supervisor":
+    def __enter__(self) -> Self:
         self._previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         return self
 

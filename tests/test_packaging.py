@@ -161,7 +161,7 @@ def test_locks_hold_every_dependency_and_agree():
 
 def test_the_makefile_has_its_targets_and_every_recipe_is_a_command_that_exists():
     for target in ("up", "test", "check", "soak", "interop", "bench", "lock"):
-        done = subprocess.run(["make", "--dry-run", "-C", ROOT, target], capture_output=True, text=True, check=False)
+        done = subprocess.run(["/usr/bin/env", "make", "--dry-run", "-C", ROOT, target], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     for words in re.findall(r"\$\(BIN\)/anamnesis (.*)", (ROOT / "Makefile").read_text()):
         assert CliRunner().invoke(app, [*words.split(), "--help"]).exit_code == 0

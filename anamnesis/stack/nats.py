@@ -63,7 +63,7 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
     },
     "gateway": {
         "publish": ["hints.committed", "control.>"],
-        "subscribe": ["events.*", "applied.*", "control.>", INBOX],
+        "subscribe": ["events.*", "applied.*", "control.>"],
     },
 }
 

@@ -116,7 +116,7 @@ class EmbeddedPostgres:
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start the postmaster, without waiting."""
-        command = [self._program("postgres"), "-D", self.data]
+        command: list[str | Path] = [self._program("postgres"), "-D", self.data]
         self.process = spawn(command, log=self.log, at_death=signal.SIGINT, user=self.home.user, cwd=self.data)
         return self.process
 

@@ -51,7 +51,7 @@ def spawn(
             group=account.pw_gid if account else None,
             extra_groups=[] if account else None,
             start_new_session=True,
-            preexec_fn=_leash(at_death),
+            preexec_fn=_leash(at_death),  # noqa: PLW1509 - one system call, prepared before the fork
             pass_fds=tuple(pass_fds),
         )
     finally:
