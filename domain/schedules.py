@@ -1,5 +1,6 @@
 """Schedules: the hours a doctor works, week by week and by exception, and the time that is blocked."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -79,7 +80,7 @@ class Timetable(Frozen):
 
     def slots(self, on: date, minutes: int, zone_name: str, busy: Iterable[Interval]) -> list[Interval]:
         """Return the visits of that length which could start on a date, given what takes the doctor's time (buffers included)."""
-        taken = sorted(busy)
+        taken = merged(busy)
         last = timedelta(minutes=minutes)
         before, after = timedelta(minutes=self.buffer_before), timedelta(minutes=self.buffer_after)
         starts = sorted(starts_on(on, tuple((h.start, h.end) for h in self.hours(on)), self.slot_minutes, zone_name))
@@ -329,5 +330,6 @@ def covered(wanted: Interval, worked: Sequence[Interval]) -> bool:
 
 
 def meets(wanted: Interval, taken: Sequence[Interval]) -> bool:
-    """Say whether half-open intervals overlap."""
-    return any(start < wanted[1] and wanted[0] < end for start, end in taken)
+    """Say whether a half-open interval overlaps one of these, which are `merged`."""
+    earlier = bisect_left(taken, (wanted[1],))
+    return earlier > 0 and taken[earlier - 1][1] > wanted[0]

@@ -1,0 +1,75 @@
+"""Staff: hired, changed, gone and back again."""
+
+from msgspec.structs import replace
+
+from commands.staff import ChangeStaff, DeactivateStaff, HireStaff, ReactivateStaff
+from domain.staff import (
+    CannotRemoveYourself,
+    Staff,
+    StaffChanged,
+    StaffDeactivated,
+    StaffHired,
+    StaffNotActive,
+    StaffReactivated,
+    StaffStillActive,
+)
+from projections.staff import staff
+from schemas.staff import StaffRow
+from tests.kit import THIS, facts, given, noon
+
+hired = StaffHired(name="Dr Sam Visser", email="sam@example.org", role="doctor", speciality="Orthodontics", colour="#3366cc")
+boss = StaffHired(name="Ada", email="ada@example.org", role="admin")
+gone = StaffDeactivated()
+myself = replace(noon, subject=THIS)
+
+
+def test_somebody_is_hired():
+    command = HireStaff(name="Dr Sam Visser", email="sam@example.org", role="doctor", speciality="Orthodontics", colour="#3366cc")
+    given().when(command).then(hired)
+
+
+def test_patients_are_booked_with_doctors_and_with_admins_who_are_doctors():
+    assert Staff.replay([hired]).treats
+    assert Staff.replay([boss]).treats
+    assert not Staff.replay([StaffHired(name="Bo", email="bo@example.org", role="receptionist")]).treats
+    assert not Staff.replay([hired, gone]).treats
+    assert not Staff().treats
+
+
+def test_a_change_replaces_the_profile():
+    changed = StaffChanged(name="Sam de Wit", email="sam@example.org", role="receptionist")
+    given(hired).when(ChangeStaff(name="Sam de Wit", email="sam@example.org", role="receptionist")).then(changed)
+    assert Staff.replay([hired, changed]).role == "receptionist"
+
+
+def test_staff_leave_and_come_back():
+    given(hired).when(DeactivateStaff()).then(gone)
+    given(hired, gone).when(DeactivateStaff()).refused(StaffNotActive)
+    given(hired, gone).when(ReactivateStaff()).then(StaffReactivated())
+    given(hired).when(ReactivateStaff()).refused(StaffStillActive)
+
+
+def test_nobody_removes_themselves():
+    given(boss, at=myself).when(DeactivateStaff()).refused(CannotRemoveYourself)
+    given(boss, at=myself).when(ChangeStaff(name="Ada", email="ada@example.org", role="doctor")).refused(CannotRemoveYourself)
+    given(boss, at=myself).when(ChangeStaff(name="Ada L", email="ada@example.org", role="admin")).then(
+        StaffChanged(name="Ada L", email="ada@example.org", role="admin"),
+    )
+
+
+def test_a_member_of_staff_as_they_are_seen():
+    row = None
+    for fact in facts(hired, gone, StaffReactivated(), StaffChanged(name="Sam", email="sam@example.org", phone="0612345678", role="doctor")):
+        row = staff(row, fact)
+    assert row == StaffRow(
+        id=THIS, name="Sam", email="sam@example.org", phone="0612345678", role="doctor", speciality=None, colour=None, active=True)
+
+
+def test_without_the_key_a_member_of_staff_has_no_name_but_still_a_role():
+    blank = replace(hired, name=None, email=None, phone=None)
+    row = None
+    for fact in facts(blank, gone):
+        row = staff(row, fact)
+    assert row is not None
+    assert (row.name, row.role, row.active) == (None, "doctor", False)
+    assert Staff.replay([blank]) == Staff.replay([hired])
