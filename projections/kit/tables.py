@@ -15,6 +15,8 @@ gives up after a short lock timeout and tries again. The projector of an older r
 import hashlib
 import inspect
 import sys
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, NamedTuple
 
 from psycopg import Connection
@@ -116,8 +118,16 @@ class Version(NamedTuple):
         return table_name(self.name, self.version)
 
 
+def load() -> None:
+    """See to it that every projection is known: import the package's modules."""
+    package = sys.modules["projections"]
+    for module in iter_modules(package.__path__):
+        import_module(f"projections.{module.name}")
+
+
 def install(conn: Connection[Any]) -> list[str]:
     """Create or upgrade every read model's table (`conn`: the owner's, autocommit); return the names of those that need a rebuild."""
+    load()
     with conn.transaction():
         conn.execute("select pg_advisory_xact_lock(%s)", (INSTALL_LOCK,))
         conn.execute(COMMON)

@@ -1,0 +1,1 @@
+"""Running things later, and elsewhere."""
