@@ -1,0 +1,31 @@
+"""What goes back: status, bytes and headers, written to the server without anything in between."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from litestar.types import Send
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
+
+Headers = list[tuple[bytes, bytes]]
+Stream = Callable[[Any, Send], Awaitable[int]]
+
+
+class Answer(NamedTuple):
+    """An answer that is ready to be sent."""
+
+    status: int
+    body: bytes
+    headers: Headers
+    media: bytes = JSON
+    stream: Stream | None = None  # an answer that goes on writes itself
+
+    async def send(self, send: Send, request_id: bytes) -> None:
+        """Send it."""
+        headers = [(b"content-type", self.media), (b"content-length", b"%d" % len(self.body)), (b"x-request-id", request_id), *self.headers]
+        start: Any = {"type": "http.response.start", "status": self.status, "headers": headers}
+        body: Any = {"type": "http.response.body", "body": self.body}
+        await send(start)
+        await send(body)

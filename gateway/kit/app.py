@@ -1,0 +1,196 @@
+"""The application: Litestar, with a short way for the routes that carry the load.
+
+How it works: `Gateway` is a Litestar app. At start it notes every handler that carries a `Route`, by the same path patterns; such a request goes straight
+to its route: about 10 microseconds of ours instead of about 70. Everything else (odd handlers, unknown addresses, other methods) takes Litestar's way. Both ways begin
+with the same question who asks, end in the same error shape, carry the same request id and are counted alike.
+
+What may go wrong: a handler that forgets to protect itself is protected: whoever is not signed in gets no further than handlers marked `public`.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Litestar, Request, Response
+from litestar.connection import ASGIConnection
+from litestar.di import Provide
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Message, Receive, Scope, Send
+
+from gateway.kit.call import BODY_LIMIT, Call
+from gateway.kit.desk import Desk
+from gateway.kit.errors import explain
+from gateway.kit.metrics import Series
+from gateway.kit.routes import Route
+from gateway.kit.services import Services
+from gateway.kit.tracing import Spans
+
+Served = tuple[Route, str, Series]
+
+
+class Node:
+    """A step of a path: literal steps first, then a parameter."""
+
+    __slots__ = ("methods", "names", "parameter", "steps")
+
+    def __init__(self) -> None:
+        self.steps: dict[str, Node] = {}
+        self.parameter: Node | None = None
+        self.methods: dict[str, Served] = {}
+        self.names: tuple[tuple[str, Any], ...] = ()
+
+
+class ShortWay:
+    """Finds the route of a request."""
+
+    def __init__(self) -> None:
+        self._root = Node()
+        self._plain: dict[tuple[str, str], Served] = {}
+
+    def add(self, method: str, components: list[Any], template: str, served: Served) -> None:
+        """Note a route; components are Litestar's, strings or parameter definitions."""
+        node, names = self._root, []
+        for component in components:
+            if isinstance(component, str):
+                node = node.steps.setdefault(component, Node())
+            else:
+                node.parameter = node = node.parameter or Node()
+                names.append((component.name, component.parser))
+        node.methods[method] = served
+        node.names = tuple(names)
+        if not names:
+            self._plain[method, template] = served
+
+    def find(self, method: str, path: str) -> tuple[Served, dict[str, Any]] | None:
+        """Return the route and the values of its path's parameters; None if Litestar should see to it."""
+        if (served := self._plain.get((method, path))) is not None:
+            return served, {}
+        node, values = self._root, []
+        for step in path.split("/"):
+            if not step:
+                continue
+            following = node.steps.get(step)
+            if following is None:
+                if (following := node.parameter) is None:
+                    return None
+                values.append(step)
+            node = following
+        if (served := node.methods.get(method)) is None or len(values) != len(node.names):
+            return None
+        try:
+            return served, {name: parse(value) if parse else value for (name, parse), value in zip(node.names, values, strict=True)}
+        except ValueError:
+            return None
+
+
+class Gateway(Litestar):
+    """The app; `services` is what every request leans on."""
+
+    services: Services
+
+    def __init__(self, services: Services, **options: Any) -> None:
+        self.services = services
+        self.spans = Spans()
+        self.short = ShortWay()
+        super().__init__(
+            lifespan=[_lifespan], guards=[admitted], dependencies={"desk": Provide(desk_of)}, exception_handlers={Exception: _explained},
+            request_max_body_size=BODY_LIMIT, logging_config=None, **options)
+        self.state.services = services
+        for found in self.routes:
+            for method, (handler, _) in getattr(found, "route_handler_map", {}).items():
+                if how := handler.opt.get("route"):
+                    served = (how, f"{method} {found.path_format}", services.metrics.route(method, found.path_format))
+                    self.short.add(method, found.path_components, found.path_format, served)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        found = self.short.find(scope["method"], scope["path"])
+        if found is None:
+            await self._long_way(scope, receive, send)
+            return
+        started = time.perf_counter()
+        (how, template, series), params = found
+        call = Call(scope, receive, self.services, template, params)
+        if self.spans.on:
+            with self.spans.request(call):
+                status = await self._answered(how, call, send)
+        else:
+            status = await self._answered(how, call, send)
+        series.count(status, time.perf_counter() - started)
+
+    async def _answered(self, how: Route, call: Call, send: Send) -> int:
+        try:
+            await call.admit()
+            answer = await how.run(call)
+        except Exception as error:  # noqa: BLE001 - every error has an answer
+            answer = explain(error, call.request_id.decode())
+        if answer.stream is not None:
+            return await answer.stream(call, send)
+        await answer.send(send, call.request_id)
+        return answer.status
+
+    async def _long_way(self, scope: Any, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        call = Call(scope, receive, self.services)
+        scope.setdefault("state", {})["call"] = call
+        status = 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", call.request_id)]
+            await send(message)
+
+        if self.spans.on:
+            with self.spans.request(call):
+                await super().__call__(scope, receive, sending)
+        else:
+            await super().__call__(scope, receive, sending)
+        template = scope.get("path_template") if "route_handler" in scope else "unrouted"
+        self.services.metrics.route(scope["method"], template or "unrouted").count(status, time.perf_counter() - started)
+
+
+async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let nobody in who is not signed in, unless the handler is public; and require the handler's permission, if it names one."""
+    if handler.opt.get("public"):
+        return
+    call = call_of(connection.scope)
+    call.route = f"{connection.scope.get('method')} {connection.scope.get('path_template')}"
+    await call.admit()
+    if permission := handler.opt.get("permission"):
+        call.require(permission)
+
+
+async def desk_of(request: Request[Any, Any, Any]) -> Desk:
+    """Return the desk at which an odd handler works."""
+    call = call_of(request.scope)
+    if request.method != "GET":
+        call.took(await request.body())
+    return Desk(call, await call.reader())
+
+
+def call_of(scope: Scope) -> Call:
+    """Return the call of a request that takes Litestar's way."""
+    call: Call = scope["state"]["call"]
+    return call
+
+
+def _explained(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    call = request.scope["state"].get("call")
+    answer = explain(error, call.request_id.decode() if call else "")
+    headers = {k.decode(): v.decode() for k, v in answer.headers}
+    return Response(answer.body, status_code=answer.status, headers=headers, media_type=answer.media.decode())
+
+
+@asynccontextmanager
+async def _lifespan(app: Litestar) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    await services.open()
+    try:
+        yield
+    finally:
+        await services.close()

@@ -1,0 +1,143 @@
+"""One request on its way: who asks, in which clinic, with what."""
+
+import hashlib
+import os
+import re
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from litestar.types import Receive, Scope
+
+from commands.kit import Command
+from commands.kit.handling import Receipt, Who
+from domain.kit import Forbidden
+from gateway.kit.errors import BodyTooLarge, BodyUnexpected, QueryInvalid
+from gateway.kit.services import Services
+from projections.kit.reading import Reader
+
+BODY_LIMIT = 1 << 20
+KEY_LIMIT = 255
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
+_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_ETAG = re.compile(rb'\s*(?:W/)?"(\d{1,18})"\s*')
+
+
+class Call:
+    """A request; made once for each, so it holds little and works out the rest when asked."""
+
+    __slots__ = ("_body", "headers", "params", "receive", "request_id", "route", "scope", "services", "who")
+
+    def __init__(self, scope: Scope, receive: Receive, services: Services, route: str = "", params: dict[str, Any] | None = None) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.services = services
+        self.route = route
+        self.params = params or {}
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])  # type: ignore[arg-type]
+        given = self.headers.get(b"x-request-id")
+        self.request_id = given if given and _REQUEST_ID.fullmatch(given) else str(UUID(bytes=os.urandom(16), version=4)).encode()
+        self.who: Who = None  # type: ignore[assignment]
+        self._body: bytes | None = None
+
+    async def admit(self) -> Who:
+        """Find out who asks; refuse whoever may not come in."""
+        gate, header = self.services.gate, self.headers.get(b"authorization")
+        self.who = who = gate.known(header) or await gate.admit(header)
+        return who
+
+    def require(self, permission: str) -> None:
+        """Refuse whoever lacks a permission."""
+        if not may(self.who, permission):
+            raise Forbidden(permission=permission)
+
+    async def reader(self) -> Reader:
+        """Return the clinic's reader, once it has reached the position the client has seen."""
+        return await self.services.reader(self.who.clinic, self.position)
+
+    @property
+    def position(self) -> int:
+        """The position that the answer must have reached."""
+        given = self.headers.get(b"x-position")
+        if given is None and b"position=" in self.scope["query_string"]:
+            given = dict(self.query()).get("position", "").encode()
+        if not given:
+            return 0
+        if not given.isdigit() or len(given) > 18:  # noqa: PLR2004 - what a bigint holds
+            raise QueryInvalid(field="X-Position", problem="Expected a position: a whole number")
+        return int(given)
+
+    def query(self) -> list[tuple[str, str]]:
+        """Return the query's parameters."""
+        raw = self.scope["query_string"]
+        return parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if raw else []
+
+    async def body(self) -> bytes:
+        """Return the whole body."""
+        if self._body is None:
+            self._body = await self._received()
+        return self._body
+
+    async def _received(self) -> bytes:
+        declared = self.headers.get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > BODY_LIMIT:
+            raise BodyTooLarge(limit=BODY_LIMIT)
+        message: Any = await self.receive()
+        body: bytes = message.get("body", b"")
+        while message.get("more_body"):
+            message = await self.receive()
+            body += message.get("body", b"")
+            if len(body) > BODY_LIMIT:
+                raise BodyTooLarge(limit=BODY_LIMIT)
+        if body and (media := self.headers.get(b"content-type")) is not None and b"json" not in media:
+            raise BodyUnexpected(got=media.decode("latin-1"))
+        return body
+
+    def took(self, body: bytes) -> None:
+        """Note the body that somebody else has received."""
+        self._body = body
+
+    @property
+    def expect(self) -> int | None:
+        """The version the client insists on: If-Match."""
+        given = self.headers.get(b"if-match")
+        if given is None or given.strip() == b"*":
+            return None
+        if not (found := _ETAG.fullmatch(given)):
+            raise QueryInvalid(field="If-Match", problem='Expected the ETag of a read, such as "3"')
+        return int(found[1])
+
+    @property
+    def key(self) -> str | None:
+        """The Idempotency-Key."""
+        given = self.headers.get(b"idempotency-key")
+        if given is None:
+            return None
+        if not 0 < len(given) <= KEY_LIMIT:
+            raise QueryInvalid(field="Idempotency-Key", problem=f"Expected 1 to {KEY_LIMIT} characters")
+        return given.decode("latin-1")
+
+    @property
+    def correlation(self) -> UUID:
+        """The id that joins everything this request causes: the client's X-Request-Id, its trace, or the id we gave it."""
+        if b"x-request-id" not in self.headers and (trace := _TRACE.fullmatch(self.headers.get(b"traceparent", b""))):
+            return UUID(hex=trace[1].decode())
+        text = self.request_id.decode()
+        try:
+            return UUID(text)
+        except ValueError:
+            return UUID(bytes=hashlib.blake2b(self.request_id, digest_size=16).digest())
+
+    async def handle(self, command: Command, id: UUID | None = None) -> Receipt:  # noqa: A002
+        """Have a command decided."""
+        receipt = await self.services.handler.handle(
+            command, self.who, id=id, expect=self.expect, key=self.key, route=f"{self.route} {type(command).__name__}", body=await self.body(),
+            correlation=self.correlation)
+        if command.state is self.services.clinic_state:
+            self.services.gate.forget()
+        return receipt
+
+
+def may(who: Who, permission: str) -> bool:
+    """Say whether somebody holds a permission; "superadmin" means the role."""
+    return permission in who.grants or (permission == "superadmin" and who.role == "superadmin")

@@ -1,0 +1,45 @@
+"""What an odd handler needs, as one parameter named `desk`."""
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Response
+
+from commands.kit import Command
+from commands.kit.handling import Receipt, Who
+from gateway.kit.call import Call
+from gateway.kit.routes import CommandRoute
+from projections.kit.reading import Reader
+
+
+class Desk:
+    """Who asks, the clinic's reader, and the door for commands."""
+
+    __slots__ = ("call", "reader", "who")
+
+    def __init__(self, call: Call, reader: Reader) -> None:
+        self.call = call
+        self.reader = reader
+        self.who: Who = call.who
+
+    def require(self, permission: str) -> None:
+        """Refuse whoever lacks a permission."""
+        self.call.require(permission)
+
+    async def handle(self, command: Command, id: UUID | None = None) -> Receipt:  # noqa: A002
+        """Have a command decided; If-Match and Idempotency-Key are seen to."""
+        return await self.call.handle(command, id)
+
+    async def known(self, kind: str, id: UUID) -> bool:  # noqa: A002
+        """Say whether the clinic has such a thing."""
+        return await self.call.services.handler.known(self.who.clinic, kind, id)
+
+    async def clinic(self) -> Any:
+        """Return the clinic: name, zone, currency, plan."""
+        return await self.call.services.handler.clinic(self.who.clinic)
+
+    def answer(self, command: type[Command], receipt: Receipt, status: int = 200) -> Response[Any]:
+        """Return the answer to a command as the verbs give it: the row after it, ETag and X-Position."""
+        answer = CommandRoute(command, "", status).answer(self.call, receipt)
+        headers = {k.decode(): v.decode() for k, v in answer.headers}
+        return Response(answer.body, status_code=answer.status, headers=headers, media_type=answer.media.decode())

@@ -1,0 +1,225 @@
+"""Errors: one shape for everything that goes wrong, and sentences that say what to do.
+
+How it works: whatever is raised while a request is answered ends in `explain`, which makes of it {"error", "code", "details", "requestId"}. A `Refused`
+explains itself: its class name is the code, its docstring the sentence, its keyword arguments the details.
+
+What may go wrong: a bug of ours must not tell a stranger about our inside: it becomes INTERNAL with nothing but the request's id, and is logged with that id.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, ClassVar
+from uuid import UUID
+
+import msgspec
+import psycopg
+import structlog
+from litestar.exceptions import HTTPException, MethodNotAllowedException, ValidationException
+
+from commands.kit.errors import Unavailable
+from domain.kit import Refused
+from gateway.kit.answer import JSON, Answer
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 1
+
+
+class BadRequest(Refused):
+    """The request could not be understood."""
+
+    status = 400
+
+
+class JsonMalformed(BadRequest):
+    """The body is not valid JSON. Mend it at the byte given in `details`."""
+
+
+class BodyInvalid(BadRequest):
+    """The body does not fit this request. `details` says which field and why."""
+
+
+class BodyUnexpected(BadRequest):
+    """The body is not JSON as far as its Content-Type says. Send application/json."""
+
+    status = 415
+
+
+class QueryInvalid(BadRequest):
+    """A query parameter or header cannot be read. `details` says which and why."""
+
+
+class ParameterUnknown(BadRequest):
+    """There is no such query parameter here. `details` names it and lists those there are."""
+
+
+class SignInRequired(Refused):
+    """Sign in first, and send the header `Authorization: Bearer` with the access token."""
+
+    status = 401
+
+
+class TokenInvalid(SignInRequired):
+    """This access token is not one of ours. Sign in again."""
+
+
+class TokenExpired(SignInRequired):
+    """This access token has expired. Get a new one with your refresh token."""
+
+
+class SessionEnded(SignInRequired):
+    """This session has ended. Sign in again."""
+
+
+class AddressUnknown(Refused):
+    """There is nothing at this address."""
+
+    status = 404
+
+
+class MethodUnknown(Refused):
+    """This address does not take that method. The header Allow lists those it takes."""
+
+    status = 405
+
+
+class BodyTooLarge(Refused):
+    """The body is larger than this address accepts."""
+
+    status = 413
+
+
+class ReadBehind(Refused):
+    """The change you waited for has not reached the read model yet. It is stored; read again in a moment."""
+
+    status = 503
+
+
+class DatabaseUnavailable(Refused):
+    """The database cannot be reached just now. Try again in a moment."""
+
+    status = 503
+
+
+class Internal(Refused):
+    """Something went wrong on our side. Quote the request id when you report it."""
+
+    status = 500
+
+
+class Failure(msgspec.Struct, rename="camel"):
+    """What every error looks like."""
+
+    error: str
+    code: str
+    details: list[dict[str, Any]]
+    request_id: str
+
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+_BYTE = re.compile(r"\(byte (\d+)\)")
+_AT = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_FIELD = re.compile(r"field `(?P<name>[^`]*)`")
+
+
+@cache
+def code(refusal: type[BaseException]) -> str:
+    """Return the error code of a refusal: its name in UPPER_SNAKE."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", refusal.__name__).upper()
+
+
+@cache
+def sentence(refusal: type[BaseException]) -> str:
+    """Return what a refusal says: its docstring."""
+    return " ".join((refusal.__doc__ or code(refusal)).split())
+
+
+def camel(name: str) -> str:
+    """Return a field's name as it is in JSON."""
+    head, *rest = name.split("_")
+    return head + "".join(part.title() for part in rest)
+
+
+def failure(status: int, error: str, name: str, details: Sequence[Mapping[str, Any]], request_id: str) -> Answer:
+    """Return an answer of the one shape."""
+    body = _encode(Failure(error=error, code=name, details=[dict(d) for d in details], request_id=request_id))
+    headers = []
+    if status == 401:  # noqa: PLR2004
+        headers.append((b"www-authenticate", b'Bearer realm="anamnesis"'))
+    if status == 503:  # noqa: PLR2004
+        headers.append((b"retry-after", b"%d" % RETRY_SECONDS))
+    return Answer(status, body, headers, JSON)
+
+
+def explain(error: BaseException, request_id: str) -> Answer:
+    """Return the answer to whatever went wrong."""
+    match error:
+        case Refused():
+            return _refused(error, request_id)
+        case msgspec.ValidationError():
+            return _refused(BodyInvalid(**problem(str(error))), request_id)
+        case msgspec.DecodeError():
+            return _refused(JsonMalformed(**offset(str(error))), request_id)
+        case HTTPException():
+            return _litestar(error, request_id)
+        case psycopg.OperationalError() | psycopg.InterfaceError() | ConnectionError():
+            return _refused(DatabaseUnavailable(), request_id)
+    log.error("request failed", request_id=request_id, error=type(error).__name__, exc_info=error)
+    return _refused(Internal(), request_id)
+
+
+def problem(message: str) -> dict[str, str]:
+    """Return which field is wrong and why, out of msgspec's message."""
+    found = _AT.match(message)
+    text, path = (found["problem"], found["path"]) if found else (message, None)
+    where = (path or "").removeprefix("$").removeprefix(".")
+    if named := _FIELD.search(text):
+        where = f"{where}.{named['name']}" if where else named["name"]
+    return {"field": where, "problem": text}
+
+
+def offset(message: str, length: int = 0) -> dict[str, Any]:
+    """Return where JSON is malformed, out of msgspec's message."""
+    found = _BYTE.search(message)
+    return {"offset": int(found[1]) if found else length, "problem": _BYTE.sub("", message).removeprefix("JSON is malformed: ").strip()}
+
+
+def _refused(refusal: Refused, request_id: str) -> Answer:
+    cls = type(refusal)
+    details = [{camel(k): _plain(v) for k, v in refusal.details.items()}] if refusal.details else []
+    answer = failure(cls.status, sentence(cls), code(cls), details, request_id)
+    if isinstance(refusal, Unavailable):
+        log.warning("a change could not be stored", request_id=request_id)
+    if (seconds := refusal.details.get("retry_after")) is not None:
+        answer.headers.append((b"retry-after", b"%d" % int(seconds)))
+    return answer
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _litestar(error: HTTPException, request_id: str) -> Answer:
+    match error:
+        case MethodNotAllowedException():
+            answer = _refused(MethodUnknown(), request_id)
+            answer.headers.extend((k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items())
+            return answer
+        case ValidationException(extra=list() as extra):
+            told = [{"field": str(e.get("key", "")), "problem": str(e.get("message", ""))} for e in extra if isinstance(e, dict)]
+            refusal = QueryInvalid if all(isinstance(e, dict) and e.get("source") != "body" for e in extra) else BodyInvalid
+            return failure(400, sentence(refusal), code(refusal), told, request_id)
+    match error.status_code:
+        case 401:
+            return _refused(SignInRequired(), request_id)
+        case 404:
+            return _refused(AddressUnknown(), request_id)
+        case 413:
+            return _refused(BodyTooLarge(), request_id)
+        case 400 if isinstance(error.__cause__, Exception) and "malformed" in str(error):
+            return _refused(JsonMalformed(**offset(str(error))), request_id)
+        case 500:
+            log.error("request failed", request_id=request_id, error=type(error).__name__, exc_info=error)
+            return _refused(Internal(), request_id)
+    return failure(error.status_code, "The request could not be answered as it stands.", code(BadRequest), [{"problem": error.detail}], request_id)

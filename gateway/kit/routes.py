@@ -1,0 +1,298 @@
+"""Four verbs, each returning an ordinary Litestar handler. Anything else: write the handler.
+
+    router = Router("/invoices", tags=["Billing"], route_handlers=[
+        browse("/", InvoiceRow, by=["patient_id", "status", "due_on.."], sort="-due_on"),
+        fetch("/{id:uuid}", InvoiceRow),
+        create("/", DraftInvoice),
+        act("/{id:uuid}/payments", RecordPayment),
+        act("/{id:uuid}", CancelDraft, method="DELETE"),
+    ])
+
+How it works: a handler's signature says path, query, body and answer with their real types; Litestar routes by it and documents it. The work is done by a `Route`, which
+takes a `Call` and returns an `Answer`; `gateway.kit.app` gives requests to it without Litestar's own machinery in between, which would cost
+three times as much as all the rest. Permissions are the command's and the row's; `{id:uuid}` names the stream, other path
+parameters are fields of the command or row.
+
+What may go wrong: a command's row goes back only to somebody who may see it, and a role that sees only its own rows (`Row.own`) gets the
+condition added whatever it asks for; a patient sees nothing of rows that do not say whose they are.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Request, Response, route
+from litestar.handlers import HTTPRouteHandler
+
+from commands.kit import Command, Creation
+from commands.kit.handling import Receipt, Who
+from domain.kit import Forbidden, NotFound
+from domain.kit.codec import hints
+from gateway.kit.answer import Answer
+from gateway.kit.call import Call, may
+from gateway.kit.errors import BodyInvalid, JsonMalformed, QueryInvalid, camel, offset, problem
+from gateway.kit.query import Query, bare, no_query
+from projections.kit import PROJECTIONS
+from projections.kit.reading import Page
+from schemas.kit import Row
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+_encode = msgspec.json.Encoder().encode
+_PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
+_SNAKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_NOT_MODIFIED = 304
+
+
+class Route:
+    """How one address answers; `permission` is what it takes, "" if being signed in is enough."""
+
+    permission: str
+    status = 200
+
+    async def run(self, call: Call) -> Answer:
+        """Answer a request of somebody who has been admitted."""
+        raise NotImplementedError
+
+
+class CommandRoute(Route):
+    """A request that changes something."""
+
+    def __init__(self, command: type[Command], path: str, status: int) -> None:
+        self.command = command
+        self.permission = command.permission
+        self.status = status
+        self.fields = {p: name for p in parameters(path) if (name := snake(p)) in command.__struct_fields__}
+        self.names = {f.name: f.encode_name for f in msgspec.inspect.type_info(command).fields}  # type: ignore[attr-defined]
+        self.stream = next((p for p in parameters(path) if p not in self.fields), None)
+        self._decode = msgspec.json.Decoder(command).decode
+        self.row = projected(command)
+
+    async def run(self, call: Call) -> Answer:
+        call.require(self.permission)
+        body = await call.body()
+        command = self._built(call, body)
+        stream = call.params[self.stream] if self.stream is not None else None
+        receipt = await call.handle(command, stream)
+        return self.answer(call, receipt)
+
+    def answer(self, call: Call, receipt: Receipt) -> Answer:
+        """Return the answer to a command: the row as it is now, for whoever may see it."""
+        headers = [(b"etag", b'"%d"' % receipt.version), (b"x-position", b"%d" % receipt.position)]
+        if self.status == 201:  # noqa: PLR2004
+            headers.append((b"location", f"{call.scope['path'].rstrip('/')}/{receipt.id}".encode()))
+        if receipt.replayed:
+            headers.append((b"idempotency-replayed", b"true"))
+        if receipt.row is not None and sees(call.who, receipt.row):
+            return Answer(self.status, _encode(receipt.row), headers)
+        return Answer(self.status, b'{"id":"%s","version":%d}' % (str(receipt.id).encode(), receipt.version), headers)
+
+    def _built(self, call: Call, body: bytes) -> Command:
+        if not self.fields and body:
+            no_query(call.query())
+            return decoded(self._decode, body)
+        given: dict[str, Any] = decoded(_object, body) if body else {k: v for k, v in call.query() if k != "position"}
+        for parameter, field in self.fields.items():
+            value, name = call.params[parameter], self.names[field]
+            if str(given.get(name, value)) != str(value):
+                raise BodyInvalid(field=name, problem="It differs from the one in the path")
+            given[name] = value
+        try:
+            return msgspec.convert(given, self.command, strict=bool(body))
+        except msgspec.ValidationError as error:
+            raise (BodyInvalid if body or not call.scope["query_string"] else QueryInvalid)(**problem(str(error))) from None
+
+
+class FetchRoute(Route):
+    """One row."""
+
+    def __init__(self, row: type[Row], path: str) -> None:
+        self.row = row
+        self.permission = row.detail or row.permission
+        self.columns = {p: snake(p) for p in parameters(path)}
+
+    async def run(self, call: Call) -> Answer:
+        call.require(self.permission)
+        no_query(call.query())
+        wanted: dict[str, Any] = {column: call.params[p] for p, column in self.columns.items()}
+        if (own := own_column(self.row, call.who)) is not None:
+            if wanted.get(own, call.who.subject) != call.who.subject:
+                raise NotFound
+            wanted[own] = call.who.subject
+        found = await (await call.reader()).fetch(self.row, wanted)
+        if found is None:
+            raise NotFound
+        headers = [(b"etag", b'"%d"' % found.version)] if found.version else []
+        if headers and call.headers.get(b"if-none-match") == headers[0][1]:
+            return Answer(_NOT_MODIFIED, b"", headers)
+        return Answer(self.status, found.body, headers)
+
+
+class BrowseRoute(Route):
+    """A list of rows."""
+
+    def __init__(self, row: type[Row], query: Query) -> None:
+        self.row = row
+        self.permission = row.permission
+        self.query = query
+
+    async def run(self, call: Call) -> Answer:
+        call.require(self.permission)
+        wanted, references = self.query.parse(call.query())
+        for kind, id_ in references:
+            if not await call.services.handler.known(call.who.clinic, kind, id_):
+                raise NotFound(kind=kind, id=id_)
+        if (own := own_column(self.row, call.who)) is not None:
+            wanted = wanted._replace(conditions=(*wanted.conditions, (own, "=", call.who.subject)))
+        page = await (await call.reader()).page(self.row, wanted)
+        return Answer(self.status, _encode(page), [])
+
+
+def browse(path: str, row: type[Row], by: Sequence[str] = (), sort: str = "id", sorts: Sequence[str] = (), **options: Any) -> HTTPRouteHandler:
+    """List rows: `by` names the fields to filter by (`"due_on.."` a range), `sort` the order, `sorts` further fields to order by."""
+    query = Query(row, list(by), sort, list(sorts))
+    return handler("GET", path, BrowseRoute(row, query), said(row, "Browse"), {}, query.parameters(), listed(row), options)
+
+
+def fetch(path: str, row: type[Row], **options: Any) -> HTTPRouteHandler:
+    """Show one row; the path's parameters are its key."""
+    types = hints(row)
+    typed = {p: bare(types[snake(p)]) for p in parameters(path)}
+    return handler("GET", path, FetchRoute(row, path), said(row, "Get"), typed, {}, row, options)
+
+
+def create(path: str, command: type[Command], **options: Any) -> HTTPRouteHandler:
+    """Take a command that makes something new: 201, with its address."""
+    return act(path, command, "POST", 201, **options)
+
+
+def act(path: str, command: type[Command], method: Method = "POST", status: int = 200, **options: Any) -> HTTPRouteHandler:
+    """Take a command about the stream that `{id:uuid}` names."""
+    made = CommandRoute(command, path, status)
+    types = hints(command)
+    typed = {p: types[made.fields[p]] if p in made.fields else UUID for p in parameters(path)}
+    unknown = [p for p in typed if p not in made.fields and p != made.stream]
+    assert not unknown, f"{command.__name__} has no field for {unknown}"
+    assert made.stream is not None or issubclass(command, Creation) or hasattr(command, "stream"), f"{command.__name__} does not say about what it is"
+    body: dict[str, Any] = {} if method == "DELETE" else {"data": command}
+    return handler(method, path, made, said(command, ""), typed, body, made.row or Changed, options)
+
+
+class Changed(msgspec.Struct, rename="camel"):
+    """What was changed, and its version now."""
+
+    id: UUID
+    version: int
+
+
+def handler(
+    method: Method, path: str, how: Route, words: dict[str, Any], typed: dict[str, Any], given: dict[str, Any], answer: Any, options: dict[str, Any],
+) -> HTTPRouteHandler:
+    """Return a Litestar handler with a real signature that answers as a route does."""
+
+    async def respond(request: Request[Any, Any, Any], **_: Any) -> Response[Any]:
+        call = Call(request.scope, request.receive, request.app.state.services, f"{method} {request.scope.get('path_template', '')}", request.path_params)
+        call.took(await request.body())
+        await call.admit()
+        done = await how.run(call)
+        headers = {k.decode(): v.decode() for k, v in (*done.headers, (b"x-request-id", call.request_id))}
+        return Response(done.body, status_code=done.status, headers=headers, media_type=done.media.decode())
+
+    required = {"request": Request[Any, Any, Any], **typed, **({"data": given.pop("data")} if "data" in given else {})}
+    kind = inspect.Parameter.KEYWORD_ONLY
+    listed_ = [inspect.Parameter(n, kind, annotation=t) for n, t in required.items()]
+    listed_ += [inspect.Parameter(n, kind, annotation=t, default=None) for n, t in given.items()]
+    respond.__signature__ = inspect.Signature(listed_, return_annotation=Response[answer])  # type: ignore[attr-defined]
+    respond.__annotations__ = {**required, **given, "return": Response[answer]}
+    respond.__name__ = words["operation_id"]
+    opt = {"route": how, "permission": how.permission, **options.pop("opt", {})}
+    spelled = _PARAMETER.sub(lambda m: f"{{{m[1]}:{_spelling(typed.get(m[1], UUID))}}}", path)
+    return route(spelled, http_method=[method], status_code=how.status, opt=opt, **{**words, **options})(respond)
+
+
+def parameters(path: str) -> list[str]:
+    """Return the names of a path's parameters."""
+    return _PARAMETER.findall(path)
+
+
+def snake(name: str) -> str:
+    """Return a JSON name as a field's name."""
+    return _SNAKE.sub("_", name).lower()
+
+
+def said(subject: type, verb: str) -> dict[str, Any]:
+    """Return what a route is called and described as."""
+    words = inspect.cleandoc(subject.__doc__ or "").split("\n\n", 1)
+    summary = " ".join(words[0].split())
+    verbs = {"Browse": "List: ", "Get": "Show: "}
+    return {
+        "operation_id": verb + subject.__name__, "summary": verbs.get(verb, "") + (summary[:1].lower() + summary[1:] if verb else summary),
+        "description": " ".join(words[1].split()) if len(words) > 1 else None,
+    }
+
+
+def listed(row: type[Row]) -> Any:
+    """Return the type of a page of rows."""
+    name = row.__name__.removesuffix("Row") + "Page"
+    made = msgspec.defstruct(name, [("items", list[row]), ("next", str | None)], module=row.__module__)  # type: ignore[valid-type]
+    made.__doc__ = f"Some of the rows of {row.__name__}, and where to go on."
+    return made
+
+
+def projected(command: type[Command]) -> type[Row] | None:
+    """Return the row that a command's answer shows."""
+    projection = PROJECTIONS.get(command.state.kind)
+    return projection.row if projection is not None and projection.key is None else None
+
+
+def own_column(row: type[Row], who: Who) -> str | None:
+    """Return the column that must hold the reader's own id, if he sees his own rows only."""
+    column = row.own.get(who.role)
+    if column is None:
+        if who.role == "patient":
+            raise Forbidden(permission=row.permission)
+        return None
+    if row.widened.get(who.role) in who.grants:
+        return None
+    if who.subject is None:
+        raise Forbidden(permission=row.permission)
+    return column
+
+
+def sees(who: Who, row: Row) -> bool:
+    """Say whether somebody may see a row that his command has just changed."""
+    cls = type(row)
+    if not may(who, cls.detail or cls.permission):
+        return False
+    try:
+        column = own_column(cls, who)
+    except Forbidden:
+        return False
+    return column is None or getattr(row, column) == who.subject
+
+
+def decoded(decode: Callable[[bytes], Any], body: bytes) -> Any:
+    """Return what a body says."""
+    try:
+        return decode(body)
+    except msgspec.ValidationError as error:
+        raise BodyInvalid(**problem(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise JsonMalformed(**offset(str(error), len(body))) from None
+
+
+_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _spelling(hint: Any) -> str:
+    return {UUID: "uuid", int: "int"}.get(_bare_type(hint), "str")
+
+
+def _bare_type(hint: Any) -> Any:
+    return _bare_type(hint.__origin__) if hasattr(hint, "__metadata__") else hint
+
+
+__all__ = ["Page", "Route", "act", "browse", "create", "fetch", "handler"]

@@ -1,0 +1,110 @@
+"""What every request leans on: one of each per process, opened at start and closed at the end."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+from nats.aio.msg import Msg
+
+from commands.kit.accounts import Accounts
+from commands.kit.handling import Handler
+from domain.kit import State
+from gateway.kit.bus import APPLIED, EVENTS, HEARTBEAT, SESSIONS, Bus, Watermarks, session_of
+from gateway.kit.errors import ReadBehind
+from gateway.kit.gate import Gate
+from gateway.kit.hub import Hub
+from gateway.kit.metrics import Metrics
+from gateway.kit.tokens import Keys
+from projections.kit.reading import Reader, Reading
+from projections.kit.stored import Stored
+
+POLLS = (0.005, 0.015, 0.03)  # seconds between looks at the tracked position; the last repeats
+BEHIND_SECONDS = 5.0
+TRACKED = "select position from projector_tracking where grp = 'live' and partition = %s::smallint"
+
+
+class Services:
+    """The gateway's parts; `settings` has database_url, nats_url, mac_key, bus_key, kek and signing_key."""
+
+    def __init__(self, settings: Any, clinic_state: type[State]) -> None:
+        self.settings = settings
+        self.clinic_state = clinic_state
+        self.metrics = Metrics()
+        self.watermarks = Watermarks()
+        self.reading = Reading(settings.database_url)
+        self.accounts = Accounts(self.reading.lanes, settings.mac_key)
+        self.keys = Keys(settings.signing_key)
+        self.gate = Gate(self.keys, self.accounts.alive, self._clinic)
+        self.bus = Bus(settings.nats_url)
+        self.hub = Hub(self.reading, settings.bus_key)
+        self.handler: Handler = None  # type: ignore[assignment]
+
+    async def open(self) -> None:
+        """Connect to everything; what is not there is awaited in the background."""
+        await self.reading.open()
+        self.handler = await Handler.open(self.settings, clinic_state=self.clinic_state)
+        self.hub.noticed = self._noticed
+        self.bus.hear(APPLIED, self.watermarks.heard)
+        self.bus.hear(HEARTBEAT, self._beat)
+        self.bus.hear(SESSIONS, self._ended)
+        self.bus.hear(EVENTS, self.hub.heard)
+        await self.bus.open()
+        await self.hub.open()
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        await self.hub.close()
+        await self.bus.close()
+        if self.handler:
+            await self.handler.close()
+        self.accounts.close()
+        await self.reading.close()
+
+    async def reader(self, clinic: UUID, position: int = 0) -> Reader:
+        """Return a clinic's reader, once the read models have reached a position."""
+        reader = await self.reading.of(clinic)
+        if position and self.watermarks.reached.get(reader.partition, 0) < position:
+            await self._caught_up(reader.partition, position)
+        return reader
+
+    async def end_session(self, session: UUID) -> None:
+        """End a session here and tell the others."""
+        self.gate.end(session)
+        self.hub.end(session)
+        await self.bus.say(SESSIONS, session.bytes)
+
+    async def _caught_up(self, partition: int, position: int) -> None:
+        loop = asyncio.get_running_loop()
+        deadline, polls = loop.time() + BEHIND_SECONDS, iter(POLLS)
+        reached, pause = self.watermarks.wait(partition, position), POLLS[0]
+        while not reached.done():
+            pause = next(polls, pause)
+            await asyncio.wait([reached], timeout=pause)
+            if reached.done():
+                return
+            rows = (await self.reading.lanes.ask(None, TRACKED, (partition,))).rows
+            if rows:
+                self.watermarks.move(partition, rows[0][0])
+            if loop.time() > deadline:
+                reached.cancel()
+                raise ReadBehind(position=position)
+
+    async def _clinic(self, clinic: UUID) -> Any:
+        return await self.handler.clinic(clinic)
+
+    async def _beat(self, _: Msg) -> None:
+        self.gate.beat()
+
+    async def _ended(self, message: Msg) -> None:
+        if session := session_of(message):
+            self.gate.end(session)
+            self.hub.end(session)
+
+    def _noticed(self, stored: Stored) -> None:
+        """See to it that nothing rests on what a clinic was before: permissions hang on its plan."""
+        if stored.kind != self.clinic_state.kind:
+            return
+        known = self.handler.streams.cached(stored.stream, stored.clinic)
+        if known is not None and known.version < stored.version:
+            self.handler.streams.forget(stored.stream)
+        self.gate.forget()
