@@ -16,7 +16,7 @@ import nats
 import psycopg
 import pytest
 from nats.errors import NoServersError
-from nats.js.api import ConsumerConfig, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 from psycopg.errors import InsufficientPrivilege, OperationalError
 
 from anamnesis.installation import Installation, is_external, with_login
@@ -262,6 +262,7 @@ async def test_each_user_does_its_own_work_only(nats_server):
         ("gateway", {"subscribe": "events.3"}),
         ("gateway", {"subscribe": "applied.3"}),
         ("projector", {"publish": "applied.3"}),
+        ("projector", {"subscribe": "control.heartbeat"}),
         ("relay", {"publish": "control.heartbeat"}),
         ("relay", {"subscribe": "hints.committed"}),
     ]
@@ -275,6 +276,7 @@ async def test_each_user_does_its_own_work_only(nats_server):
         ("projector", {"publish": "$JS.API.STREAM.DELETE.EVENTS"}),
         ("projector", {"publish": "$JS.API.STREAM.CREATE.OTHER"}),
         ("projector", {"subscribe": ">"}),
+        ("projector", {"subscribe": "events.0"}),
         ("relay", {"publish": "control.grants"}),
         ("relay", {"publish": "$JS.API.STREAM.DELETE.EVENTS"}),
         ("relay", {"subscribe": "events.>"}),
@@ -295,15 +297,16 @@ async def test_the_rights_suffice_for_a_stream_and_its_consumer(nats_server):
     refused: list[str] = []
     relay, projector = [await _connect(nats_server, user, refused) for user in ("relay", "projector")]
     stream = relay.jetstream()
-    await stream.add_stream(StreamConfig("EVENTS", subjects=["events.*"]))
-    await stream.update_stream(StreamConfig("EVENTS", subjects=["events.*"], max_msgs=1000))
+    await stream.add_stream(StreamConfig("EVENTS", subjects=["events.*"], allow_direct=True))
+    config = ConsumerConfig(name="p-1", filter_subjects=["events.0", "events.1"], ack_policy=AckPolicy.NONE, inactive_threshold=30)
+    consumer = await projector.jetstream().add_consumer("EVENTS", config)
+    inbox = projector.new_inbox()
+    heard = await projector.subscribe(inbox)
     await stream.publish("events.0", b"[]", headers={"Nats-Msg-Id": "1"})
-    assert (await stream.get_last_msg("EVENTS", "events.0")).data == b"[]"
-    config = ConsumerConfig(filter_subject="events.0")
-    pull = await projector.jetstream().pull_subscribe("events.0", durable="live-0", stream="EVENTS", config=config)
-    [message] = await pull.fetch(1, timeout=5)
-    await message.ack_sync()
-    assert (await pull.consumer_info()).num_ack_pending == 0
+    assert (await stream.get_last_msg("EVENTS", "events.0", direct=True)).data == b"[]"
+    await projector.publish(f"$JS.API.CONSUMER.MSG.NEXT.EVENTS.{consumer.name}", b'{"batch": 1}', reply=inbox)
+    assert (await heard.next_msg(5)).data == b"[]"
+    await projector.jetstream().delete_consumer("EVENTS", consumer.name)
     assert refused == []
     for connection in (relay, projector):
         await connection.close()

@@ -51,15 +51,11 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
     "projector": {
         "publish": [
             "applied.*",
-            f"{API}.INFO",
             f"{API}.STREAM.INFO.{STREAM}",
-            f"{API}.CONSUMER.CREATE.{STREAM}",
             f"{API}.CONSUMER.CREATE.{STREAM}.>",
-            *(f"{API}.CONSUMER.{verb}.{STREAM}.*" for verb in ("DURABLE.CREATE", "INFO", "DELETE", "MSG.NEXT")),
-            f"$JS.ACK.{STREAM}.>",
-            f"$JS.FC.{STREAM}.>",
+            *(f"{API}.CONSUMER.{verb}.{STREAM}.*" for verb in ("INFO", "DELETE", "MSG.NEXT")),
         ],
-        "subscribe": ["hints.committed", INBOX],
+        "subscribe": ["control.heartbeat", INBOX],
     },
     "gateway": {
         "publish": ["hints.committed", "control.>"],
