@@ -21,6 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from psycopg import AsyncConnection, AsyncCursor
 
+from commands.kit.arrays import packed, register
 from commands.kit.errors import Unavailable
 
 SAVED, SEEN, REUSED, MOVED, NAME_TAKEN, TIME_TAKEN, AGAIN = range(7)
@@ -247,7 +248,7 @@ class Writer:
         while True:
             try:
                 cursor = self._cursor or await self._connect()
-                await cursor.execute(CALL, [hopeful, entangled, *columns], prepare=True)
+                await cursor.execute(CALL, [hopeful, entangled, *packed(ARRAYS, columns)], prepare=True)
                 rows = await cursor.fetchall()
                 break
             except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
@@ -267,6 +268,7 @@ class Writer:
 
     async def _connect(self) -> AsyncCursor[Any]:
         self._conn = await AsyncConnection.connect(self._url, autocommit=True, connect_timeout=5, application_name="writer")
+        register(self._conn)
         self._cursor = self._conn.cursor(binary=True)
         return self._cursor
 
