@@ -14,7 +14,7 @@ from domain.rooms import Room
 from domain.schedules import Schedule, schedule_of
 from domain.staff import Staff
 
-Start = Annotated[datetime, Meta(description="Wall-clock time in the clinic's zone, or with an offset.", examples=["2026-03-02T09:00"])]
+Start = Annotated[datetime, Meta(description="Wall-clock time in the clinic's zone, or with an offset.", examples=["2026-03-02T09:00:00"])]
 Fold = Annotated[Literal[0, 1] | None, Meta(description="Which one, where the clocks going back make that time happen twice.")]
 
 

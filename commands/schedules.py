@@ -10,7 +10,7 @@ from commands.kit import Command, Creation
 from domain.kit import At, Event, Reason, RoomId, StaffId
 from domain.schedules import BlockedTime, Schedule, Timetable, period, schedule_of
 
-Local = Annotated[datetime, Meta(description="Wall-clock time in the clinic's zone, or with an offset.", examples=["2026-03-02T09:00"])]
+Local = Annotated[datetime, Meta(description="Wall-clock time in the clinic's zone, or with an offset.", examples=["2026-03-02T09:00:00"])]
 
 
 class SetDoctorSchedule(Creation, Timetable):

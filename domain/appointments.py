@@ -31,7 +31,7 @@ from domain.kit import (
 
 Status = Literal["booked", "confirmed", "arrived", "in-chair", "completed", "cancelled", "no-show"]
 Party = Literal["patient", "clinic"]
-LocalTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d$", description="Wall-clock time in the clinic's zone, such as 2026-03-29T09:00.")]
+LocalTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", description="Wall-clock time in the clinic's zone, such as 2026-03-29T09:00:00.")]
 
 BUSY: frozenset[Status] = frozenset({"booked", "confirmed", "arrived", "in-chair", "completed"})  # holds its time
 OPEN: frozenset[Status] = frozenset({"booked", "confirmed", "arrived", "in-chair"})  # not over yet
@@ -189,7 +189,7 @@ def when(start: datetime, minutes: int, now: datetime, zone: str, fold: int | No
     starts_at = instant(start, zone, fold)
     local = wall(starts_at, zone)
     return {
-        "on": local.date(), "start_local": local.isoformat(timespec="minutes"), "zone": zone, "fold": local.fold,
+        "on": local.date(), "start_local": local.isoformat(timespec="seconds"), "zone": zone, "fold": local.fold,
         "starts_at": starts_at, "ends_at": starts_at + timedelta(minutes=minutes),
     }
 

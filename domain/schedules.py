@@ -227,8 +227,8 @@ def period(start: datetime, end: datetime, now: datetime, zone_name: str) -> Per
     starts_at, ends_at = (instant(edge.replace(second=0, microsecond=0), zone_name) for edge in (start, end))
     first, last = wall(starts_at, zone_name), wall(ends_at, zone_name)
     return Period(
-        on=first.date(), last_on=day(ends_at - timedelta(microseconds=1), zone_name), start_local=first.isoformat(timespec="minutes"),
-        end_local=last.isoformat(timespec="minutes"), zone=zone_name, starts_at=starts_at, ends_at=ends_at,
+        on=first.date(), last_on=day(ends_at - timedelta(microseconds=1), zone_name), start_local=first.isoformat(timespec="seconds"),
+        end_local=last.isoformat(timespec="seconds"), zone=zone_name, starts_at=starts_at, ends_at=ends_at,
     )
 
 

@@ -70,6 +70,6 @@ def _slot(slot: Interval, hours: Timetable, rooms: list[RoomRow], taken: dict[UU
     held = start - timedelta(minutes=hours.buffer_before), end + timedelta(minutes=hours.buffer_after)
     free = sorted((r for r in rooms if not meets(held, taken[r.id])), key=lambda r: r.name)
     return AvailableSlot(
-        start_local=local.isoformat(timespec="minutes"), fold=local.fold, starts_at=start, ends_at=end,
+        start_local=local.isoformat(timespec="seconds"), fold=local.fold, starts_at=start, ends_at=end,
         rooms=[FreeRoom(id=r.id, name=r.name) for r in free],
     )
