@@ -1,10 +1,9 @@
 """What may be seen of who did what, and when."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
-from domain.kit import Frozen
 from schemas.kit import Row
 
 
@@ -27,14 +26,3 @@ class AuditRow(Row):
     mac: str
 
     indexes: ClassVar[tuple[str, ...]] = ("entity_id, seq", "actor, seq", "action, seq", "recorded_at")
-
-
-class Activity(Frozen):
-    """One step in the life of an entity. `changes` is what the event says, without what is sealed because it is about a person."""
-
-    seq: int
-    recorded_at: datetime
-    actor: UUID
-    action: str
-    version: int
-    changes: dict[str, Any]

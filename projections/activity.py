@@ -1,0 +1,71 @@
+"""An entity's life so far, told by its events."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from domain.kit import NotFound
+from projections.kit.reading import Reader
+from schemas.activity import Activity, Timeline
+from schemas.appointments import AppointmentRow
+from schemas.clinics import ClinicRow
+from schemas.invoices import InvoiceRow
+from schemas.kit import Row
+from schemas.patients import PatientRow
+from schemas.rooms import RoomRow
+from schemas.schedules import BlockRow, ScheduleRow
+from schemas.staff import StaffRow
+
+SAID = """
+select a.seq, a.recorded_at, a.actor, a.action, a.version, convert_from(e.state, 'UTF8') as said
+from audit_log a join stored_events e on e.notification_id = a.seq
+where a.clinic_id = %s and a.entity_id = %s and a.entity_type = %s and a.seq < %s
+order by a.seq desc limit %s"""
+UNSAID = {"event", "sealed"}
+LAST = 2**62
+
+
+class Entity(NamedTuple):
+    """A kind of thing that has a timeline, and its row, whose key for a single one opens it."""
+
+    kind: str
+    row: type[Row]
+
+    @property
+    def permission(self) -> str:
+        """The key that opens the timeline."""
+        return self.row.detail or self.row.permission
+
+
+KINDS = [
+    Entity("patients", PatientRow), Entity("appointments", AppointmentRow), Entity("invoices", InvoiceRow), Entity("rooms", RoomRow),
+    Entity("staff", StaffRow), Entity("schedules", ScheduleRow), Entity("blocks", BlockRow), Entity("clinics", ClinicRow),
+]
+ENTITIES = {word: entity for entity in KINDS for word in {entity.kind, entity.kind.removesuffix("s")} if word != "staf"}
+
+
+class Said(Struct):
+    seq: int
+    recorded_at: datetime
+    actor: UUID
+    action: str
+    version: int
+    said: str
+
+
+async def timeline(reader: Reader, entity: Entity, id: UUID, *, limit: int, before: int | None, own: dict[str, Any]) -> Timeline:  # noqa: A002
+    """Return the latest steps of an entity's life; with `own`, of an entity whose row says just that."""
+    if own and not await reader.one(entity.row, id, **own):
+        raise NotFound(kind=entity.kind, id=str(id))
+    found = await reader.select(Said, SAID, reader.clinic, id, entity.kind, before or LAST, limit + 1)
+    if not found and before is None:
+        raise NotFound(kind=entity.kind, id=str(id))
+    return Timeline(items=[activity(one) for one in found[:limit]], next=found[limit - 1].seq if len(found) > limit else None)
+
+
+def activity(one: Said) -> Activity:
+    changes = {name: value for name, value in msgspec.json.decode(one.said).items() if name not in UNSAID}
+    return Activity(seq=one.seq, recorded_at=one.recorded_at, actor=one.actor, action=one.action, version=one.version, changes=changes)
