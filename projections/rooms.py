@@ -4,8 +4,14 @@ from msgspec.structs import replace
 
 from domain.kit import Fact, only
 from domain.rooms import Furnishing, RoomAdded, RoomChanged, RoomDeleted, RoomEvent
-from projections.kit import projects
+from projections.kit import installs, projects
 from schemas.rooms import RoomRow
+
+installs("""
+drop view if exists current_rooms;
+create view current_rooms with (security_invoker = true) as select * from rooms where not deleted;
+grant select on current_rooms to anamnesis_gateway;
+""")
 
 
 @projects(RoomRow, of=RoomEvent)

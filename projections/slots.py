@@ -19,12 +19,12 @@ from schemas.staff import StaffRow
 TAKEN = """
 select c.doctor_id, c.room_id, c.starts_at - make_interval(mins => c.buffer_before::int), c.ends_at + make_interval(mins => c.buffer_after::int)
 from calendar c
-where c.clinic_id = %s and c.day between %s::date - 2 and %s::date + 2 and (c.doctor_id = %s or c.room_id is not null)
+where c.clinic_id = %s and c.date between %s::date - 2 and %s::date + 2 and (c.doctor_id = %s or c.room_id is not null)
     and c.status in ('booked', 'confirmed', 'arrived', 'in-chair', 'completed')
 union all
 select b.doctor_id, b.room_id, b.starts_at, b.ends_at
 from blocks b
-where b.clinic_id = %s and b.last_day >= %s::date - 2 and b.day <= %s::date + 2"""
+where b.clinic_id = %s and b.last_date >= %s::date - 2 and b.date <= %s::date + 2"""
 
 
 async def available(
@@ -39,9 +39,9 @@ async def available(
         raise NotFound(kind="staff", id=str(doctor))
     if not SHORTEST <= minutes <= LONGEST:
         raise DurationOutOfRange
-    last = first + timedelta(days=days - 1)
-    if not day(now - REACH, clinic.zone) < first <= last < day(now + REACH, clinic.zone):
+    if not day(now - REACH, clinic.zone) < first < day(now + REACH, clinic.zone) - timedelta(days=days):
         raise TimeTooFar
+    last = first + timedelta(days=days - 1)
     if schedule is None or not works.active or works.role == "receptionist":
         return []
     usable = [r for r in rooms if room in {None, r.id}]

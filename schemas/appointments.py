@@ -1,6 +1,6 @@
 """What may be seen of an appointment."""
 
-from datetime import date, datetime
+import datetime as dt
 from typing import Annotated, ClassVar
 
 from domain.appointments import Party, Status
@@ -22,21 +22,21 @@ class AppointmentRow(Row):
     room_id: RoomId | None
     type: str
     status: Status
-    day: date
+    date: dt.date
     start_local: str
     zone: str
     fold: int
-    starts_at: datetime
-    ends_at: datetime
+    starts_at: dt.datetime
+    ends_at: dt.datetime
     buffer_before: int
     buffer_after: int
     overbooked: bool
     overbooked_because: Annotated[str | None, Personal("patient_id")] = None
     notes: Annotated[str | None, Personal("patient_id")] = None
-    booked_at: datetime
-    arrived_at: datetime | None = None
-    seated_at: datetime | None = None
-    completed_at: datetime | None = None
+    booked_at: dt.datetime
+    arrived_at: dt.datetime | None = None
+    seated_at: dt.datetime | None = None
+    completed_at: dt.datetime | None = None
     cancelled_by: Party | None = None
     cancelled_late: bool | None = None
     cancelled_because: Annotated[str | None, Personal("patient_id")] = None

@@ -1,7 +1,7 @@
 """The calendar: who is where, when; no word about why."""
 
-from datetime import date, datetime
-from typing import ClassVar, Literal
+import datetime as dt
+from typing import ClassVar
 
 from domain.appointments import Status
 from domain.kit import Frozen, Id, PatientId, RoomId, StaffId
@@ -13,17 +13,17 @@ class CalendarRow(Row):
 
     table: ClassVar[str] = "calendar"
     permission: ClassVar[str] = "appointments.view"
-    indexes: ClassVar[tuple[str, ...]] = ("day, starts_at, id", "doctor_id, day, starts_at, id", "patient_id, day, starts_at, id", "room_id, status")
+    indexes: ClassVar[tuple[str, ...]] = ("starts_at, id", "date", "doctor_id, date", "patient_id")
     own: ClassVar[dict[str, str]] = {"patient": "patient_id", "doctor": "doctor_id"}
     widened: ClassVar[dict[str, str]] = {"doctor": "appointments.view_all_doctors"}
     id: Id
     patient_id: PatientId
     doctor_id: StaffId
     room_id: RoomId | None
-    day: date
+    date: dt.date
     start_local: str
-    starts_at: datetime
-    ends_at: datetime
+    starts_at: dt.datetime
+    ends_at: dt.datetime
     buffer_before: int
     buffer_after: int
     type: str
@@ -31,28 +31,38 @@ class CalendarRow(Row):
     overbooked: bool
 
 
-class CalendarEntry(Frozen):
-    """An appointment, or time that is blocked, with the names of those concerned."""
+class CalendarEntry(CalendarRow):
+    """An appointment in the calendar, with the names of those concerned."""
 
-    kind: Literal["appointment", "block"]
-    id: Id
-    patient_id: PatientId | None
+    table: ClassVar[str] = "calendar_entries"
     patient_name: str | None
+    doctor_name: str | None
+    room_name: str | None
+
+
+class BlockEntry(Row):
+    """Time in which nothing is booked, with the name of whose it is."""
+
+    table: ClassVar[str] = "block_entries"
+    permission: ClassVar[str] = "appointments.view"
+    own: ClassVar[dict[str, str]] = {"patient": "id", "doctor": "doctor_id"}  # a patient owns none
+    widened: ClassVar[dict[str, str]] = {"doctor": "appointments.view_all_doctors"}
+    id: Id
     doctor_id: StaffId | None
     doctor_name: str | None
     room_id: RoomId | None
     room_name: str | None
-    day: date
+    date: dt.date
+    last_date: dt.date
     start_local: str
-    starts_at: datetime
-    ends_at: datetime
-    type: str | None
-    status: Status | None
-    overbooked: bool
+    end_local: str
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    reason: str | None
 
 
-class CalendarPage(Frozen):
-    """Appointments in the order of time, and the cursor of the page after, if there is one."""
+class Calendar(Frozen):
+    """All that is in the calendar from one day to another, each list in the order of time."""
 
-    items: list[CalendarEntry]
-    next: str | None
+    appointments: list[CalendarEntry]
+    blocks: list[BlockEntry]

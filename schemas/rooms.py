@@ -16,3 +16,9 @@ class RoomRow(Row):
     type: str
     active: bool
     deleted: bool  # kept, because past visits name it
+
+
+class CurrentRoom(RoomRow):
+    """A room that has not been deleted."""
+
+    table: ClassVar[str] = "current_rooms"

@@ -1,9 +1,9 @@
 """What may be seen of a doctor's schedule, and of blocked time."""
 
-from datetime import date, datetime
+import datetime as dt
 from typing import Annotated, ClassVar
 
-from domain.kit import Id, Personal, RoomId, StaffId
+from domain.kit import Frozen, Id, Personal, RoomId, StaffId
 from domain.schedules import DayHours, Hours
 from schemas.kit import INDEXED, Row
 
@@ -22,21 +22,34 @@ class ScheduleRow(Row):
     slot_minutes: int
 
 
+class DoctorSchedule(ScheduleRow):
+    """The hours a doctor works, with the doctor's name."""
+
+    table: ClassVar[str] = "doctor_schedules"
+    doctor_name: str | None
+
+
+class DoctorSchedules(Frozen):
+    """The hours of all doctors, by name."""
+
+    items: list[DoctorSchedule]
+
+
 class BlockRow(Row):
     """Time of a doctor or a room in which nothing is booked."""
 
     table: ClassVar[str] = "blocks"
     permission: ClassVar[str] = "appointments.view"
-    indexes: ClassVar[tuple[str, ...]] = ("last_day, day",)
+    indexes: ClassVar[tuple[str, ...]] = ("last_date, date",)
     own: ClassVar[dict[str, str]] = {"patient": "id", "doctor": "doctor_id"}  # a patient owns none
     widened: ClassVar[dict[str, str]] = {"doctor": "appointments.view_all_doctors"}
     id: Id
     doctor_id: StaffId | None
     room_id: RoomId | None
-    day: date
-    last_day: date
+    date: dt.date
+    last_date: dt.date
     start_local: str
     end_local: str
-    starts_at: datetime
-    ends_at: datetime
+    starts_at: dt.datetime
+    ends_at: dt.datetime
     reason: Annotated[str | None, Personal("doctor_id")]

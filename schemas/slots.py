@@ -20,3 +20,9 @@ class AvailableSlot(Frozen):
     starts_at: datetime
     ends_at: datetime
     rooms: list[FreeRoom]
+
+
+class AvailableSlots(Frozen):
+    """The visits that could be booked, in the order of time."""
+
+    items: list[AvailableSlot]

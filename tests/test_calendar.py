@@ -30,7 +30,7 @@ booked = AppointmentBooked(
     ends_at=datetime(2026, 1, 7, 9, 30, tzinfo=UTC), buffer_before=5, buffer_after=10, notes="anxious",
 )
 seen = CalendarRow(
-    id=THIS, patient_id=PATIENT, doctor_id=DOCTOR, room_id=None, day=date(2026, 1, 7), start_local="2026-01-07T10:00:00",
+    id=THIS, patient_id=PATIENT, doctor_id=DOCTOR, room_id=None, date=date(2026, 1, 7), start_local="2026-01-07T10:00:00",
     starts_at=booked.starts_at, ends_at=booked.ends_at, buffer_before=5, buffer_after=10, type="checkup", status="booked", overbooked=False,
 )
 
@@ -69,7 +69,7 @@ def test_a_moved_visit_is_where_it_was_moved_to():
     }
     moved = AppointmentRescheduled(**place, was_on=date(2026, 1, 7), was_doctor_id=DOCTOR)
     assert after(booked, AppointmentConfirmed(**visit), moved) == replace(
-        seen, doctor_id=OTHER, day=date(2026, 1, 8), start_local="2026-01-08T10:00:00", starts_at=moved.starts_at, ends_at=moved.ends_at,
+        seen, doctor_id=OTHER, date=date(2026, 1, 8), start_local="2026-01-08T10:00:00", starts_at=moved.starts_at, ends_at=moved.ends_at,
         overbooked=True, status="confirmed",
     )
 

@@ -65,7 +65,7 @@ class Rows:
 
 def visit(**other: Any) -> CalendarRow:
     ahead = CalendarRow(
-        id=UUID(int=1), patient_id=UUID(int=2), doctor_id=UUID(int=3), room_id=THIS, day=noon.today, start_local="2026-01-05T14:00:00",
+        id=UUID(int=1), patient_id=UUID(int=2), doctor_id=UUID(int=3), room_id=THIS, date=noon.today, start_local="2026-01-05T14:00:00",
         starts_at=noon.now + timedelta(hours=1), ends_at=noon.now + timedelta(hours=2), buffer_before=0, buffer_after=0, type="checkup",
         status="booked", overbooked=False,
     )

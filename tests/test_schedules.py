@@ -316,7 +316,7 @@ def test_blocked_time_as_it_is_seen():
     (first, second) = facts(blocked, free)
     row = blocks(None, first)
     assert row == BlockRow(
-        id=THIS, doctor_id=DOCTOR, room_id=None, day=date(2026, 1, 7), last_day=date(2026, 1, 7), start_local="2026-01-07T09:00:00",
+        id=THIS, doctor_id=DOCTOR, room_id=None, date=date(2026, 1, 7), last_date=date(2026, 1, 7), start_local="2026-01-07T09:00:00",
         end_local="2026-01-07T10:00:00", starts_at=at("2026-01-07 08:00"), ends_at=at("2026-01-07 09:00"), reason="Meeting",
     )
     assert blocks(row, second) is None

@@ -1,0 +1,67 @@
+"""Where appointments live on the web, with the calendar and the slots that are free."""
+
+import datetime as dt
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Response, Router, get
+from litestar.params import Parameter
+
+from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
+from domain.kit import NotFound
+from gateway.kit import Desk, act, browse, create, fetch
+from gateway.kit.query import no_query
+from gateway.kit.routes import own_column
+from projections.calendar import week
+from projections.slots import available
+from schemas.appointments import AppointmentRow
+from schemas.calendar import Calendar, CalendarEntry, CalendarRow
+from schemas.slots import AvailableSlots
+
+Doctor = Annotated[UUID, Parameter(query="doctorId")]
+Room = Annotated[UUID | None, Parameter(query="roomId", description="Only slots at which this room is free.")]
+First = Annotated[dt.date, Parameter(query="from", description="First day, in the clinic's zone.")]
+Last = Annotated[dt.date, Parameter(query="to", description="Last day, included.")]
+Days = Annotated[int, Parameter(ge=1, le=31, description="How many days from `date` on.")]
+Duration = Annotated[int, Parameter(ge=5, le=1440, description="Minutes.")]
+
+
+@get("/available-slots", operation_id="BrowseAvailableSlots", summary="List: visits that could be booked")
+async def available_slots(desk: Desk, doctor: Doctor, date: dt.date, days: Days = 1, duration: Duration = 30, room: Room = None) -> AvailableSlots:
+    """From now on, on the doctor's grid, each with the rooms that are free all the while."""
+    no_query(desk.call.query(), ("doctorId", "date", "days", "duration", "roomId"))
+    await known(desk, doctor, room)
+    now = dt.datetime.now(dt.UTC)
+    return AvailableSlots(items=await available(desk.reader, doctor, first=date, days=days, minutes=duration, now=now, room=room))
+
+
+@get("/calendar", operation_id="GetCalendar", summary="Show: the calendar from one day to another", opt={"permission": CalendarRow.permission})
+async def calendar(desk: Desk, first: First, last: Last, doctor: Annotated[UUID | None, Parameter(query="doctorId")] = None) -> Response[Calendar]:
+    """Everybody's appointments and blocked time, or one doctor's; patients see their own."""
+    no_query(desk.call.query(), ("from", "to", "doctorId"))
+    await known(desk, doctor)
+    whose = {"doctor_id": doctor} if doctor else {}
+    own = own_column(CalendarRow, desk.who)
+    if own is not None and desk.who.subject is not None:
+        if whose.get(own, desk.who.subject) != desk.who.subject:
+            raise NotFound
+        whose[own] = desk.who.subject
+    return Response(await week(desk.reader, first, last, whose), media_type="application/json")  # type: ignore[arg-type]
+
+
+async def known(desk: Desk, doctor: UUID | None, room: UUID | None = None) -> None:
+    for kind, id_ in (("staff", doctor), ("rooms", room)):
+        if id_ is not None and not await desk.known(kind, id_):
+            raise NotFound(kind=kind, id=str(id_))
+
+
+router = Router("/api/v1/protected/appointments", tags=["Scheduling"], route_handlers=[
+    browse("/", CalendarEntry, by=["date", "date..", "doctor_id", "patient_id", "room_id", "status"], sort="-starts_at"),
+    available_slots,
+    calendar,
+    fetch("/{id:uuid}", AppointmentRow),
+    create("/", BookAppointment),
+    act("/{id:uuid}", ChangeAppointment, method="PUT"),
+    act("/{id:uuid}/status", ChangeAppointmentStatus, method="PATCH"),
+    act("/{id:uuid}", RemoveAppointment, method="DELETE"),
+])
