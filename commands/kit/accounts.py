@@ -13,6 +13,7 @@ still ten; and an unknown address costs as much time as a known one. Whoever gue
 import asyncio
 import hashlib
 import hmac
+import secrets
 import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
@@ -30,6 +31,7 @@ from projections.kit.lanes import Lanes
 FAILURES = 10  # of one account, and WIDE of one network address, within WINDOW
 WIDE = 50
 GRACE_SECONDS = 10
+TICKET_SECONDS = 30
 HASHERS = 2  # passwords checked at a time
 CROWD = 64  # sign-ins that may wait for that
 _DIGEST = 32
@@ -55,6 +57,8 @@ create table if not exists signin_attempts (
 );
 create index if not exists signin_attempts_account on signin_attempts (account, at);
 create index if not exists signin_attempts_address on signin_attempts (address, at);
+
+create table if not exists stream_tickets (hash bytea primary key, session uuid not null references sessions on delete cascade, expires_at timestamptz not null);
 
 create or replace function signin_begin(of_account bytea, of_address bytea, failures int, wide int, out attempt bigint, out seconds_left int)
 language plpgsql volatile security definer set search_path = public, pg_temp as $$
@@ -127,9 +131,26 @@ language sql stable security definer set search_path = public, pg_temp as $$
         where s.id = this and s.ended_at is null and s.expires_at > now() and m.disabled_at is null and a.disabled_at is null);
 $$;
 
-revoke all on accounts, memberships, sessions, signin_attempts from public;
-revoke all on function signin_begin, signin_right, signin_account, session_open, session_turn, session_end, session_alive from public;
-grant execute on function signin_begin, signin_right, signin_account, session_open, session_turn, session_end, session_alive to anamnesis_gateway;
+create or replace function ticket_issue(this bytea, of_session uuid, seconds int) returns void
+language sql volatile security definer set search_path = public, pg_temp as $$
+    delete from stream_tickets t where t.expires_at < now();
+    insert into stream_tickets (hash, session, expires_at) values (this, of_session, now() + make_interval(secs => seconds));
+$$;
+
+create or replace function ticket_redeem(this bytea)
+returns table (session uuid, account uuid, clinic_id uuid, role text, subject uuid, name text)
+language sql volatile security definer set search_path = public, pg_temp as $$
+    with taken as (delete from stream_tickets t where t.hash = this and t.expires_at > now() returning t.session)
+    select s.id, m.account, m.clinic_id, m.role, m.subject, m.name
+    from taken join sessions s on s.id = taken.session join memberships m on m.account = s.account and m.clinic_id = s.clinic_id
+    where s.ended_at is null and s.expires_at > now() and m.disabled_at is null;
+$$;
+
+revoke all on accounts, memberships, sessions, signin_attempts, stream_tickets from public;
+revoke all on function signin_begin, signin_right, signin_account, session_open, session_turn, session_end, session_alive, ticket_issue, ticket_redeem
+    from public;
+grant execute on function signin_begin, signin_right, signin_account, session_open, session_turn, session_end, session_alive, ticket_issue, ticket_redeem
+    to anamnesis_gateway;
 """
 
 
@@ -214,11 +235,11 @@ def create_account(
     subject: UUID | None = None, name: str | None = None,
 ) -> UUID:
     """Give an address a place in a clinic; the account is made, or gets the new password, and keeps its id. `conn` is the owner's."""
-    secret = password_hash or HASHER.hash(password or "")
+    hashed = password_hash or HASHER.hash(password or "")
     with conn.transaction():
         found = conn.execute(
             "insert into accounts (id, email, password_hash) values (%s, %s, %s) "
-            "on conflict (email) do update set password_hash = excluded.password_hash returning id", (uuid4(), folded(email), secret)).fetchone()
+            "on conflict (email) do update set password_hash = excluded.password_hash returning id", (uuid4(), folded(email), hashed)).fetchone()
         assert found is not None
         conn.execute(
             "insert into memberships (account, clinic_id, role, subject, name) values (%s, %s, %s, %s, %s) on conflict (account, clinic_id) "
@@ -295,6 +316,17 @@ class Accounts:
         """Say whether a session is open, and its account may still come in."""
         (alive,) = (await self._lanes.ask(None, "select session_alive(%s)", (session,))).rows[0]
         return bool(alive)
+
+    async def ticket(self, session: UUID) -> str:
+        """Return a ticket that opens an event stream once, within half a minute, for clients that can send no header."""
+        ticket = secrets.token_urlsafe(_DIGEST)
+        await self._row("select ticket_issue(%s, %s, %s::int)", _hash(ticket), session, TICKET_SECONDS)
+        return ticket
+
+    async def redeem(self, ticket: str) -> tuple[UUID, Member] | None:
+        """Return whose ticket this is, once."""
+        rows = (await self._lanes.ask(None, "select * from ticket_redeem(%s)", (_hash(ticket),), again=False)).rows
+        return (rows[0][0], Member(*rows[0][1:])) if rows else None
 
     async def _row(self, sql: str, *params: Any) -> tuple[Any, ...]:
         return (await self._lanes.ask(None, sql, params, again=False)).rows[0]

@@ -123,7 +123,7 @@ class Gateway(Litestar):
 
     async def _answered(self, how: Route, call: Call, send: Send) -> int:
         try:
-            await call.admit()
+            await how.admit(call)
             answer = await how.run(call)
         except Exception as error:  # noqa: BLE001 - every error has an answer
             answer = explain(error, call.request_id.decode())

@@ -21,6 +21,8 @@ HEARTBEAT = "control.heartbeat"
 SESSIONS = "control.sessions"
 APPLIED = "applied.*"
 EVENTS = "events.*"
+HINTS = "hints.committed"
+HINT_SECONDS = 0.002  # at most one hint in so long
 CONNECT_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
@@ -36,6 +38,7 @@ class Bus:
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
         self._heard: dict[str, OnMessage] = {}
+        self._hinted = False
         self.ready = asyncio.Event()
 
     def hear(self, subject: str, listener: OnMessage) -> None:
@@ -69,6 +72,19 @@ class Bus:
         except (NatsError, OSError, TimeoutError):
             log.warning("a hint was lost", subject=subject)
 
+    def hint(self, position: int) -> None:
+        """Tell the relay, soon, that something up to here is committed."""
+        if self._hinted or not self.up:
+            return
+        self._hinted = True
+        asyncio.get_running_loop().call_later(HINT_SECONDS, self._send_hint, position)
+
+    def _send_hint(self, position: int) -> None:
+        self._hinted = False
+        if self._client is not None and self._client.is_connected:
+            task = asyncio.ensure_future(self._client.publish(HINTS, b"%d" % position))
+            task.add_done_callback(_forgive)
+
     async def _connect(self) -> None:
         pause = 0.1
         while self._client is None:
@@ -93,6 +109,11 @@ def _guarded(listener: OnMessage) -> OnMessage:
             log.exception("a message could not be taken", subject=message.subject, error=type(error).__name__)
 
     return listen
+
+
+def _forgive(task: "asyncio.Future[None]") -> None:
+    if not task.cancelled():
+        task.exception()  # a lost hint is found by the relay's poll
 
 
 async def _complain(error: Exception) -> None:

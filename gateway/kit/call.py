@@ -12,7 +12,7 @@ from litestar.types import Receive, Scope
 from commands.kit import Command
 from commands.kit.handling import Receipt, Who
 from domain.kit import Forbidden
-from gateway.kit.errors import BodyTooLarge, BodyUnexpected, QueryInvalid
+from gateway.kit.errors import BadRequest, BodyTooLarge, BodyUnexpected, JsonMalformed, QueryInvalid, offset
 from gateway.kit.services import Services
 from projections.kit.reading import Reader
 
@@ -89,9 +89,14 @@ class Call:
             body += message.get("body", b"")
             if len(body) > BODY_LIMIT:
                 raise BodyTooLarge(limit=BODY_LIMIT)
-        if body and (media := self.headers.get(b"content-type")) is not None and b"json" not in media:
-            raise BodyUnexpected(got=media.decode("latin-1"))
         return body
+
+    def unreadable(self, error: str, length: int) -> BadRequest:
+        """Return why a body is not JSON; whoever says that it is something else is told so."""
+        media = self.headers.get(b"content-type", b"")
+        if media and b"json" not in media:
+            return BodyUnexpected(got=media.decode("latin-1"))
+        return JsonMalformed(**offset(error, length))
 
     def took(self, body: bytes) -> None:
         """Note the body that somebody else has received."""
@@ -133,6 +138,7 @@ class Call:
         receipt = await self.services.handler.handle(
             command, self.who, id=id, expect=self.expect, key=self.key, route=f"{self.route} {type(command).__name__}", body=await self.body(),
             correlation=self.correlation)
+        self.services.bus.hint(receipt.position)
         if command.state is self.services.clinic_state:
             self.services.gate.forget()
         return receipt

@@ -55,9 +55,7 @@ class Gate:
         if known.expires <= time.time():
             del self._passes[header]
             raise TokenExpired
-        if time.monotonic() - self._heard > SILENCE:
-            return None
-        return known.who
+        return known.who if self.listening else None
 
     async def admit(self, header: bytes | None) -> Who:
         """Return who is asking, whatever it takes."""
@@ -84,19 +82,28 @@ class Gate:
         except UnicodeDecodeError:
             raise TokenInvalid from None
         said = self.keys.read(token)
-        grants = granted(said.role, await self._plan(said.clinic))  # type: ignore[arg-type]
-        who = Who(actor=said.actor, clinic=said.clinic, role=said.role, grants=grants, subject=said.subject, session=said.session)
+        who = await self.who(said.actor, said.clinic, said.role, said.subject, said.session)
         return Pass(who, said.session, said.expires)
+
+    async def who(self, actor: UUID, clinic: UUID, role: str, subject: UUID | None, session: UUID) -> Who:
+        """Return somebody with all he may do."""
+        grants = granted(role, await self._plan(clinic))  # type: ignore[arg-type]
+        return Who(actor=actor, clinic=clinic, role=role, grants=grants, subject=subject, session=session)
 
     async def _plan(self, clinic: UUID) -> Any:
         if clinic == PLATFORM:
             return "Enterprise"
         return getattr(await self._clinic(clinic), "plan", "Pro+")
 
-    def expires(self, header: bytes | None) -> float:
-        """Return when a remembered token expires."""
+    def seconds_left(self, header: bytes | None) -> float:
+        """Return for how long a remembered token is good."""
         found = self._passes.get(header or b"")
-        return found.expires if found else time.time()
+        return found.expires - time.time() if found else 0.0
+
+    @property
+    def listening(self) -> bool:
+        """Is the feed alive?"""
+        return time.monotonic() - self._heard <= SILENCE
 
     def beat(self) -> None:
         """Note that the feed is alive; after a silence nothing that was remembered counts."""

@@ -149,7 +149,7 @@ class Hub:
         self._owners: OrderedDict[UUID, tuple[int, dict[str, UUID | None]]] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
         self.noticed: Callable[[Stored], None] = lambda _: None
-        self.up: Callable[[], bool] = lambda: True
+        self.fed: Callable[[], bool] = lambda: False
 
     async def open(self) -> None:
         """Start looking after what NATS may lose."""
@@ -316,7 +316,7 @@ class Hub:
 
     async def _look_after(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS if self.up() else POLL_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS if self.fed() else POLL_SECONDS)
             if not self._channels:
                 continue
             try:

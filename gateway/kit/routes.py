@@ -33,7 +33,7 @@ from domain.kit import Forbidden, NotFound
 from domain.kit.codec import hints
 from gateway.kit.answer import Answer
 from gateway.kit.call import Call, may
-from gateway.kit.errors import BodyInvalid, JsonMalformed, QueryInvalid, camel, offset, problem
+from gateway.kit.errors import BodyInvalid, QueryInvalid, problem
 from gateway.kit.query import Query, bare, no_query
 from projections.kit import PROJECTIONS
 from projections.kit.reading import Page
@@ -52,6 +52,10 @@ class Route:
 
     permission: str
     status = 200
+
+    async def admit(self, call: Call) -> None:
+        """Find out who asks."""
+        await call.admit()
 
     async def run(self, call: Call) -> Answer:
         """Answer a request of somebody who has been admitted."""
@@ -93,8 +97,8 @@ class CommandRoute(Route):
     def _built(self, call: Call, body: bytes) -> Command:
         if not self.fields and body:
             no_query(call.query())
-            return decoded(self._decode, body)
-        given: dict[str, Any] = decoded(_object, body) if body else {k: v for k, v in call.query() if k != "position"}
+            return decoded(call, self._decode, body)
+        given: dict[str, Any] = decoded(call, _object, body) if body else {k: v for k, v in call.query() if k != "position"}
         for parameter, field in self.fields.items():
             value, name = call.params[parameter], self.names[field]
             if str(given.get(name, value)) != str(value):
@@ -196,7 +200,7 @@ def handler(
     async def respond(request: Request[Any, Any, Any], **_: Any) -> Response[Any]:
         call = Call(request.scope, request.receive, request.app.state.services, f"{method} {request.scope.get('path_template', '')}", request.path_params)
         call.took(await request.body())
-        await call.admit()
+        await how.admit(call)
         done = await how.run(call)
         headers = {k.decode(): v.decode() for k, v in (*done.headers, (b"x-request-id", call.request_id))}
         return Response(done.body, status_code=done.status, headers=headers, media_type=done.media.decode())
@@ -274,14 +278,14 @@ def sees(who: Who, row: Row) -> bool:
     return column is None or getattr(row, column) == who.subject
 
 
-def decoded(decode: Callable[[bytes], Any], body: bytes) -> Any:
+def decoded(call: Call, decode: Callable[[bytes], Any], body: bytes) -> Any:
     """Return what a body says."""
     try:
         return decode(body)
     except msgspec.ValidationError as error:
         raise BodyInvalid(**problem(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise JsonMalformed(**offset(str(error), len(body))) from None
+        raise call.unreadable(str(error), len(body)) from None
 
 
 _object = msgspec.json.Decoder(dict[str, Any]).decode

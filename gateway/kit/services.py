@@ -42,8 +42,9 @@ class Services:
     async def open(self) -> None:
         """Connect to everything; what is not there is awaited in the background."""
         await self.reading.open()
-        self.handler = await Handler.open(self.settings, clinic_state=self.clinic_state)
+        self.handler = await Handler.open(self.settings, clinic_state=self.clinic_state, lanes=self.reading.lanes)
         self.hub.noticed = self._noticed
+        self.hub.fed = lambda: self.gate.listening
         self.bus.hear(APPLIED, self.watermarks.heard)
         self.bus.hear(HEARTBEAT, self._beat)
         self.bus.hear(SESSIONS, self._ended)

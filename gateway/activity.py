@@ -1,0 +1,33 @@
+"""Where an entity's timeline lives on the web."""
+
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Router, get
+from litestar.params import Parameter
+
+from domain.kit import NotFound
+from gateway.kit import Desk
+from gateway.kit.query import no_query
+from gateway.kit.routes import own_column
+from projections.activity import ENTITIES, timeline
+from schemas.activity import Timeline
+
+Kind = Annotated[str, Parameter(description=f"One of {', '.join(ENTITIES)}.")]
+Limit = Annotated[int, Parameter(query="limit", ge=1, le=200)]
+Before = Annotated[int | None, Parameter(query="before", ge=1, le=2**62, description="The `next` of the page before.")]
+
+
+@get("/{entityType:str}/{entityId:uuid}", operation_id="GetActivity", summary="Show: the life of an entity so far")
+async def told(desk: Desk, entityType: Kind, entityId: UUID, limit: Limit = 50, before: Before = None) -> Timeline:  # noqa: N803
+    """Everything that happened to an appointment, patient, invoice, room, schedule or member of staff, the latest first. It takes the key for viewing one of them."""
+    no_query(desk.call.query(), ("limit", "before"))
+    entity = ENTITIES.get(entityType)
+    if entity is None:
+        raise NotFound(kind=entityType)
+    desk.require(entity.permission)
+    own = own_column(entity.row, desk.who)
+    return await timeline(desk.reader, entity, entityId, limit=limit, before=before, own={own: desk.who.subject} if own else {})
+
+
+router = Router("/api/v1/protected/activity", tags=["Audit"], route_handlers=[told])

@@ -1,0 +1,39 @@
+"""Where the audit log lives on the web."""
+
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Router, get
+from litestar.params import Parameter
+
+from gateway.kit import Desk
+from gateway.kit.query import no_query
+from projections.audit import log
+from schemas.audit import AuditPage, AuditRow
+
+KNOWN = ("user", "action", "entityType", "entityId", "date", "from", "to", "limit", "cursor")
+User = Annotated[UUID | None, Parameter(query="user", description="Only what this user did.")]
+Action = Annotated[str | None, Parameter(query="action", description="Only events of this name, such as InvoiceIssued.")]
+EntityType = Annotated[str | None, Parameter(query="entityType", description="Only this kind of thing, such as invoices.")]
+EntityId = Annotated[UUID | None, Parameter(query="entityId", description="Only this one thing.")]
+On = Annotated[date | None, Parameter(query="date", description="Only this day of the clinic.")]
+From = Annotated[date | None, Parameter(query="from", description="From this day of the clinic on.")]
+To = Annotated[date | None, Parameter(query="to", description="Up to this day of the clinic, included.")]
+Limit = Annotated[int, Parameter(query="limit", ge=1, le=200)]
+Cursor = Annotated[str | None, Parameter(query="cursor", description="The `next` of the page before.")]
+
+
+@get("/", operation_id="BrowseAuditLog", summary="List: who did what, and when", opt={"permission": AuditRow.permission})
+async def browsed(
+    desk: Desk, user: User = None, action: Action = None, entity_type: EntityType = None, entity_id: EntityId = None, on: On = None,
+    since: From = None, until: To = None, limit: Limit = 50, cursor: Cursor = None,
+) -> AuditPage:
+    """Every event of the clinic, the latest first, each with the hash and the MAC that prove it."""
+    no_query(desk.call.query(), KNOWN)
+    equals = {"actor": user, "action": action, "entity_type": entity_type, "entity_id": entity_id}
+    zone = (await desk.clinic()).zone
+    return await log(desk.reader, equals, since=on or since, until=on or until, zone=zone, limit=limit, cursor=cursor)
+
+
+router = Router("/api/v1/protected/audit-logs", tags=["Audit"], route_handlers=[browsed])

@@ -1,0 +1,89 @@
+"""How the installation is, for people and for machines."""
+
+import asyncio
+from typing import Any, Literal
+
+import msgspec
+from litestar import Request, Response, get
+from psycopg import Error
+
+from domain.kit import Frozen, Refused
+from gateway.kit.answer import TEXT
+from gateway.kit.services import Services
+from projections.kit.tables import LIVE
+from projections.kit.tracking import HEALTH, PartitionHealth
+
+PATIENCE = 2.0  # seconds for the database to answer
+STALLED = 10.0  # seconds without progress while the store moved
+
+
+class PartitionState(Frozen):
+    """How far the read models of a partition have come."""
+
+    partition: int
+    head: int
+    tracked: int
+    lag: int
+    stalled_seconds: float
+    parked: int
+
+
+class Health(Frozen):
+    """`ok`; `degraded`: everything answers, but something needs a look; `down`: requests fail or read models stand still."""
+
+    status: Literal["ok", "degraded", "down"]
+    database: bool
+    nats: bool
+    relay: bool
+    parked: int
+    partitions: list[PartitionState]
+
+
+@get("/health", operation_id="Health", tags=["Operations"], opt={"public": True})
+async def health(request: Request[None, None, Services]) -> Response[Health]:
+    """Say how the installation is: 503 if requests fail or read models stand still."""
+    found = await look(request.app.state.services)
+    return Response(found, status_code=503 if found.status == "down" else 200, headers={"cache-control": "no-store"})
+
+
+@get("/metrics", operation_id="Metrics", tags=["Operations"], opt={"public": True, "media": "text/plain"})
+async def metrics(request: Request[None, None, Services]) -> Response[bytes]:
+    """Show figures for Prometheus: requests, latencies, how far the read models have come."""
+    services: Services = request.app.state.services
+    found = await look(services)
+    gauges: list[tuple[str, str, dict[str, Any], float]] = [
+        ("anamnesis_up", "Whether a part answers.", {"part": "database"}, found.database),
+        ("anamnesis_up", "Whether a part answers.", {"part": "nats"}, found.nats),
+        ("anamnesis_up", "Whether a part answers.", {"part": "relay"}, found.relay),
+        ("anamnesis_stream_readers", "Readers of event streams.", {}, services.hub.readers),
+    ]
+    for p in found.partitions:
+        labels = {"partition": p.partition}
+        gauges.append(("anamnesis_tracked_position", "The position up to which read models are complete.", labels, p.tracked))
+    for p in found.partitions:
+        gauges.append(("anamnesis_stalled_seconds", "Time without progress while the store moved.", {"partition": p.partition}, p.stalled_seconds))
+    gauges.append(("anamnesis_head_position", "The position of the newest event.", {}, max((p.head for p in found.partitions), default=0)))
+    gauges.append(("anamnesis_parked_events", "Events that could not be projected.", {}, found.parked))
+    return Response(services.metrics.text(gauges).encode(), media_type=TEXT.decode())
+
+
+async def look(services: Services) -> Health:
+    """Return how the installation is."""
+    partitions: list[PartitionState] = []
+    try:
+        rows = (await asyncio.wait_for(services.reading.lanes.ask(None, HEALTH, (LIVE,)), PATIENCE)).rows
+        partitions = [_state(PartitionHealth(*row)) for row in rows]
+        database = True
+    except (Refused, TimeoutError, Error):
+        database = False
+    parked = sum(p.parked for p in partitions)
+    nats, relay = services.bus.up, services.gate.listening
+    down = not database or any(p.stalled_seconds > STALLED for p in partitions)
+    status: Literal["ok", "degraded", "down"] = "down" if down else "ok" if nats and relay and not parked else "degraded"
+    return Health(status=status, database=database, nats=nats, relay=relay, parked=parked, partitions=partitions)
+
+
+def _state(found: PartitionHealth) -> PartitionState:
+    return msgspec.convert(
+        {"partition": found.partition, "head": found.head, "tracked": found.tracked, "lag": found.lag,
+         "stalledSeconds": float(found.stalled_seconds), "parked": found.parked}, PartitionState)

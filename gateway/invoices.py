@@ -1,0 +1,55 @@
+"""Where invoices live on the web."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from litestar import Router, get
+
+from commands.invoices import (
+    CreateInvoice,
+    DeleteInvoice,
+    EditInvoice,
+    IssueInvoice,
+    MarkInvoicePaid,
+    RecordPayment,
+    RefundPayment,
+    VoidInvoice,
+)
+from domain.kit import day
+from gateway.kit import Desk, act, browse, create, fetch
+from gateway.kit.query import no_query
+from gateway.kit.routes import own_column
+from projections.invoices import next_number, payments_of
+from schemas.invoices import InvoiceRow, NextNumber, PaymentRow
+
+
+@get("/next-number", operation_id="GetNextInvoiceNumber", summary="Preview the next number", opt={"permission": InvoiceRow.permission})
+async def preview(desk: Desk) -> NextNumber:
+    """The number that an invoice issued today would get; nothing is reserved."""
+    no_query(desk.call.query())
+    own_column(InvoiceRow, desk.who)
+    return await next_number(desk.reader, day(datetime.now(UTC), (await desk.clinic()).zone))
+
+
+@get("/{id:uuid}/payments", operation_id="BrowsePayments", summary="List: the payments of an invoice", opt={"permission": PaymentRow.permission})
+async def paid(desk: Desk, id: UUID) -> list[PaymentRow]:  # noqa: A002
+    """The payments of an invoice and what was given back of each, the first one first."""
+    no_query(desk.call.query())
+    own = own_column(InvoiceRow, desk.who)
+    return await payments_of(desk.reader, id, {own: desk.who.subject} if own else {})
+
+
+router = Router("/api/v1/protected/invoices", tags=["Billing"], route_handlers=[
+    browse("/", InvoiceRow, by=["patient_id", "status", "number", "issued_on..", "due_on.."], sort="-created_at"),
+    preview,
+    fetch("/{id:uuid}", InvoiceRow),
+    paid,
+    create("/", CreateInvoice),
+    act("/{id:uuid}", EditInvoice, "PUT"),
+    act("/{id:uuid}/issue", IssueInvoice),
+    act("/{id:uuid}/payments", RecordPayment),
+    act("/{id:uuid}/mark-paid", MarkInvoicePaid),
+    act("/{id:uuid}/refunds", RefundPayment),
+    act("/{id:uuid}/void", VoidInvoice),
+    act("/{id:uuid}", DeleteInvoice, "DELETE"),
+])
