@@ -17,18 +17,19 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from commands.kit import writer as w
 from commands.kit.command import Command, Creation, Decision
 from commands.kit.errors import Contended, Erased, KeyReused, NameTaken, StaleVersion, TimeTaken, Unavailable
 from commands.kit.ids import derived, mac_content, new_id, resource
 from commands.kit.references import references
-from commands.kit.streams import TENANT, Entry, Streams, own_projection
+from commands.kit.streams import Entry, Streams, own_projection
 from commands.kit.writer import NewEvent, Outcome, Save, Slot, Writer
 from domain.kit import PLATFORM, At, Claim, Elsewhere, Event, Fact, Forbidden, Frozen, NotFound, Refused, State, TimeClaim, day
 from domain.kit.codec import encode, person
 from projections.kit.keys import INSERT, SELECT, KeyRing
+from projections.kit.lanes import Lanes, ReadUnavailable
+from projections.kit.reading import Reader
 from projections.kit.stored import EPOCH, MICRO
 from schemas.kit import Row
 
@@ -113,29 +114,30 @@ class Looking:
 class Handler:
     """Decides commands and stores what follows from them."""
 
-    def __init__(self, url: str, *, mac_key: bytes, kek: bytes, clinic_state: type[State], pool_size: int = 4) -> None:
-        self.pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-            url, min_size=1, max_size=pool_size, open=False, timeout=3, configure=_configure,
-            kwargs={"autocommit": True, "application_name": "loader"},
-        )
-        self.keys = KeyRing(kek)
-        self.streams = Streams(self.pool, self.keys)
-        self.writer = Writer(url)
+    def __init__(self, settings: Any, lanes: Lanes, clinic_state: type[State]) -> None:
+        self.lanes = lanes
+        self.keys = KeyRing(settings.kek)
+        self.streams = Streams(lanes, self.keys)
+        self.writer = Writer(settings.database_url)
         self.clinic_state = clinic_state
-        self._mac_key = mac_key
+        self._mac_key: bytes = settings.mac_key
+        self._own_lanes = False
 
     @classmethod
-    async def open(cls, settings: Any, *, clinic_state: type[State], pool_size: int = 4) -> "Handler":
-        """Return a handler that is ready; `settings` has database_url, mac_key and kek."""
-        handler = cls(settings.database_url, mac_key=settings.mac_key, kek=settings.kek, clinic_state=clinic_state, pool_size=pool_size)
-        await handler.pool.open()
+    async def open(cls, settings: Any, *, clinic_state: type[State], lanes: Lanes | None = None) -> "Handler":
+        """Return a handler that is ready; `settings` has database_url, mac_key and kek. Without `lanes` it reads through its own."""
+        handler = cls(settings, lanes or Lanes(settings.database_url, size=2, name="loader"), clinic_state)
+        if lanes is None:
+            handler._own_lanes = True
+            await handler.lanes.open()
         await handler.writer.open()
         return handler
 
     async def close(self) -> None:
         """Flush and stop."""
         await self.writer.close()
-        await self.pool.close()
+        if self._own_lanes:
+            await self.lanes.close()
 
     async def clinic(self, clinic: UUID) -> Any:
         """Return the clinic's own state: name, zone, currency, plan."""
@@ -147,9 +149,7 @@ class Handler:
 
     async def find(self, row: type[R], clinic: UUID, equals: dict[str, Any]) -> list[R]:
         """Return rows of a read model of one clinic, where each named column equals its value."""
-        from projections.kit.reading import Reader
-
-        return await Reader(self.pool, clinic).find(row, **equals)
+        return await Reader(self.lanes, clinic, 0).find(row, **equals)
 
     async def handle(
         self, command: Command, who: Who, *, id: UUID | None = None, expect: int | None = None, key: str | None = None,  # noqa: A002
@@ -173,7 +173,7 @@ class Handler:
         attempt.causation = causation
         try:
             return await attempt.run()
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError) as error:
+        except (ReadUnavailable, psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
             raise Unavailable from error
 
     async def ensure_keys(self, clinic: UUID, persons: set[UUID]) -> None:
@@ -181,11 +181,8 @@ class Handler:
         if not (wanted := [p for p in persons if self.keys.key_of(p) is None]):
             return
         minted = [self.keys.mint(p) for p in wanted]
-        async with self.pool.connection() as conn, conn.pipeline():
-            await conn.execute(TENANT, (str(clinic),))
-            await conn.execute(INSERT, (wanted, [clinic] * len(wanted), [self.keys.name] * len(wanted), minted))
-            found = await conn.execute(SELECT, (wanted,))
-            self.keys.learn(await found.fetchall(), wanted)
+        await self.lanes.ask(clinic, INSERT, (wanted, [clinic] * len(wanted), [self.keys.name] * len(wanted), minted))
+        self.keys.learn((await self.lanes.ask(clinic, SELECT, (wanted,))).rows, wanted)
         if any(self.keys.key_of(p) is None for p in wanted):
             raise Erased
 
@@ -195,13 +192,11 @@ class Handler:
 
     async def logged(self, command_id: UUID) -> tuple[bytes | None, Outcome] | None:
         """Return the request hash and the outcome of an earlier command of this id."""
-        async with self.pool.connection() as conn:
-            row = await (await conn.execute(LOGGED, (command_id,))).fetchone()
-        return (row[0], Outcome(w.SEEN, None, None, row[1], row[2], row[3], 0)) if row else None
-
-
-async def _configure(conn: psycopg.AsyncConnection[Any]) -> None:
-    await conn.execute("set enable_seqscan = off")
+        rows = (await self.lanes.ask(None, LOGGED, (command_id,))).rows
+        if not rows:
+            return None
+        request_hash, stream, version, position = rows[0]
+        return request_hash, Outcome(w.SEEN, None, None, stream, version, position, 0)
 
 
 class Attempt:
@@ -236,7 +231,7 @@ class Attempt:
                     raise Contended from None
             except Seen as seen:
                 return await self._replayed(seen.outcome)
-            except (TimeTaken, NameTaken, KeyReused):  # the append function's word, on what is committed
+            except (TimeTaken, NameTaken, KeyReused, ReadUnavailable, Unavailable):  # said by the store, not by a rule
                 raise
             except Refused:
                 if self.request_hash is not None and (logged := await self.handler.logged(self.command_id)):

@@ -16,28 +16,23 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import sql
-from psycopg_pool import AsyncConnectionPool
-
 from domain.kit import State
 from projections.kit import PROJECTIONS, Projection
-from projections.kit.keys import KeyRing
+from projections.kit.keys import SELECT, KeyRing
+from projections.kit.lanes import Lanes
 from projections.kit.stored import COLUMNS, Stored, fact_of
 from schemas.kit import Row
 
 CACHE = 50_000  # streams
 SNAPSHOT_EVERY = 200  # events
 
-TENANT = "select set_config('app.clinic', %s, true)"
-EVENTS = sql.SQL(
-    f"select {COLUMNS} from stored_events where originator_id = any(%s::uuid[]) and clinic_id = %s::uuid order by originator_id, originator_version"  # noqa: S608
-)
-LATER = sql.SQL(
-    f"select {COLUMNS} from stored_events where originator_id = %s and clinic_id = %s::uuid and originator_version > %s order by originator_version"  # noqa: S608
-)
-KINDS = "select originator_id, stream_kind from stored_events where originator_id = any(%s::uuid[]) and originator_version = 1"
+EVENTS = f"select {COLUMNS} from stored_events where originator_id = any(%s::uuid[]) order by originator_id, originator_version"  # noqa: S608
+LATER = f"select {COLUMNS} from stored_events where originator_id = %s and originator_version > %s order by originator_version"  # noqa: S608
 SNAPSHOT = "select originator_version, state from snapshots where originator_id = %s and topic = %s order by originator_version desc limit 1"
-TAKE = "insert into snapshots (originator_id, originator_version, topic, state, clinic_id) values (%s, %s, %s, %s, %s) on conflict do nothing"
+TAKE = """
+insert into snapshots (originator_id, originator_version, topic, state, clinic_id) values (%s, %s, %s, %s::bytea, %s)
+on conflict do nothing returning originator_id
+"""
 
 
 class Entry:
@@ -78,8 +73,8 @@ def own_projection(kind: str) -> Projection | None:
 class Streams:
     """All streams of all clinics, one door."""
 
-    def __init__(self, pool: AsyncConnectionPool[Any], keys: KeyRing) -> None:
-        self._pool = pool
+    def __init__(self, lanes: Lanes, keys: KeyRing) -> None:
+        self._lanes = lanes
         self.keys = keys
         self._cache: OrderedDict[UUID, Entry] = OrderedDict()
         self._waiting: defaultdict[UUID, dict[UUID, asyncio.Future[list[Stored]]]] = defaultdict(dict)
@@ -165,20 +160,17 @@ class Streams:
         return entry
 
     async def _warm(self, clinic: UUID, events: list[Stored]) -> None:
-        async with self._pool.connection() as conn, conn.pipeline():
-            await conn.execute(TENANT, (str(clinic),))
-            await self.keys.warm(conn, [e.person for e in events])
+        wanted = self.keys.missing(e.person for e in events)
+        self.keys.learn((await self._lanes.ask(clinic, SELECT, (wanted,))).rows, wanted)
 
     async def _from_snapshot(self, state: type[State], stream: UUID, clinic: UUID) -> Entry | None:
         if not state.snapshots:
             return None
-        async with self._pool.connection() as conn, conn.pipeline():
-            await conn.execute(TENANT, (str(clinic),))
-            found = await (await conn.execute(SNAPSHOT, (stream, fingerprint(state)))).fetchone()
-            if found is None:
-                return None
-            await conn.execute(TENANT, (str(clinic),))
-            later = await (await conn.execute(LATER, (stream, clinic, found[0]))).fetchall()
+        rows = (await self._lanes.ask(clinic, SNAPSHOT, (stream, fingerprint(state)))).rows
+        if not rows:
+            return None
+        found = rows[0]
+        later = (await self._lanes.ask(clinic, LATER, (stream, found[0]))).rows
         entry = Entry(clinic, state.kind, msgspec.json.decode(found[1], type=state), found[0])
         entry.row_known = False
         for record in later:
@@ -194,9 +186,7 @@ class Streams:
             task.add_done_callback(self._tasks.discard)
 
     async def _take(self, stream: UUID, clinic: UUID, state: State, version: int) -> None:
-        async with self._pool.connection() as conn, conn.pipeline():
-            await conn.execute(TENANT, (str(clinic),))
-            await conn.execute(TAKE, (stream, version, fingerprint(type(state)), msgspec.json.encode(state), clinic))
+        await self._lanes.ask(clinic, TAKE, (stream, version, fingerprint(type(state)), msgspec.json.encode(state), clinic))
 
     async def _events(self, stream: UUID, clinic: UUID) -> list[Stored]:
         """Return a stream's stored events; what is asked for in one turn of the loop travels together."""
@@ -213,11 +203,7 @@ class Streams:
         await asyncio.sleep(0)  # let this turn's other readers join
         wanted = self._waiting.pop(clinic)
         try:
-            async with self._pool.connection() as conn, conn.pipeline():
-                await conn.execute(TENANT, (str(clinic),))
-                cursor = conn.cursor(binary=True)
-                await cursor.execute(EVENTS, (list(wanted), clinic), prepare=True)
-                records = await cursor.fetchall()
+            records = (await self._lanes.ask(clinic, EVENTS, (list(wanted),))).rows
         except Exception as error:  # noqa: BLE001 - it is the readers' to handle
             for future in wanted.values():
                 if not future.done():
