@@ -15,12 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from anamnesis.installation import Installation
+from anamnesis.installation import Installation, is_external
 from anamnesis.settings import Kind, Settings
 from anamnesis.stack import Home
 from anamnesis.stack.process import alive, spawn, terminate
@@ -35,9 +35,9 @@ STOP_SECONDS = 90.0
 class Scratch:
     """`with Scratch() as stack:` and there is an API at `stack.url`."""
 
-    def __init__(self, *, gateways: int = 1, projectors: int = 1, demo: str | None = None, data_dir: Path | None = None) -> None:
-        self._temporary = None if data_dir else temporary_directory()
-        self.data_dir = data_dir or self._temporary or Path()
+    def __init__(self, *, gateways: int = 1, projectors: int = 1, demo: str | None = None, env: Mapping[str, str] | None = None) -> None:
+        self.data_dir = temporary_directory()
+        self._env = dict(env or {})
         self._arguments = ["--port", "0", "--gateways", str(gateways), "--projectors", str(projectors)]
         self._arguments += ["--demo", demo] if demo else []
         self._patience = DEMO_SECONDS if demo else READY_SECONDS
@@ -45,21 +45,27 @@ class Scratch:
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        if self._temporary:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def start(self) -> None:
         """Return when everything runs and the gateway is healthy."""
         command = [sys.executable, "-m", "anamnesis", "up", "--data-dir", str(self.data_dir), *self._arguments]
-        self.process = process = spawn(command, log=self.output, at_death=signal.SIGTERM)
-        until(lambda: self._ready() or process.poll() is not None, self._patience, f"the stack is not ready: {self._story()}")
+        self.process = process = spawn(command, env=self._env, log=self.output, at_death=signal.SIGTERM)
+        try:
+            until(lambda: self._ready() or process.poll() is not None, self._patience, "it is not ready")
+        except Trouble as trouble:
+            raise Trouble(f"{trouble}: {self._story()}") from None
         if process.poll() is not None:
-            raise Trouble(f"the stack did not start: {self._story()}")
+            raise Trouble(f"it did not start: {self._story()}")
 
     def stop(self) -> int:
         """As Ctrl-C does; gives the exit code."""
@@ -71,7 +77,8 @@ class Scratch:
 
     @property
     def installation(self) -> Installation:
-        return Installation.embedded(Home(self.data_dir))
+        home = Home(self.data_dir)
+        return Installation.external(home, self._env) if is_external(self._env) else Installation.embedded(home)
 
     def settings(self, kind: Kind) -> Settings:
         """What a process of this kind is told here."""
@@ -121,8 +128,8 @@ class Scratch:
         return bool(self.process and record.get("pid") == self.process.pid and record.get("ready"))
 
     def _story(self) -> str:
-        text = self.output.read_text("utf-8", "replace") if self.output.exists() else ""
-        return text[-2000:]
+        texts = [path.read_text("utf-8", "replace")[-2000:] for path in (self.output, *(self.data_dir / "logs").glob("[grp][ae]*.log"))]
+        return "\n".join(texts)
 
 
 def temporary_directory() -> Path:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from anamnesis.logs import configure
 from anamnesis.settings import Settings
 from anamnesis.trouble import Trouble
 
@@ -27,6 +28,7 @@ def gateway(settings: Settings, fd: int | None = None) -> None:
 
     from gateway.app import create_app  # noqa: PLC0415 - nor the application
 
+    configure("gateway")
     listener = socket.socket(fileno=fd) if fd is not None else listen(settings.host, settings.port, shared=True)
     config = uvicorn.Config(
         create_app(settings),
@@ -35,6 +37,7 @@ def gateway(settings: Settings, fd: int | None = None) -> None:
         ws="none",
         lifespan="on",
         access_log=False,
+        log_config=None,
         log_level="warning",
         server_header=False,
         backlog=BACKLOG,
@@ -47,6 +50,7 @@ def worker(main: Callable[[Settings], Coroutine[Any, Any, None]], settings: Sett
     """Run a worker until told to stop."""
     import uvloop  # noqa: PLC0415 - only workers come here
 
+    configure(settings.kind)
     with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_until_told(main(settings)))
 
@@ -54,6 +58,7 @@ def worker(main: Callable[[Settings], Coroutine[Any, Any, None]], settings: Sett
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A listening socket, or one clear line."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    configure("gateway")
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if shared:

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import nats
@@ -21,11 +22,12 @@ from psycopg.errors import InsufficientPrivilege, OperationalError
 
 from anamnesis.installation import Installation, is_external, with_login
 from anamnesis.migrations import applied, migrate
-from anamnesis.scratch import temporary_directory, until
+from anamnesis.scratch import Scratch, temporary_directory, until
 from anamnesis.settings import NEEDS, SECRETS, Settings
 from anamnesis.stack import EmbeddedNats, EmbeddedPostgres, Home
 from anamnesis.stack.process import alive, spawn, terminate
 from anamnesis.trouble import Trouble
+from anamnesis.up import healthy
 
 PROCESS_ROLES = ("gateway", "relay", "projector")
 URLS = dict.fromkeys(("owner", *PROCESS_ROLES), "postgresql://x"), dict.fromkeys(PROCESS_ROLES, "nats://x")
@@ -478,3 +480,132 @@ def _start_patiently(server: EmbeddedPostgres) -> None:
         return True
 
     until(started, 30, "Postgres does not come back")
+
+
+def test_logs_are_json_without_local_variables():
+    code = """
+import logging, structlog
+from anamnesis.logs import configure
+configure("relay")
+structlog.get_logger().info("relay.leading", position=7)
+try:
+    patient = "Ada Lovelace"
+    1 / 0
+except ZeroDivisionError:
+    logging.getLogger("other").exception("it failed")
+"""
+    lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    first, second = map(json.loads, lines)
+    assert {"process": "relay", "event": "relay.leading", "position": 7, "level": "info"}.items() <= first.items()
+    assert second["level"] == "error"
+    assert "ZeroDivisionError" in second["exception"]
+    assert "Ada" not in lines[1]
+
+
+# --- everything at once
+
+
+def _health(url: str) -> int:
+    with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
+        return answer.status
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A stack of this file's own, for what is done to it."""
+    with Scratch(gateways=2, projectors=2) as running:
+        yield running
+
+
+def test_up_runs_everything_and_says_how_to_fill_it(whole):
+    assert set(whole.pids()) == {"postgres", "nats", "relay", "projector-1", "projector-2", "gateway-1", "gateway-2"}
+    said = whole.output.read_text()
+    assert f"{whole.url}/docs" in said
+    assert "anamnesis demo --size small" in said
+    assert not any(secret in said for secret in whole.installation.secrets.values())
+
+
+def test_no_secret_is_on_a_command_line_and_no_child_has_more_than_its_own(whole):
+    secrets = whole.installation.secrets
+    for name, pid in whole.pids().items():
+        line, env = (Path(f"/proc/{pid}/{file}").read_bytes().decode() for file in ("cmdline", "environ"))
+        assert not any(secret in line for secret in secrets.values()), name
+        kind = name.partition("-")[0]
+        if kind in PROCESS_ROLES:
+            held = {key for key in secrets if key != "signing_key" and secrets[key] in env}
+            assert held == {*({"mac_key", "bus_key", "kek"} & set(NEEDS[kind])), f"{kind}_password", f"nats_{kind}_password"}
+
+
+@pytest.mark.parametrize("name", ["gateway-1", "relay", "projector-1", "nats", "postgres"])
+def test_whoever_is_killed_comes_back(whole, name):
+    before = whole.pids()
+    victim = whole.kill(name)
+    whole.revived(name, victim)
+    until(lambda: healthy(whole.url), 30, "the gateway does not get well")
+    assert {other: pid for other, pid in whole.pids().items() if other != name} == {k: v for k, v in before.items() if k != name}
+    assert f"{name} died (killed by SIGKILL), next start in" in whole.output.read_text()
+
+
+def test_a_purged_nats_comes_back_empty(whole):
+    kept = whole.data_dir / "nats" / "store" / "kept"
+    kept.touch()
+    whole.restart_nats(purge=True)
+    assert not kept.exists()
+    assert _health(whole.url) == 200
+
+
+def test_none_of_the_processes_asks_nats_for_more_than_it_may(whole):
+    assert "iolation" not in (whole.data_dir / "logs" / "nats.log").read_text()
+
+
+def test_a_command_beside_a_running_stack_finds_it(whole):
+    for arguments in (["status"], ["events", "tail"], ["migrate"], ["projections", "list"]):
+        done = _anamnesis(*arguments, "--data-dir", whole.data_dir)
+        assert done.returncode == 0, (arguments, done.stderr)
+    assert whole.url in _anamnesis("status", "--data-dir", whole.data_dir).stdout
+
+
+def test_a_gateway_that_dies_refuses_nobody_meanwhile(whole):
+    for name in ("gateway-1", "gateway-2"):
+        whole.kill(name)
+    assert _health(whole.url) == 200
+
+
+def test_stopped_it_leaves_nothing_running_and_goes_on_later(whole):
+    children = list(whole.pids().values())
+    assert whole.stop() == 0
+    assert not any(map(alive, children))
+    assert whole.output.read_text().endswith("Stopped.\n")
+    whole.start()
+    assert _health(whole.url) == 200
+
+
+def test_killed_it_leaves_nothing_running_and_goes_on_at_once(whole):
+    children = list(whole.pids().values())
+    whole.process.kill()
+    whole.process.wait()
+    whole.start()
+    assert not any(map(alive, children))
+    assert _health(whole.url) == 200
+
+
+def test_with_urls_in_the_environment_nothing_embedded_starts(postgres, make_nats, folder):
+    bus = make_nats()
+    with psycopg.connect(postgres.superuser_url(), autocommit=True) as connection:
+        connection.execute("create role boss login createrole createdb password 'boss'")
+        connection.execute("grant anamnesis_owner, anamnesis_gateway, anamnesis_relay, anamnesis_projector to boss with admin option")
+    try:
+        env = {"ANAMNESIS_DATABASE_URL": with_login(postgres.url("owner", "elsewhere"), "boss", "boss"), "ANAMNESIS_NATS_URL": bus.url("relay")}
+        passwords = {name: value for name, value in postgres.home.secrets().items() if name.endswith("_password")}
+        passwords |= {name: value for name, value in bus.home.secrets().items() if name.startswith("nats_")}
+        given = {f"ANAMNESIS_{name.upper()}": value for name, value in passwords.items()}
+        with Scratch(env={**env, **given}) as stack:
+            assert set(stack.pids()) == {"relay", "projector-1", "gateway-1"}
+            assert _health(stack.url) == 200
+            assert not (stack.data_dir / "postgres").exists()
+            assert not (stack.data_dir / "nats").exists()
+    finally:
+        with psycopg.connect(postgres.superuser_url(), autocommit=True) as connection:
+            connection.execute("drop database if exists elsewhere with (force)")
+            connection.execute("drop owned by boss cascade")
+            connection.execute("drop role boss")
