@@ -1,0 +1,187 @@
+"""Who may import whom, and what must stay out of a business file; each rule is shown to bite."""
+
+import ast
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import get_type_hints
+from uuid import UUID
+
+import pytest
+
+from domain.kit import State
+from schemas.kit import Row
+
+ROOT = Path(__file__).parent.parent
+ORDER = ["anamnesis", "gateway", "workers", "commands", "projections", "schemas", "domain"]  # each may import those to its right
+MODULES = {path.stem for path in (ROOT / "domain").glob("*.py")}  # the words that have rules; read models that span them have words of their own
+WALLED = {"domain", "commands", "gateway"}
+AT_HOME = {
+    "litestar": ("gateway/",),
+    "nats": ("workers/kit/", "gateway/kit/"),
+    "eventsourcing": ("commands/kit/",),
+    "psycopg": ("commands/kit/", "gateway/kit/", "projections/", "workers/kit/", "anamnesis/"),  # the program makes databases and roles
+    "psycopg_pool": ("commands/kit/", "gateway/kit/", "projections/", "workers/kit/", "anamnesis/"),
+}
+STATEMENTS = ("select ", "insert into ", "update ", "delete from ", "create table ", "create or replace ", "with ", "alter table ", "drop ")
+CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic"}
+
+COMPOSES = {"gateway/app.py"}  # names every module once, which is its whole business
+
+# import -> why it is right all the same
+ALLOWED = {
+    ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
+    ("gateway/health.py", "psycopg.Error"): "a database that answers with an error is told as down; health itself must not fail",
+}
+
+Fault = str
+
+
+def faults(where: str, source: str) -> list[Fault]:
+    """Return what is wrong with a file of the project."""
+    tree = ast.parse(source)
+    found = [fault for name in imported(tree) for fault in import_faults(where, name)]
+    if not is_kit(where) and not where.startswith("anamnesis/"):
+        found += [f"{where} reads a clock or rolls dice: {line}" for line in impurities(tree) if layer_of(where) not in {"gateway", "workers"}]
+        found += [f"{where} holds SQL: {line}" for line in statements(tree) if layer_of(where) != "projections"]
+    return found
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Yield the dotted name of everything imported."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def import_faults(where: str, name: str) -> Iterator[Fault]:
+    layer, top = layer_of(where), name.partition(".")[0]
+    if (where, name) in ALLOWED:
+        return
+    if top in AT_HOME and not where.startswith(AT_HOME[top]):
+        yield f"{where} may not import {top}"
+    if name in {"__future__.annotations", "typing.TYPE_CHECKING"} and layer != "anamnesis":
+        yield f"{where} may not use {name}: annotations are read at run time"
+    if top not in ORDER:
+        return
+    if ORDER.index(top) < ORDER.index(layer) or {layer, top} == {"gateway", "workers"}:
+        yield f"{where} may not import {name}: {top} is to its left"
+    elif is_kit(where) and not name.startswith(f"{top}.kit"):
+        yield f"{where} may not import {name}: a kit holds no business"
+    elif layer in WALLED and where not in COMPOSES and not of_its_own(where, name):
+        yield f"{where} may not import {name}: that is another module's"
+
+
+def of_its_own(where: str, name: str) -> bool:
+    """Say whether a business module may import a name: a kit's, its twin's, a spanning read model's, or what a command needs to look up."""
+    layer, word = layer_of(where), Path(where).stem
+    top, _, rest = name.partition(".")
+    module = rest.partition(".")[0]
+    if module in {"kit", word} or top == layer == "gateway":
+        return True
+    if top in {"schemas", "projections"}:
+        return module not in MODULES
+    return layer == "commands" and top == "domain" and to_look_up(name)
+
+
+def to_look_up(name: str) -> bool:
+    """Say whether a name is a state to load or a function that derives an id: what `gather` is made of."""
+    module, _, leaf = name.rpartition(".")
+    thing = getattr(import_module(module), leaf, None)
+    if isinstance(thing, type):
+        return issubclass(thing, State | Row)
+    return callable(thing) and get_type_hints(thing).get("return") is UUID
+
+
+def impurities(tree: ast.AST) -> Iterator[str]:
+    """Yield calls that read a clock, and imports of chance and of the machine."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS and not is_at(node.func.value):
+            yield ast.unparse(node)
+    yield from (name for name in imported(tree) if name.partition(".")[0] in {"os", "random", "secrets", "socket", "time"})
+
+
+def is_at(node: ast.expr) -> bool:
+    """Say whether an expression is the moment that was given."""
+    return isinstance(node, ast.Name) and node.id == "at"
+
+
+def statements(tree: ast.AST) -> Iterator[str]:
+    """Yield texts that are SQL; a docstring is prose."""
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            text = node.value.strip()
+            if text.lower().startswith(STATEMENTS) and len(text.split()) > 3 and text[0].islower() | text[:6].isupper():
+                yield text[:40]
+
+
+def layer_of(where: str) -> str:
+    return where.partition("/")[0]
+
+
+def is_kit(where: str) -> bool:
+    return where.split("/")[1] in {"kit", "kit.py"}
+
+
+FILES = [path.relative_to(ROOT).as_posix() for layer in ORDER for path in sorted((ROOT / layer).rglob("*.py"))]
+
+
+def test_every_file_keeps_to_the_house_rules() -> None:
+    assert len(FILES) > 80
+    assert [fault for where in FILES for fault in faults(where, (ROOT / where).read_text("utf-8"))] == []
+
+
+def test_no_exception_outlives_its_reason() -> None:
+    used = {(where, name) for where in FILES for name in imported(ast.parse((ROOT / where).read_text("utf-8")))}
+    assert set(ALLOWED) <= used
+
+
+@pytest.mark.parametrize(("where", "source"), [
+    ("domain/invoices.py", "import litestar"),
+    ("commands/invoices.py", "from psycopg import sql"),
+    ("gateway/invoices.py", "from psycopg import Error"),
+    ("workers/reminders.py", "from nats import connect"),
+    ("projections/kit/engine.py", "import eventsourcing.persistence"),
+    ("domain/invoices.py", "from domain.patients import Patient"),
+    ("domain/invoices.py", "from commands.kit import Command"),
+    ("schemas/invoices.py", "from gateway.kit import act"),
+    ("projections/invoices.py", "from commands.invoices import RecordPayment"),
+    ("workers/reminders.py", "from gateway.kit.app import Gateway"),
+    ("gateway/invoices.py", "from workers.kit.bus import Bus"),
+    ("domain/invoices.py", "import anamnesis.settings"),
+    ("gateway/invoices.py", "from commands.patients import RegisterPatient"),
+    ("gateway/invoices.py", "from domain.patients import Patient"),
+    ("gateway/invoices.py", "from schemas.patients import PatientRow"),
+    ("gateway/invoices.py", "from projections.patients import search"),
+    ("commands/invoices.py", "from commands.patients import RegisterPatient"),
+    ("commands/invoices.py", "from domain.patients import PatientArchived"),
+    ("commands/invoices.py", "from domain.appointments import when"),
+    ("commands/invoices.py", "from domain import patients"),
+    ("commands/invoices.py", "from projections.patients import search"),
+    ("commands/kit/handling.py", "from domain.clinics import Clinic"),
+    ("gateway/kit/routes.py", "from gateway.invoices import router"),
+    ("domain/invoices.py", "from __future__ import annotations"),
+    ("schemas/invoices.py", "from typing import TYPE_CHECKING"),
+    ("domain/invoices.py", "when = datetime.now(UTC)"),
+    ("commands/invoices.py", "def decide(self, invoice, at): return date.today()"),
+    ("projections/invoices.py", "import random"),
+    ("gateway/invoices.py", "async def rows(desk): return await desk.reader.ask('select * from invoices where id = %s')"),
+    ("commands/invoices.py", "SQL = 'UPDATE invoices SET status = 1'"),
+])
+def test_the_rules_bite(where: str, source: str) -> None:
+    assert faults(where, source)
+
+
+@pytest.mark.parametrize(("where", "source"), [
+    ("gateway/invoices.py", "from commands.invoices import RecordPayment"),
+    ("gateway/rooms.py", "from schemas.calendar import CalendarRow"),
+    ("commands/appointments.py", "from domain.schedules import Schedule, schedule_of"),
+    ("commands/appointments.py", "def decide(self, appointment, at): return appointment.cancel(at.now)"),
+    ("projections/invoices.py", "SQL = 'select * from invoices where id = %s'"),
+    ("domain/invoices.py", "'''Select whichever fits with that.'''"),
+])
+def test_the_rules_do_not_bite_what_is_right(where: str, source: str) -> None:
+    assert faults(where, source) == []
