@@ -37,16 +37,14 @@ MOST = 5000  # entries of a calendar at once
 
 # names are joined when they are read: a rename touches one row, not a thousand
 installs("""
-drop view if exists calendar_entries;
-create view calendar_entries with (security_invoker = true) as
+create or replace view calendar_entries with (security_invoker = true) as
 select c.*, nullif(concat_ws(' ', p.given_name, p.family_name), '') as patient_name, s.name as doctor_name, r.name as room_name
 from calendar c
 left join patients p on p.clinic_id = c.clinic_id and p.id = c.patient_id
 left join staff s on s.clinic_id = c.clinic_id and s.id = c.doctor_id
 left join rooms r on r.clinic_id = c.clinic_id and r.id = c.room_id;
 grant select on calendar_entries to anamnesis_gateway;
-drop view if exists block_entries;
-create view block_entries with (security_invoker = true) as
+create or replace view block_entries with (security_invoker = true) as
 select b.*, s.name as doctor_name, r.name as room_name
 from blocks b
 left join staff s on s.clinic_id = b.clinic_id and s.id = b.doctor_id
@@ -85,11 +83,11 @@ def arranged(e: AppointmentBooked | AppointmentRescheduled) -> dict[str, Any]:
 
 async def week(reader: Reader, first: date, last: date, whose: dict[str, UUID]) -> bytes:
     """Return all that is in the calendar from one day of the clinic to another, as the JSON of `Calendar`; `whose` is columns and their values."""
-    visits, blocks = await asyncio.gather(
-        _between(reader, CalendarEntry, "t.date between %s and %s", (first, last), whose),
-        _between(reader, BlockEntry, "t.last_date >= %s and t.date <= %s", (first, last), {k: v for k, v in whose.items() if k != "patient_id"}),
-    )
-    return msgspec.json.encode({"appointments": visits, "blocks": blocks})
+    visits = _between(reader, CalendarEntry, "t.date between %s and %s", (first, last), whose)
+    if "patient_id" in whose:  # no time is blocked for a patient
+        return msgspec.json.encode({"appointments": await visits, "blocks": []})
+    blocks = _between(reader, BlockEntry, "t.last_date >= %s and t.date <= %s", (first, last), whose)
+    return msgspec.json.encode(dict(zip(("appointments", "blocks"), await asyncio.gather(visits, blocks), strict=True)))
 
 
 async def _between(reader: Reader, row: type[Row], days: str, ends: tuple[date, date], whose: dict[str, UUID]) -> list[Any]:

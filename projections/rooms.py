@@ -8,8 +8,7 @@ from projections.kit import installs, projects
 from schemas.rooms import RoomRow
 
 installs("""
-drop view if exists current_rooms;
-create view current_rooms with (security_invoker = true) as select * from rooms where not deleted;
+create or replace view current_rooms with (security_invoker = true) as select * from rooms where not deleted;
 grant select on current_rooms to anamnesis_gateway;
 """)
 

@@ -6,8 +6,7 @@ from projections.kit import installs, projects
 from schemas.schedules import BlockRow, ScheduleRow
 
 installs("""
-drop view if exists doctor_schedules;
-create view doctor_schedules with (security_invoker = true) as
+create or replace view doctor_schedules with (security_invoker = true) as
 select d.*, s.name as doctor_name from schedules d join staff s on s.clinic_id = d.clinic_id and s.id = d.doctor_id where s.active;
 grant select on doctor_schedules to anamnesis_gateway;
 """)
