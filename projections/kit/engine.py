@@ -33,6 +33,7 @@ MAX_EVENTS = 1000  # of one transaction
 Trouble = Literal["transient", "data", "structural"]
 Touch = tuple[Fact, list[FullKey]]
 Park = Callable[[Fact, Exception | None], None]
+FIRST = 1  # version of a stream's first event
 BEHIND = "behind a parked event"
 
 PARK = """
@@ -118,21 +119,46 @@ def fold(projection: Projection, touched: Iterable[Touch], rows: dict[FullKey, R
     """
     changes: dict[FullKey, Change] = {}
     stopped: set[UUID] = set()
+    step = _alone if projection.key is None else _together
     for fact, keys in touched:
         if stopped and fact.id in stopped:
             park(fact, None)
             continue
         try:
-            after = [(key, before, projection.next(before, fact, key[1:])) for key in keys for before in (rows.get(key),)]
+            after = step(projection, fact, keys, rows)
         except Exception as error:  # noqa: BLE001 - a handler's bug, whatever it is, stops its stream and nothing else
             stopped.add(fact.id)
             park(fact, error)
             continue
-        for key, before, row in after:
-            if row is not before:
-                rows[key] = row
-                changes[key] = Change(key, row, fact.position)
+        for key, row in after:
+            rows[key] = row
+            changes[key] = Change(key, row, fact.position)
     return changes
+
+
+def _alone(projection: Projection, fact: Fact, keys: list[FullKey], rows: dict[FullKey, Row | None]) -> Sequence[tuple[FullKey, Row | None]]:
+    key = keys[0]
+    before = rows.get(key)
+    row = projection.function(before, fact)
+    return () if row is before else ((key, row),)
+
+
+def _together(projection: Projection, fact: Fact, keys: list[FullKey], rows: dict[FullKey, Row | None]) -> Sequence[tuple[FullKey, Row | None]]:
+    after = []
+    for key in keys:
+        before = rows.get(key)
+        row = projection.function(before, fact, key[1:])
+        if row is not before:
+            after.append((key, row))
+    return after
+
+
+def touches(projection: Projection, fact: Fact) -> list[FullKey]:
+    """Return the full keys of the rows that a fact touches, each once."""
+    if projection.key is None:
+        return [(fact.clinic, fact.id)]
+    keys = [(fact.clinic, *key) for key in projection.key(fact)]
+    return keys if len(keys) < 2 else list(dict.fromkeys(keys))  # noqa: PLR2004
 
 
 class Work:
@@ -144,8 +170,11 @@ class Work:
         self.touched: list[Touch] = []
 
     def keys(self) -> set[FullKey]:
-        """The rows to load."""
-        return set() if self.projection.fresh else {key for _, keys in self.touched for key in keys}
+        """The rows to load: none that this projection always makes anew, nor a stream's own before its first event."""
+        if self.projection.fresh:
+            return set()
+        alone = self.projection.key is None
+        return {key for fact, keys in self.touched if not (alone and fact.version == FIRST) for key in keys}
 
 
 class Engine:
@@ -216,18 +245,21 @@ class Engine:
             fact: Fact | None = None
             for projection in wanting:
                 stream = (projection.name, stored.stream)
-                if stream in self.parked or stream in newly:
+                if (self.parked or newly) and (stream in self.parked or stream in newly):
                     parked.append(_parked(projection, stored, BEHIND))
                     continue
                 try:
                     fact = fact or fact_of(stored, self.ring.key_of)
-                    keys = [(stored.clinic, *key) for key in dict.fromkeys(projection.keys(fact))]
+                    keys = touches(projection, fact)
                 except Exception as error:  # noqa: BLE001 - see the header: data
                     parked.append(_parked(projection, stored, explain(error)))
                     newly.add(stream)
                     continue
                 if keys:
-                    works.setdefault(projection.name, Work(projection)).touched.append((fact, keys))
+                    work = works.get(projection.name)
+                    if work is None:
+                        work = works[projection.name] = Work(projection)
+                    work.touched.append((fact, keys))
         return list(works.values())
 
     async def _begin(self, batch: Batch, held: dict[int, Held], works: list[Work]) -> list[dict[FullKey, Row | None]]:
@@ -278,8 +310,9 @@ class Engine:
 
     async def _write(self, work: Work, changes: list[Change]) -> None:
         name, mapper = work.projection.name, work.mapper
+        write = mapper.insert_sql if work.projection.fresh else mapper.upsert_sql
         if kept := [c for c in changes if c.row is not None]:
-            await self.conn.execute(mapper.upsert_sql(name), (mapper.encoded(kept),))
+            await self.conn.execute(write(name), mapper.encoded(kept))
         if gone := [c.key for c in changes if c.row is None]:
             await self.conn.execute(mapper.delete_sql(name), (mapper.keys(gone),))
 

@@ -1,15 +1,15 @@
 """Rows to and from Postgres.
 
-How it works. A batch of rows goes in as one JSON parameter that Postgres unpacks with `json_to_recordset`: msgspec encodes it in one call, the
-statement and its parameter types never change with the values (so it stays prepared), and it costs both sides together less than half of what
-arrays cost. Rows come out as plain columns. `clinic_id` and `position` ride along, unknown to the row struct; `hidden` columns are computed on
-the way in and never read back.
+How it works. A batch of rows goes in as a JSON array of the row structs as they are, and another of what the struct does not know: `clinic_id`,
+`position` and the computed `hidden` columns, which are never read back. Postgres unpacks both with `json_to_recordset`. msgspec encodes each in one call,
+the statement and its parameter types never change with the values (so it stays prepared), and it costs both sides together less than half of what
+arrays cost. Rows come out as plain columns.
 
 What may go wrong: a value that Postgres cannot hold (an integer beyond 64 bits, a NUL in a text) fails the whole statement; the engine then
 finds the culprit by halving the batch.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -57,7 +57,11 @@ class RowMapper:
         self.fields: tuple[str, ...] = row.__struct_fields__
         self.columns = tuple((c.name, c.type) for c in self.table.columns) + ENVELOPE
         self.names = tuple(name for name, _ in self.columns)
-        self._plain = attrgetter(*self.fields) if len(self.fields) > 1 else _one(self.fields[0])
+        self._plain = _getter(self.fields)
+        self._own_key = _getter(row.key)
+        self._wire = tuple((f.encode_name, c.type) for f, c in zip(msgspec.structs.fields(row), self.table.columns, strict=False))
+        self._beside = ENVELOPE + tuple((c.name, c.type) for c in self.table.columns if c.computed)
+        self._beside_names = tuple(name for name, _ in self._beside)
         self._hidden = tuple(c.computed for c in self.table.columns if c.computed)
         self._key = tuple(self.fields.index(k) for k in row.key)
         self._nested = tuple((n, _decoder(row, c)) for n, c in enumerate(self.table.columns) if c.json and not c.computed)
@@ -74,12 +78,15 @@ class RowMapper:
         return f"select {self.select_list()} from {_recordset(self._key_types)} k join {relation} t using ({listed(self.table.key)})"  # noqa: S608
 
     def upsert_sql(self, relation: str) -> str:
-        """Return the SQL that writes rows; its parameter is made by `encoded`."""
+        """Return the SQL that writes rows; its parameters are made by `encoded`."""
         moved = ", ".join(f'"{n}" = excluded."{n}"' for n in self.names if n not in self.table.key)
-        return (
-            f"insert into {relation} ({listed(self.names)}) select {listed(self.names)} from {_recordset(self.columns)} r "  # noqa: S608
-            f"on conflict ({listed(self.table.key)}) do update set {moved}"
-        )
+        return f"{self.insert_sql(relation)} on conflict ({listed(self.table.key)}) do update set {moved}"
+
+    def insert_sql(self, relation: str) -> str:
+        """Return the SQL that writes rows which cannot be there yet; its parameters are made by `encoded`."""
+        names = listed((*self.fields, *self._beside_names))
+        given = f"rows from ({_function(self._wire)}, {_function(self._beside)}) as given({names})"
+        return f"insert into {relation} ({names}) select * from {given}"  # noqa: S608
 
     def delete_sql(self, relation: str) -> str:
         """Return the SQL that deletes rows by key; its parameter is made by `keys`."""
@@ -108,24 +115,26 @@ class RowMapper:
         key = (clinic, *(plain[n] for n in self._key))
         return Kept(key, self.row(**dict(zip(self.fields, plain, strict=True))), position)
 
-    def encoded(self, changes: Iterable[Change]) -> str:
-        """Return the parameter that stands for these rows."""
-        return _encode([dict(zip(self.names, self._values(change), strict=True)) for change in changes]).decode()
+    def encoded(self, changes: Sequence[Change]) -> tuple[str, str]:
+        """Return the parameters that stand for these rows."""
+        rows = [self._checked(change) for change in changes]
+        beside = [dict(zip(self._beside_names, (c.key[0], c.position, *[h(c.row) for h in self._hidden]), strict=True)) for c in changes]
+        return _encode(rows).decode(), _encode(beside).decode()
 
     def copied(self, change: Change) -> list[Any]:
         """Return the values of a fresh row for COPY."""
-        values = self._values(change)
+        row = self._checked(change)
+        values = [*self._plain(row), *[h(row) for h in self._hidden], change.key[0], change.position]
         for n in self._documents:
             if values[n] is not None:
                 values[n] = JSONB_BINARY + _encode(values[n])
         return values
 
-    def _values(self, change: Change) -> list[Any]:
+    def _checked(self, change: Change) -> Row:
         row = change.row
-        plain = self._plain(row)
-        if change.key[1:] != tuple(plain[n] for n in self._key):
+        if row is None or self._own_key(row) != change.key[1:]:
             raise KeyMismatchError(f"{self.table.name}: asked for {change.key[1:]}")
-        return [*plain, *(computed(row) for computed in self._hidden), change.key[0], change.position]
+        return row
 
 
 def listed(names: Iterable[str]) -> str:
@@ -140,13 +149,17 @@ def mapper_of(row: type[Row]) -> RowMapper:
 
 
 def _recordset(columns: Iterable[tuple[str, str]]) -> str:
+    return f"rows from ({_function(columns)})"
+
+
+def _function(columns: Iterable[tuple[str, str]]) -> str:
     typed = ", ".join(f'"{name}" {kind}' for name, kind in columns)
-    return f"(select * from json_to_recordset(%s::json) as given({typed}))"  # noqa: S608
+    return f"json_to_recordset(%s::json) as ({typed})"
 
 
-def _one(field: str) -> Callable[[Any], tuple[Any, ...]]:
-    get = attrgetter(field)
-    return lambda row: (get(row),)
+def _getter(fields: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    get = attrgetter(*fields)
+    return get if len(fields) > 1 else lambda row: (get(row),)
 
 
 def _decoder(row: type[Row], column: Column) -> Callable[[Any], Any]:

@@ -19,7 +19,7 @@ from projections.kit.tables import LIVE
 LEASE = "3 seconds"
 # rows and fence are lost together, and the gap heals: so commits need not wait for the disk; plans must not be made for empty tables
 SETTINGS = (
-    "-c synchronous_commit=off -c enable_seqscan=off -c jit=off -c timezone=UTC -c plan_cache_mode=force_generic_plan "
+    "-c synchronous_commit=off -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off -c timezone=UTC -c plan_cache_mode=force_generic_plan "
     "-c idle_in_transaction_session_timeout=5s"
 )
 
