@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -35,6 +36,7 @@ START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 HOST = "127.0.0.1"
 API = "$JS.API"
+PORTS = range(14_000, 32_000)
 
 PERMISSIONS: dict[str, dict[str, list[str]]] = {
     "relay": {
@@ -122,12 +124,12 @@ class EmbeddedNats:
         shutil.rmtree(self.store, ignore_errors=True)
 
 
-def configuration(secrets: Mapping[str, str], listen: str, store: str) -> str:
+def configuration(passwords: Mapping[str, str], listen: str, store: str) -> str:
     """The server's configuration file (NATS reads JSON as it reads its own notation)."""
     users = [
         {
             "user": user,
-            "password": secrets[f"nats_{user}_password"],
+            "password": passwords[f"nats_{user}_password"],
             "permissions": {verb: {"allow": subjects} for verb, subjects in PERMISSIONS[user].items()},
         }
         for user in NATS_USERS
@@ -168,9 +170,10 @@ def taken(host: str, port: int) -> bool:
 
 
 def free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port below those that the system hands out, so that no outgoing connection (nor a client's own, to itself) ever sits on it."""
+    while taken(host, port := PORTS.start + secrets.randbelow(len(PORTS))):
+        pass
+    return port
 
 
 def _kept_port(path: Path) -> int:
