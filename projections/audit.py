@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
+from msgspec import json
+
 from domain.kit import Fact, span
 from projections.kit import ALL, projects
-from projections.kit.reading import Page, Reader, Wanted
-from schemas.audit import AuditRow
+from projections.kit.reading import Reader, Wanted
+from schemas.audit import AuditPage, AuditRow
 
 
 def each(fact: Fact) -> Iterable[tuple[Any, ...]]:
@@ -26,11 +28,12 @@ def audit_log(_: AuditRow | None, fact: Fact, __: tuple[Any, ...]) -> AuditRow:
 
 async def log(
     reader: Reader, equals: dict[str, Any], *, since: date | None, until: date | None, zone: str, limit: int, cursor: str | None
-) -> Page:
+) -> AuditPage:
     """Return lines of the audit log, the latest first; days are the clinic's."""
     conditions = [(column, "=", value) for column, value in equals.items() if value is not None]
     if since:
         conditions.append(("recorded_at", ">=", span(since, since, zone)[0]))
     if until:
         conditions.append(("recorded_at", "<", span(until, until, zone)[1]))
-    return await reader.page(AuditRow, Wanted(tuple(conditions), "seq", descending=True, limit=limit, cursor=cursor))
+    page = await reader.page(AuditRow, Wanted(tuple(conditions), "seq", descending=True, limit=limit, cursor=cursor))
+    return AuditPage(items=json.decode(page.items, type=list[AuditRow]), next=page.next)

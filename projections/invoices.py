@@ -1,7 +1,9 @@
 """How an invoice's events become its row and those of its payments."""
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
+from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -17,9 +19,12 @@ from domain.invoices import (
     PaymentRecorded,
     PaymentRefunded,
 )
-from domain.kit import Fact, only
+from domain.kit import Fact, NotFound, only
+from domain.series import printed, series_of
 from projections.kit import projects
-from schemas.invoices import InvoiceRow, PaymentRow, Refund
+from projections.kit.reading import Reader
+from schemas.invoices import InvoiceRow, NextNumber, PaymentRow, Refund
+from schemas.series import SeriesRow
 
 
 @projects(InvoiceRow, of=InvoiceEvent)
@@ -67,3 +72,16 @@ def payments(row: PaymentRow | None, fact: Fact, key: tuple[Any, ...]) -> Paymen
             back = Refund(id=event.refund_id, amount=event.amount, method=event.method, reason=event.reason, refunded_on=event.refunded_on)
             return replace(row, refunded=row.refunded + event.amount, refunds=[*row.refunds, back])
     return row
+
+
+async def payments_of(reader: Reader, invoice: UUID, own: dict[str, Any]) -> list[PaymentRow]:
+    """Return the payments of an invoice, the first one first; with `own`, of an invoice whose row says just that."""
+    if not await reader.one(InvoiceRow, invoice, **own):
+        raise NotFound(kind="invoices", id=str(invoice))
+    return sorted(await reader.find(PaymentRow, invoice_id=invoice), key=lambda payment: (payment.recorded_at, payment.id))
+
+
+async def next_number(reader: Reader, today: date) -> NextNumber:
+    """Return the number that an invoice issued today would get."""
+    row = await reader.one(SeriesRow, series_of(reader.clinic, "invoices", today.year))
+    return NextNumber(number=printed(today.year, (row.last if row else 0) + 1))

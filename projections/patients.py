@@ -23,6 +23,7 @@ from schemas.kit import fold
 from schemas.patients import TAIL, MedicalHistoryRow, PatientRow, digits, runs, slips, words
 
 MOST = 8  # words of a question that count
+FEW = 2  # letters, with which very many names begin
 DAY = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})")
 ISO_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 
@@ -42,9 +43,11 @@ def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:
             return row and replace(row, version=fact.version)
 
 
-@projects(MedicalHistoryRow, of=MedicalHistoryAmended)
+@projects(MedicalHistoryRow, of=PatientRegistered | MedicalHistoryAmended)
 def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHistoryRow | None:
     match fact.event:
+        case PatientRegistered():
+            return MedicalHistoryRow(id=fact.id, allergies=[], conditions=[], medications=[])
         case MedicalHistoryAmended(allergies=allergies, conditions=conditions, medications=medications):
             return MedicalHistoryRow(
                 id=fact.id, allergies=allergies, conditions=conditions, medications=medications, amended_at=fact.recorded_at,
@@ -53,10 +56,10 @@ def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHisto
     return row
 
 
-# A row must hold something of every term; the best hold the very words. Runs as its owner, past row-level security, so that it can use the
-# GIN index: the clinic comes from the setting and from nowhere else, and nothing but ids comes out.
+# A row must hold something of every term, and the best hold the very words; or its name must start so. Runs as its owner, past row-level security,
+# so that it can use the indexes: the clinic comes from the setting and from nowhere else, and nothing but ids comes out.
 installs("""
-create or replace function search_patients(terms jsonb, best text[], number text, mail text, most int)
+create or replace function search_patients(terms jsonb, best text[], number text, mail text, start text, most int)
 returns table (id uuid, rank bigint) language plpgsql stable security definer rows 20 set search_path = public, pg_temp as $$
 declare
     clinic uuid := nullif(current_setting('app.clinic', true), '')::uuid;
@@ -66,18 +69,24 @@ begin
     for term in select jsonb_array_elements(terms) loop
         conditions := conditions || format(' and p.tokens && %L::text[]', array(select jsonb_array_elements_text(term)));
     end loop;
-    if conditions = '' or clinic is null then
+    if conditions = '' and start is null or clinic is null then
         return;
     end if;
     return query execute
         'select p.id, (select count(*) from unnest($2) b where b = any(p.tokens)) as rank from patients p where p.clinic_id = $1' || conditions ||
         ' and ($3 is null or position($3 in p.digits) > 0) and ($4 is null or starts_with(lower(p.email), $4))'
-        ' order by p.archived, rank desc, p.sort_name, p.id limit $5'
-        using clinic, best, number, mail, most;
+        ' and ($5 is null or p.sort_name >= $5 and p.sort_name < $5 || chr(1114111))'
+        ' order by ' || case when start is null then 'rank desc, p.archived, ' else '' end || 'p.sort_name, p.id limit $6'
+        using clinic, best, number, mail, start, most;
 end $$;
 revoke all on function search_patients from public;
 grant execute on function search_patients to anamnesis_gateway;
 """)
+
+
+COLUMNS = ", ".join(f"p.{name}" for name in PatientRow.__struct_fields__)
+FOUND = f"""select {COLUMNS} from search_patients(%s::jsonb, %s::text[], %s::text, %s::text, %s::text, %s::int) s join patients p on p.id = s.id
+order by s.rank desc, p.archived, p.sort_name, p.id"""  # noqa: S608
 
 
 class Asked(NamedTuple):
@@ -85,8 +94,9 @@ class Asked(NamedTuple):
 
     terms: list[list[str]]
     best: list[str]
-    number: str | None
-    mail: str | None
+    number: str | None = None
+    mail: str | None = None
+    start: str | None = None
 
 
 def asked(text: str) -> Asked:
@@ -129,11 +139,15 @@ def made(year: int, month: int, day: int) -> date | None:
 
 async def search(reader: Reader, text: str, limit: int) -> list[PatientRow]:
     """Return the patients that best fit a line typed into a search box."""
-    wanted = asked(text)
-    columns = ", ".join(f"p.{name}" for name in PatientRow.__struct_fields__)
-    return await reader.select(
-        PatientRow,
-        f"select {columns} from search_patients(%s::jsonb, %s::text[], %s::text, %s::text, %s::int) s join patients p on p.id = s.id "  # noqa: S608
-        "order by p.archived, s.rank desc, p.sort_name, p.id",
-        msgspec.json.encode(wanted.terms).decode(), wanted.best, wanted.number, wanted.mail, limit,
-    )
+    wanted, name = asked(text), fold(text)
+    if len(name) > FEW or not name.isalpha():
+        return await found(reader, wanted, limit)
+    # thousands begin with these few letters: first come families of just that name, then those that begin with it, then whoever else
+    named = await found(reader, Asked([], [], start=name), limit)
+    others = await found(reader, wanted, limit) if len(named) < limit else []
+    return list({row.id: row for row in (*named, *others)}.values())[:limit]
+
+
+async def found(reader: Reader, wanted: Asked, limit: int) -> list[PatientRow]:
+    terms = msgspec.json.encode(wanted.terms).decode()
+    return await reader.select(PatientRow, FOUND, terms, wanted.best, wanted.number, wanted.mail, wanted.start, limit)

@@ -4,9 +4,11 @@ from datetime import date
 
 from msgspec import Struct
 
+from domain.kit import Invalid
 from projections.kit.reading import Reader
 from schemas.reports import FinancialSummary, Grouping, Money, MoneyGroup, Stats, Visits
 
+EARLIEST, LATEST = 1900, 2200
 MONEY = """coalesce(sum(billed), 0)::bigint as billed, coalesce(sum(voided), 0)::bigint as voided,
     coalesce(sum(billed - voided), 0)::bigint as revenue, coalesce(sum(tax - voided_tax), 0)::bigint as tax,
     coalesce(sum(collected), 0)::bigint as collected, coalesce(sum(refunded), 0)::bigint as refunded,
@@ -29,6 +31,10 @@ PATIENTS = """select count(*) filter (where not archived) as patients, count(*) 
 from patients where clinic_id = %s and registered_on <= %s"""
 
 
+class PeriodImpossible(Invalid):
+    """The first day cannot come after the last, and both lie between the years 1900 and 2200."""
+
+
 class Amount(Struct):
     amount: int
 
@@ -45,6 +51,15 @@ class Counts(Struct):
 class Heads(Struct):
     patients: int
     new_patients: int
+
+
+def period(since: date | None, until: date | None, today: date) -> tuple[date, date]:
+    """Return the days asked for; if not said otherwise, those of this month so far."""
+    until = until or max(today, since or today)
+    since = since or until.replace(day=1)
+    if since > until or not (since.year >= EARLIEST and until.year <= LATEST):
+        raise PeriodImpossible(since=since.isoformat(), until=until.isoformat())
+    return since, until
 
 
 async def financial_summary(reader: Reader, since: date, until: date, by: Grouping | None, currency: str) -> FinancialSummary:

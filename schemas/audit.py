@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
+from domain.kit import Frozen
 from schemas.kit import Row
 
 
@@ -26,3 +27,10 @@ class AuditRow(Row):
     mac: str
 
     indexes: ClassVar[tuple[str, ...]] = ("entity_id, seq", "actor, seq", "action, seq", "recorded_at")
+
+
+class AuditPage(Frozen):
+    """Lines of the audit log, the latest first, and where to go on."""
+
+    items: list[AuditRow]
+    next: str | None

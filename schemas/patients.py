@@ -68,16 +68,19 @@ class PatientRow(Demographics, Row):
     version: int
 
     hidden: ClassVar[dict[str, Computed]] = {
-        "sort_name": computed("text", sort_name),
-        "tokens": computed("text[]", tokens),
-        "digits": computed("text", lambda row: digits(row.phone or "")),
+        "sort_name": computed("text", sort_name, null=False),
+        "tokens": computed("text[]", tokens, null=False),
+        "digits": computed("text", lambda row: digits(row.phone or ""), null=False),
     }
     indexes: ClassVar[tuple[str, ...]] = ("sort_name, id",)
     gin: ClassVar[tuple[str, ...]] = ("tokens",)
 
 
 class MedicalHistoryRow(Row):
-    """A patient's medical history as it stands; earlier versions are in the patient's history."""
+    """A patient's medical history as it stands; earlier versions are in the patient's history.
+
+    Empty lists mean that there is nothing only if `amended_at` says when that was noted; null means that the patient's key is destroyed.
+    """
 
     table: ClassVar[str] = "medical_histories"
     permission: ClassVar[str] = "patients.view_medical_history"
@@ -85,5 +88,5 @@ class MedicalHistoryRow(Row):
     allergies: Annotated[Entries | None, Personal()]
     conditions: Annotated[Entries | None, Personal()]
     medications: Annotated[Entries | None, Personal()]
-    amended_at: datetime
-    amended_by: UUID
+    amended_at: datetime | None = None
+    amended_by: UUID | None = None

@@ -50,10 +50,10 @@ class given:  # noqa: N801 - reads as a sentence
         return caught.value
 
 
-def facts(*events: Event, id: UUID = THIS, kind: str = "things", start: datetime = noon.now) -> list[Fact]:  # noqa: A002
-    """Return events as the facts a projection is given."""
+def facts(*events: Event, id: UUID = THIS, kind: str = "things", start: datetime = noon.now, first: int = 1) -> list[Fact]:  # noqa: A002
+    """Return events as the facts a projection is given; `first` is the position of the first."""
     return [
-        Fact(id=id, kind=kind, version=n, position=n, clinic=CLINIC, recorded_at=start, actor=ACTOR, event=event)
+        Fact(id=id, kind=kind, version=n, position=first + n - 1, clinic=CLINIC, recorded_at=start, actor=ACTOR, event=event)
         for n, event in enumerate(events, 1)
     ]
 

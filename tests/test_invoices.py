@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given as forall
 from hypothesis import strategies as st
 
-from commands.invoices import CreateInvoice, DeleteInvoice, EditInvoice, IssueInvoice, MarkInvoicePaid, RecordPayment, RefundPayment, VoidInvoice
+from commands.invoices import (
+    CreateInvoice,
+    DeleteInvoice,
+    EditInvoice,
+    IssueInvoice,
+    MarkInvoicePaid,
+    RecordPayment,
+    RefundPayment,
+    VoidInvoice,
+)
 from domain.invoices import (
     Allocation,
     AmountNotPositive,
@@ -407,7 +416,7 @@ def test_rows_say_what_the_state_says(lines, steps):
     else:
         assert row.due == invoice.balance
         assert row.status == ("paid" if not invoice.balance else "partly-paid" if standing else "issued")
-    assert {p.id: p.amount - p.refunded for p in kept.values()} == {id: p.amount for id, p in invoice.payments.items()}
+    assert {p.id: p.amount - p.refunded for p in kept.values()} == {key: p.amount for key, p in invoice.payments.items()}
     for payment in kept.values():
         assert payment.refunded == sum(r.amount for r in payment.refunds)
 

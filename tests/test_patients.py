@@ -3,7 +3,9 @@
 from datetime import date
 from uuid import UUID
 
+import psycopg
 import pytest
+from msgspec.structs import replace
 
 from commands.patients import ArchivePatient, ChangeMedicalHistory, ChangePatient, RegisterPatient, RestorePatient
 from domain.kit import Forbidden
@@ -20,10 +22,11 @@ from domain.patients import (
     PatientRegistered,
     PatientRestored,
 )
-from projections.patients import asked, day_of, medical_histories, patients
+from projections.patients import asked, day_of, medical_histories, patients, search
 from schemas.kit import table_of
-from schemas.patients import PatientRow, digits, runs, slips, tokens, words
-from tests.kit import ACTOR, THIS, facts, given, noon
+from schemas.patients import MedicalHistoryRow, PatientRow, digits, runs, slips, tokens, words
+from tests.kit import ACTOR, CLINIC, THIS, facts, given, noon
+from tests.remembering import reading, remember
 
 noor = {"given_name": "Noor", "family_name": "Jansen", "birth_date": date(1984, 3, 2), "email": "Noor@example.org", "phone": "+31 6 1234 5678"}
 registered = PatientRegistered(**noor, registered_on=noon.today)
@@ -163,3 +166,71 @@ def test_words_slips_and_runs():
     assert slips("jans") == ["~jans", "~ans", "~jns", "~jas", "~jan"]
     assert list(runs("12345")) == ["1234", "2345"]
     assert list(runs("123")) == []
+
+
+# --- on a real database
+
+
+@pytest.fixture(scope="module")
+def front_desk(module_database):
+    """Noor, two others, and somebody of another clinic who is called the same."""
+    joris = PatientRegistered(given_name="Joris", family_name="Janssens", phone="020 555 01 02", registered_on=noon.today)
+    gone = PatientRegistered(given_name="Nora", family_name="Jansen", registered_on=noon.today)
+    remember(
+        module_database,
+        *facts(registered, amended, id=UUID(int=101), kind="patients"),
+        *facts(joris, id=UUID(int=102), kind="patients", first=11),
+        *facts(gone, PatientArchived(), id=UUID(int=103), kind="patients", first=21),
+        *[replace(fact, clinic=UUID(int=8)) for fact in facts(registered, id=UUID(int=104), kind="patients", first=31)],
+    )
+    return module_database
+
+
+async def found_by(front_desk, question, clinic=CLINIC):
+    async with reading(front_desk, clinic) as reader:
+        return [row.id.int for row in await search(reader, question, 20)]
+
+
+@pytest.mark.parametrize("question", ASKED)
+async def test_the_database_finds_her_by(front_desk, question):
+    assert 101 in await found_by(front_desk, question)
+
+
+@pytest.mark.parametrize("question", NOT_ASKED)
+async def test_the_database_does_not_find_her_by(front_desk, question):
+    assert 101 not in await found_by(front_desk, question)
+
+
+async def test_the_best_fit_comes_first_and_of_equals_the_archived_last(front_desk):
+    assert await found_by(front_desk, "jansen") == [101, 103]
+    assert await found_by(front_desk, "janssen") == [102, 101, 103]
+    assert await found_by(front_desk, "jan") == [101, 102, 103]
+    assert await found_by(front_desk, "ja") == [101, 102, 103]
+    assert await found_by(front_desk, "jo") == [102]
+    assert await found_by(front_desk, "no") == [101, 103]
+    assert await found_by(front_desk, "nora jan") == [103, 101]  # archived, but it is her name
+
+
+async def test_a_clinic_finds_its_own_patients_alone(front_desk):
+    assert await found_by(front_desk, "noor jansen", UUID(int=8)) == [104]
+    assert await found_by(front_desk, "noor jansen", UUID(int=9)) == []
+
+
+async def test_the_search_lets_nobody_past_the_wall(front_desk):
+    """Whoever logs in as the gateway but names no clinic finds nobody; other roles may not search at all."""
+    ask = "select count(*) from search_patients('[[\"^noor\"]]', '{}', null, null, null, 10)"
+    with psycopg.connect(front_desk.url("gateway"), autocommit=True) as connection:
+        assert connection.execute(ask).fetchone() == (0,)
+    with psycopg.connect(front_desk.url("relay"), autocommit=True) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(ask)
+
+
+async def test_rows_read_back_as_they_were_written(front_desk):
+    async with reading(front_desk, CLINIC) as reader:
+        assert await reader.one(PatientRow, UUID(int=101)) == row_of_id(101, registered, amended)
+        history = await reader.one(MedicalHistoryRow, UUID(int=101))
+    assert (history.allergies, history.conditions, history.amended_by) == ([penicillin], [], ACTOR)
+
+
+def row_of_id(number, *events):
+    return replace(row_of(*events), id=UUID(int=number))

@@ -30,11 +30,12 @@ class Computed(NamedTuple):
 
     type: str
     of: Callable[[Any], Any]
+    null: bool = True
 
 
-def computed(sql_type: str, of: Callable[[Any], Any]) -> Computed:
-    """Declare a hidden column: its SQL type and how a row gives its value."""
-    return Computed(sql_type, of)
+def computed(sql_type: str, of: Callable[[Any], Any], *, null: bool = True) -> Computed:
+    """Declare a hidden column: its SQL type, how a row gives its value, and whether that may be missing (one to sort by should not)."""
+    return Computed(sql_type, of, null)
 
 
 class Row(Frozen):
@@ -100,7 +101,7 @@ def table_of(row: type[Row]) -> Table:
         kind, null, nested = sql_type(hint)
         extras = list(metas(hint))
         columns.append(Column(name, kind, null, any("index" in e for e in extras), nested, any("personal" in e for e in extras)))
-    columns += [Column(name, c.type, True, False, False, True, c.of) for name, c in row.hidden.items()]
+    columns += [Column(name, c.type, c.null, False, False, True, c.of) for name, c in row.hidden.items()]
     return Table(row.table, row, tuple(columns), ("clinic_id", *row.key))
 
 
