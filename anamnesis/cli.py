@@ -183,11 +183,13 @@ def status(data_dir: DataDir = HERE) -> None:
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Which; all when none is named.")] = None,
     json: Annotated[bool, typer.Option("--json", help="A list of objects instead of a table.")] = False,
+    size: Annotated[Size, typer.Option(help="How much history to measure on.")] = Size.small,
+    seconds: Annotated[float, typer.Option(min=1, help="How long each load lasts.")] = 10.0,
 ) -> None:
     """Measure it on real processes of its own, beside its baselines."""
     from anamnesis.bench import run
 
-    run(names or [], json=json)
+    run(names or [], json=json, size=size.value, seconds=seconds)
 
 
 @projections_app.command("list")
