@@ -1,21 +1,46 @@
-"""The API as a whole: which modules it has, and where they live."""
+"""The API as a whole: which modules it has."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from litestar import Router
+from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
 from domain.clinics import Clinic
-from gateway import events, health, sessions
-from gateway.kit.app import Gateway
+from gateway import (
+    activity,
+    analytics,
+    appointments,
+    audit,
+    clinics,
+    docs,
+    events,
+    health,
+    invoices,
+    patients,
+    reports,
+    rooms,
+    schedules,
+    sessions,
+    staff,
+)
+from gateway.kit.app import Gateway, desk
+from gateway.kit.document import Json
 from gateway.kit.services import Services
 
-PROTECTED: Sequence[Router] = ()
-EVERYWHERE: Sequence[ControllerRouterHandler] = (sessions.router, sessions.keys, events.router, health.health, health.metrics)
+BASE: Sequence[ControllerRouterHandler] = (
+    sessions.router, sessions.keys, events.router, health.health, health.metrics, docs.schema, docs.docs,
+)
+MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
+    activity, analytics, appointments, audit, clinics, invoices, patients, reports, rooms, schedules, staff,
+))
 
 
-def create_app(settings: Any, modules: Sequence[Router] = PROTECTED) -> Gateway:
+def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODULES) -> Gateway:
     """Return the application; `settings` has database_url, nats_url, mac_key, bus_key, kek and signing_key."""
-    protected = Router("/api/v1/protected", route_handlers=list(modules))
-    return Gateway(Services(settings, Clinic), route_handlers=[*EVERYWHERE, protected], openapi_config=None)
+    return Gateway(Services(settings, Clinic), route_handlers=[*BASE, *modules], openapi_config=None)
+
+
+def openapi(modules: Sequence[ControllerRouterHandler] = MODULES) -> Json:
+    """Return the OpenAPI document; nothing needs to run for it."""
+    return docs.described(Litestar([*BASE, *modules], dependencies={"desk": desk}, openapi_config=None, logging_config=None))

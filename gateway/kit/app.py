@@ -94,7 +94,7 @@ class Gateway(Litestar):
         self.spans = Spans()
         self.short = ShortWay()
         super().__init__(
-            lifespan=[_lifespan], guards=[admitted], dependencies={"desk": Provide(desk_of)}, exception_handlers={Exception: _explained},
+            lifespan=[_lifespan], guards=[admitted], dependencies={"desk": desk}, exception_handlers={Exception: _explained},
             request_max_body_size=BODY_LIMIT, logging_config=None, **options)
         self.state.services = services
         for found in self.routes:
@@ -171,6 +171,9 @@ async def desk_of(request: Request[Any, Any, Any]) -> Desk:
     if request.method != "GET":
         call.took(await request.body())
     return Desk(call, await call.reader())
+
+
+desk = Provide(desk_of)
 
 
 def call_of(scope: Scope) -> Call:

@@ -20,7 +20,7 @@ condition added whatever it asks for; a patient sees nothing of rows that do not
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from uuid import UUID
 
 import msgspec
@@ -52,6 +52,10 @@ class Route:
 
     permission: str
     status = 200
+
+    def __deepcopy__(self, _: Any) -> Self:
+        """A route has no state: Litestar, which copies routers, may share it."""
+        return self
 
     async def admit(self, call: Call) -> None:
         """Find out who asks."""
