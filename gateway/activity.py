@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 
 from domain.kit import NotFound
 from gateway.kit import Desk
@@ -13,13 +13,14 @@ from gateway.kit.routes import own_column
 from projections.activity import ENTITIES, timeline
 from schemas.activity import Timeline
 
-Kind = Annotated[str, Parameter(description=f"One of {', '.join(ENTITIES)}.")]
-Limit = Annotated[int, Parameter(query="limit", ge=1, le=200)]
-Before = Annotated[int | None, Parameter(query="before", ge=1, le=2**62, description="The `next` of the page before.")]
+Kind = Annotated[str, PathParameter(description=f"One of {', '.join(ENTITIES)}.")]
+EntityId = Annotated[UUID, PathParameter(description="Its id.")]
+Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=200)]
+Before = Annotated[int | None, QueryParameter(name="before", ge=1, le=2**62, description="The `next` of the page before.")]
 
 
 @get("/{entityType:str}/{entityId:uuid}", operation_id="GetActivity", summary="Show: the life of an entity so far")
-async def told(desk: Desk, entityType: Kind, entityId: UUID, limit: Limit = 50, before: Before = None) -> Timeline:  # noqa: N803
+async def told(desk: Desk, entityType: Kind, entityId: EntityId, limit: Limit = 50, before: Before = None) -> Timeline:  # noqa: N803
     """Everything that happened to an appointment, patient, invoice, room, schedule or member of staff, the latest first. It takes the key for viewing one of them."""
     no_query(desk.call.query(), ("limit", "before"))
     entity = ENTITIES.get(entityType)
@@ -27,7 +28,7 @@ async def told(desk: Desk, entityType: Kind, entityId: UUID, limit: Limit = 50, 
         raise NotFound(kind=entityType)
     desk.require(entity.permission)
     own = own_column(entity.row, desk.who)
-    return await timeline(desk.reader, entity, entityId, limit=limit, before=before, own={own: desk.who.subject} if own else {})
+    return await timeline(desk.reader, entity, entityId, limit=limit, before=before, own=(own, desk.who.subject) if own else None)
 
 
 router = Router("/api/v1/protected/activity", tags=["Audit"], route_handlers=[told])

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from gateway.kit import Desk
 from gateway.kit.query import no_query
@@ -13,15 +13,15 @@ from projections.audit import log
 from schemas.audit import AuditPage, AuditRow
 
 KNOWN = ("user", "action", "entityType", "entityId", "date", "from", "to", "limit", "cursor")
-User = Annotated[UUID | None, Parameter(query="user", description="Only what this user did.")]
-Action = Annotated[str | None, Parameter(query="action", description="Only events of this name, such as InvoiceIssued.")]
-EntityType = Annotated[str | None, Parameter(query="entityType", description="Only this kind of thing, such as invoices.")]
-EntityId = Annotated[UUID | None, Parameter(query="entityId", description="Only this one thing.")]
-On = Annotated[date | None, Parameter(query="date", description="Only this day of the clinic.")]
-From = Annotated[date | None, Parameter(query="from", description="From this day of the clinic on.")]
-To = Annotated[date | None, Parameter(query="to", description="Up to this day of the clinic, included.")]
-Limit = Annotated[int, Parameter(query="limit", ge=1, le=200)]
-Cursor = Annotated[str | None, Parameter(query="cursor", description="The `next` of the page before.")]
+User = Annotated[UUID | None, QueryParameter(name="user", description="Only what this user did.")]
+Action = Annotated[str | None, QueryParameter(name="action", description="Only events of this name, such as InvoiceIssued.")]
+EntityType = Annotated[str | None, QueryParameter(name="entityType", description="Only this kind of thing, such as invoices.")]
+EntityId = Annotated[UUID | None, QueryParameter(name="entityId", description="Only this one thing.")]
+On = Annotated[date | None, QueryParameter(name="date", description="Only this day of the clinic.")]
+From = Annotated[date | None, QueryParameter(name="from", description="From this day of the clinic on.")]
+To = Annotated[date | None, QueryParameter(name="to", description="Up to this day of the clinic, included.")]
+Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=200)]
+Cursor = Annotated[str | None, QueryParameter(name="cursor", description="The `next` of the page before.")]
 
 
 @get("/", operation_id="BrowseAuditLog", summary="List: who did what, and when", opt={"permission": AuditRow.permission})

@@ -1,9 +1,11 @@
 """Where invoices live on the web."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 from uuid import UUID
 
 from litestar import Router, get
+from litestar.params import PathParameter
 
 from commands.invoices import (
     CreateInvoice,
@@ -22,6 +24,8 @@ from gateway.kit.routes import own_column
 from projections.invoices import next_number, payments_of
 from schemas.invoices import InvoiceRow, NextNumber, PaymentRow
 
+InvoiceId = Annotated[UUID, PathParameter(description="Id of one of the clinic's invoices.")]
+
 
 @get("/next-number", operation_id="GetNextInvoiceNumber", summary="Preview the next number", opt={"permission": InvoiceRow.permission})
 async def preview(desk: Desk) -> NextNumber:
@@ -32,11 +36,10 @@ async def preview(desk: Desk) -> NextNumber:
 
 
 @get("/{id:uuid}/payments", operation_id="BrowsePayments", summary="List: the payments of an invoice", opt={"permission": PaymentRow.permission})
-async def paid(desk: Desk, id: UUID) -> list[PaymentRow]:  # noqa: A002
+async def paid(desk: Desk, id: InvoiceId) -> list[PaymentRow]:  # noqa: A002
     """The payments of an invoice and what was given back of each, the first one first."""
     no_query(desk.call.query())
-    own = own_column(InvoiceRow, desk.who)
-    return await payments_of(desk.reader, id, {own: desk.who.subject} if own else {})
+    return await payments_of(desk.reader, id, desk.who.subject if own_column(InvoiceRow, desk.who) else None)
 
 
 router = Router("/api/v1/protected/invoices", tags=["Billing"], route_handlers=[

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from commands.patients import ArchivePatient, ChangeMedicalHistory, ChangePatient, RegisterPatient, RestorePatient
 from gateway.kit import Desk, act, browse, create, fetch
@@ -11,8 +11,8 @@ from gateway.kit.query import no_query
 from projections.patients import search
 from schemas.patients import MedicalHistoryRow, PatientRow
 
-Typed = Annotated[str, Parameter(query="q", min_length=1, max_length=200, description="Name in any order, telephone, e-mail address or day of birth.")]
-Most = Annotated[int, Parameter(query="limit", ge=1, le=100)]
+Typed = Annotated[str, QueryParameter(name="q", min_length=1, max_length=200, description="Name in any order, telephone, e-mail address or day of birth.")]
+Most = Annotated[int, QueryParameter(name="limit", ge=1, le=100)]
 
 
 @get("/search", operation_id="SearchPatients", summary="Find patients", opt={"permission": PatientRow.permission})

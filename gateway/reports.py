@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from domain.kit import day
 from gateway.kit import Desk
@@ -12,9 +12,9 @@ from gateway.kit.query import no_query
 from projections.reports import financial_summary, period, stats
 from schemas.reports import FinancialSummary, Grouping, Stats
 
-From = Annotated[date | None, Parameter(query="from", description="The first day; the first of the month if not given.")]
-To = Annotated[date | None, Parameter(query="to", description="The last day, included; today if not given.")]
-By = Annotated[Grouping | None, Parameter(query="groupBy", description="Also give the amounts of each day, month or doctor.")]
+From = Annotated[date | None, QueryParameter(name="from", description="The first day; the first of the month if not given.")]
+To = Annotated[date | None, QueryParameter(name="to", description="The last day, included; today if not given.")]
+By = Annotated[Grouping | None, QueryParameter(name="groupBy", description="Also give the amounts of each day, month or doctor.")]
 
 
 @get("/financial-summary", operation_id="GetFinancialSummary", summary="Show: what was billed and received", opt={"permission": "reports.financial"})

@@ -1,7 +1,7 @@
 """An entity's life so far, told by its events."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -26,6 +26,7 @@ where a.clinic_id = %s and a.entity_id = %s and a.entity_type = %s and a.seq < %
 order by a.seq desc limit %s"""
 UNSAID = {"event", "sealed"}
 LAST = 2**62
+Own = tuple[str, UUID | None]
 
 
 class Entity(NamedTuple):
@@ -56,14 +57,19 @@ class Said(Struct):
     said: str
 
 
-async def timeline(reader: Reader, entity: Entity, id: UUID, *, limit: int, before: int | None, own: dict[str, Any]) -> Timeline:  # noqa: A002
-    """Return the latest steps of an entity's life; with `own`, of an entity whose row says just that."""
-    if own and not await reader.one(entity.row, id, **own):
+async def timeline(reader: Reader, entity: Entity, id: UUID, *, limit: int, before: int | None, own: Own | None) -> Timeline:  # noqa: A002
+    """Return the latest steps of an entity's life; with `own` (a column and whose id it must hold), of an entity that is theirs."""
+    if own is not None and not await owned(reader, entity.row, id, *own):
         raise NotFound(kind=entity.kind, id=str(id))
     found = await reader.select(Said, SAID, reader.clinic, id, entity.kind, before or LAST, limit + 1)
     if not found and before is None:
         raise NotFound(kind=entity.kind, id=str(id))
     return Timeline(items=[activity(one) for one in found[:limit]], next=found[limit - 1].seq if len(found) > limit else None)
+
+
+async def owned(reader: Reader, row: type[Row], id: UUID, column: str, owner: UUID | None) -> bool:  # noqa: A002
+    found = await reader.one(row, id)
+    return found is not None and getattr(found, column) == owner
 
 
 def activity(one: Said) -> Activity:

@@ -74,9 +74,10 @@ def payments(row: PaymentRow | None, fact: Fact, key: tuple[Any, ...]) -> Paymen
     return row
 
 
-async def payments_of(reader: Reader, invoice: UUID, own: dict[str, Any]) -> list[PaymentRow]:
-    """Return the payments of an invoice, the first one first; with `own`, of an invoice whose row says just that."""
-    if not await reader.one(InvoiceRow, invoice, **own):
+async def payments_of(reader: Reader, invoice: UUID, patient: UUID | None = None) -> list[PaymentRow]:
+    """Return the payments of an invoice, the first one first; with `patient`, of an invoice of theirs."""
+    row = await reader.one(InvoiceRow, invoice)
+    if row is None or patient not in {None, row.patient_id}:
         raise NotFound(kind="invoices", id=str(invoice))
     return sorted(await reader.find(PaymentRow, invoice_id=invoice), key=lambda payment: (payment.recorded_at, payment.id))
 

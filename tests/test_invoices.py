@@ -61,10 +61,11 @@ from domain.kit import Elsewhere, Event, NotFound, Refused
 from domain.patients import Patient, PatientNotActive
 from domain.series import NumberAllotted, Series, printed, series_of
 from domain.staff import Staff
-from projections.invoices import invoices, of_payment, payments
+from projections.invoices import invoices, next_number, of_payment, payments, payments_of
 from projections.series import series as series_row
-from schemas.invoices import Refund
+from schemas.invoices import InvoiceRow, Refund
 from tests.kit import CLINIC, THIS, facts, given, noon
+from tests.remembering import reading, remember
 
 PATIENT, ANNE, BEN = UUID(int=1), UUID(int=11), UUID(int=12)
 TODAY = noon.today
@@ -469,3 +470,44 @@ def test_numbers_leave_no_gap():
         state = state.evolve(event)
     assert seen == list(range(1, 21))
     assert series_of(CLINIC, "invoices", 2026) != series_of(CLINIC, "invoices", 2027)
+
+
+# --- on a real database
+
+
+@pytest.fixture(scope="module")
+def books(module_database):
+    remember(
+        module_database,
+        *facts(drafted, issued, rest, half, id=THIS, kind="invoices"),
+        *facts(NumberAllotted(series="invoices", year=2026, number=41), id=series_of(CLINIC, "invoices", 2026), kind="series", first=11),
+    )
+    return module_database
+
+
+async def test_rows_read_back_as_they_were_written(books):
+    row = None
+    for fact in facts(drafted, issued, rest, half, kind="invoices"):
+        row = invoices(row, fact)
+    async with reading(books, CLINIC) as reader:
+        assert await reader.one(InvoiceRow, THIS) == row
+
+
+async def test_the_payments_of_an_invoice_are_the_clinics_and_the_patients_own(books):
+    async with reading(books, CLINIC) as reader:
+        assert {p.id for p in await payments_of(reader, THIS)} == {PAYMENT_1, PAYMENT_2}
+        assert len(await payments_of(reader, THIS, PATIENT)) == 2
+        for foreign in (payments_of(reader, THIS, ANNE), payments_of(reader, UUID(int=999))):
+            with pytest.raises(NotFound):
+                await foreign
+    async with reading(books, UUID(int=8)) as reader:
+        with pytest.raises(NotFound):
+            await payments_of(reader, THIS)
+
+
+async def test_the_next_number_is_that_of_the_clinic_and_the_year(books):
+    async with reading(books, CLINIC) as reader:
+        assert (await next_number(reader, TODAY)).number == "2026-000042"
+        assert (await next_number(reader, date(2027, 1, 1))).number == "2027-000001"
+    async with reading(books, UUID(int=8)) as reader:
+        assert (await next_number(reader, TODAY)).number == "2026-000001"
