@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Response, Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
 from domain.kit import NotFound
@@ -18,12 +18,12 @@ from schemas.appointments import AppointmentRow
 from schemas.calendar import Calendar, CalendarEntry, CalendarRow
 from schemas.slots import AvailableSlots
 
-Doctor = Annotated[UUID, Parameter(query="doctorId")]
-Room = Annotated[UUID | None, Parameter(query="roomId", description="Only slots at which this room is free.")]
-First = Annotated[dt.date, Parameter(query="from", description="First day, in the clinic's zone.")]
-Last = Annotated[dt.date, Parameter(query="to", description="Last day, included.")]
-Days = Annotated[int, Parameter(ge=1, le=31, description="How many days from `date` on.")]
-Duration = Annotated[int, Parameter(ge=5, le=1440, description="Minutes.")]
+Doctor = Annotated[UUID, QueryParameter(name="doctorId")]
+Room = Annotated[UUID | None, QueryParameter(name="roomId", description="Only slots at which this room is free.")]
+First = Annotated[dt.date, QueryParameter(name="from", description="First day, in the clinic's zone.")]
+Last = Annotated[dt.date, QueryParameter(name="to", description="Last day, included.")]
+Days = Annotated[int, QueryParameter(ge=1, le=31, description="How many days from `date` on.")]
+Duration = Annotated[int, QueryParameter(ge=5, le=1440, description="Minutes.")]
 
 
 @get("/available-slots", operation_id="BrowseAvailableSlots", summary="List: visits that could be booked")
@@ -36,7 +36,7 @@ async def available_slots(desk: Desk, doctor: Doctor, date: dt.date, days: Days 
 
 
 @get("/calendar", operation_id="GetCalendar", summary="Show: the calendar from one day to another", opt={"permission": CalendarRow.permission})
-async def calendar(desk: Desk, first: First, last: Last, doctor: Annotated[UUID | None, Parameter(query="doctorId")] = None) -> Response[Calendar]:
+async def calendar(desk: Desk, first: First, last: Last, doctor: Annotated[UUID | None, QueryParameter(name="doctorId")] = None) -> Response[Calendar]:
     """Everybody's appointments and blocked time, or one doctor's; patients see their own."""
     no_query(desk.call.query(), ("from", "to", "doctorId"))
     await known(desk, doctor)

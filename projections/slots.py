@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from domain.appointments import LONGEST, REACH, SHORTEST, DurationOutOfRange, TimeTooFar
-from domain.kit import NotFound, day, only, wall
+from domain.kit import NotFound, day, only, span, wall
 from domain.schedules import Interval, Timetable, meets, merged, schedule_of
 from projections.kit.reading import Reader
 from schemas.clinics import ClinicRow
@@ -15,12 +15,14 @@ from schemas.schedules import ScheduleRow
 from schemas.slots import AvailableSlot, FreeRoom
 from schemas.staff import StaffRow
 
-# two days to either side: a visit of a day and its buffers reach no further
+EDGE = timedelta(hours=8)  # two buffers of the longest
+
+# the days are there for the index, two more to either side: a visit of a day and its buffers reach no further
 TAKEN = """
 select c.doctor_id, c.room_id, c.starts_at - make_interval(mins => c.buffer_before::int), c.ends_at + make_interval(mins => c.buffer_after::int)
 from calendar c
 where c.clinic_id = %s and c.date between %s::date - 2 and %s::date + 2 and (c.doctor_id = %s or c.room_id is not null)
-    and c.status in ('booked', 'confirmed', 'arrived', 'in-chair', 'completed')
+    and c.ends_at > %s and c.starts_at < %s and c.status in ('booked', 'confirmed', 'arrived', 'in-chair', 'completed')
 union all
 select b.doctor_id, b.room_id, b.starts_at, b.ends_at
 from blocks b
@@ -47,15 +49,17 @@ async def available(
     usable = [r for r in rooms if room in {None, r.id}]
     if room is not None and not usable:
         return []
-    hours, taken = Timetable(**only(Timetable, schedule)), await busy(reader, doctor, first, last)
+    hours, taken = Timetable(**only(Timetable, schedule)), await busy(reader, doctor, (first, last), minutes, clinic.zone)
     starts = (slot for n in range(days) for slot in hours.slots(first + timedelta(days=n), minutes, clinic.zone, taken[doctor]) if slot[0] >= now)
     slots = [_slot(slot, hours, usable, taken, clinic.zone) for slot in starts]
     return [slot for slot in slots if room is None or slot.rooms]
 
 
-async def busy(reader: Reader, doctor: UUID, first: date, last: date) -> dict[UUID, list[Interval]]:
-    """Return when that doctor and the rooms are taken, buffers included."""
-    answer = await reader.ask(TAKEN, [reader.clinic, first, last, doctor, reader.clinic, first, last])
+async def busy(reader: Reader, doctor: UUID, days: tuple[date, date], minutes: int, zone: str) -> dict[UUID, list[Interval]]:
+    """Return when that doctor and the rooms are taken, buffers included, as far as it matters to visits that start on these days."""
+    start, end = span(*days, zone)
+    edges = start - EDGE, end + timedelta(minutes=minutes) + EDGE
+    answer = await reader.ask(TAKEN, [reader.clinic, *days, doctor, *edges, reader.clinic, *days])
     found: defaultdict[UUID, list[Interval]] = defaultdict(list)
     for doctor_id, room_id, start, end in answer.rows:
         for whose in (doctor_id, room_id):
