@@ -118,9 +118,14 @@ class Period(Frozen):
     ends_at: datetime
 
 
-class TimeBlocked(Event, Period):
+class Blocked(Period):
+    """Whose time is blocked, and when."""
+
     doctor_id: StaffId | None = None
     room_id: RoomId | None = None
+
+
+class TimeBlocked(Event, Blocked):
     reason: Annotated[Reason | None, Personal("doctor_id")] = None
 
 
@@ -191,12 +196,12 @@ class BlockedTime(State):
     """A holiday, a meeting, a room under repair: time in which nothing is booked."""
 
     kind: ClassVar[str] = "blocks"
-    blocked: TimeBlocked | None = None
+    blocked: Blocked | None = None
 
     def evolve(self, event: BlockEvent) -> Self:
         match event:
             case TimeBlocked():
-                return replace(self, blocked=event)
+                return replace(self, blocked=replace(event, reason=None))  # rules rest on nothing personal
             case TimeUnblocked():
                 return replace(self, blocked=None)
 

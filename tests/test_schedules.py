@@ -320,3 +320,7 @@ def test_blocked_time_as_it_is_seen():
         end_local="2026-01-07T10:00:00", starts_at=at("2026-01-07 08:00"), ends_at=at("2026-01-07 09:00"), reason="Meeting",
     )
     assert blocks(row, second) is None
+
+
+def test_without_the_key_blocked_time_is_still_decided_alike():
+    assert BlockedTime.replay([blocked]) == BlockedTime.replay([replace(blocked, reason=None)])
