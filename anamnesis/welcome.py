@@ -12,7 +12,8 @@ from anamnesis.store import is_empty
 
 TRY = """token=$(curl -s {url}/api/v1/auth/signin -H 'content-type: application/json' \\
   -d '{{"email": "{email}", "password": "{password}"}}' | sed 's/.*"accessToken": *"\\([^"]*\\)".*/\\1/') \\
-  && curl -s {url}/api/v1/protected/patients -H "authorization: Bearer $token" """
+  && curl -s {url}/api/v1/protected/patients -H "authorization: Bearer $token" \\
+  | python3 -m json.tool --no-ensure-ascii | head -30"""
 
 
 def welcome(console: Console, url: str, installation: Installation, logs: Path) -> None:
@@ -40,7 +41,10 @@ def _logins(installation: Installation) -> list[Any]:
 
 
 def _table(logins: list[Any]) -> Table:
-    table = Table("role", "e-mail", "password", "clinic", title="Demo logins", title_justify="left")
+    table = Table(title="Demo logins", title_justify="left")
+    for column in ("role", "e-mail", "password"):
+        table.add_column(column, no_wrap=True, overflow="fold")
+    table.add_column("clinic", no_wrap=True)
     for login in logins:
         table.add_row(login.role, login.email, login.password, login.clinic)
     return table
