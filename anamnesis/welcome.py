@@ -41,9 +41,9 @@ def _logins(installation: Installation) -> list[Any]:
 
 
 def _table(logins: list[Any]) -> Table:
-    table = Table(title="Demo logins", title_justify="left")
-    for column in ("role", "e-mail", "password"):
-        table.add_column(column, no_wrap=True, overflow="fold")
+    table = Table(title="Demo logins", title_justify="left", box=None, pad_edge=False)
+    for name, column in (("role", "role"), ("email", "e-mail"), ("password", "password")):
+        table.add_column(column, no_wrap=True, min_width=max(len(getattr(login, name)) for login in logins))
     table.add_column("clinic", no_wrap=True)
     for login in logins:
         table.add_row(login.role, login.email, login.password, login.clinic)
