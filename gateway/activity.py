@@ -6,7 +6,7 @@ from uuid import UUID
 from litestar import Router, get
 from litestar.params import PathParameter, QueryParameter
 
-from domain.kit import NotFound
+from domain.kit import Forbidden, NotFound
 from gateway.kit import Desk
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
@@ -19,9 +19,13 @@ Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=200)]
 Before = Annotated[int | None, QueryParameter(name="before", ge=1, le=2**62, description="The `next` of the page before.")]
 
 
-@get("/{entityType:str}/{entityId:uuid}", operation_id="GetActivity", summary="Show: the life of an entity so far")
+@get("/{entityType:str}/{entityId:uuid}", operation_id="GetActivity", opt={"refusals": [Forbidden]})
 async def told(desk: Desk, entityType: Kind, entityId: EntityId, limit: Limit = 50, before: Before = None) -> Timeline:  # noqa: N803
-    """Everything that happened to an appointment, patient, invoice, room, schedule or member of staff, the latest first. It takes the key for viewing one of them."""
+    """Show: the life of an entity so far.
+
+    Everything that happened to an appointment, patient, invoice, room, schedule or member of staff, the latest first. It takes the key for
+    viewing one of them.
+    """
     no_query(desk.call.query(), ("limit", "before"))
     entity = ENTITIES.get(entityType)
     if entity is None:

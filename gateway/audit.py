@@ -10,6 +10,7 @@ from litestar.params import QueryParameter
 from gateway.kit import Desk
 from gateway.kit.query import no_query
 from projections.audit import log
+from projections.kit.reading import CursorInvalid
 from schemas.audit import AuditPage, AuditRow
 
 KNOWN = ("user", "action", "entityType", "entityId", "date", "from", "to", "limit", "cursor")
@@ -24,12 +25,15 @@ Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=200)]
 Cursor = Annotated[str | None, QueryParameter(name="cursor", description="The `next` of the page before.")]
 
 
-@get("/", operation_id="BrowseAuditLog", summary="List: who did what, and when", opt={"permission": AuditRow.permission})
+@get("/", operation_id="BrowseAuditLog", opt={"permission": AuditRow.permission, "refusals": [CursorInvalid]})
 async def browsed(
     desk: Desk, user: User = None, action: Action = None, entity_type: EntityType = None, entity_id: EntityId = None, on: On = None,
     since: From = None, until: To = None, limit: Limit = 50, cursor: Cursor = None,
 ) -> AuditPage:
-    """Every event of the clinic, the latest first, each with the hash and the MAC that prove it."""
+    """List: who did what, and when.
+
+    Every event of the clinic, the latest first, each with the hash and the MAC that prove it.
+    """
     no_query(desk.call.query(), KNOWN)
     equals = {"actor": user, "action": action, "entity_type": entity_type, "entity_id": entity_id}
     zone = (await desk.clinic()).zone

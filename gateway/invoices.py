@@ -27,17 +27,20 @@ from schemas.invoices import InvoiceRow, NextNumber, PaymentRow
 InvoiceId = Annotated[UUID, PathParameter(description="Id of one of the clinic's invoices.")]
 
 
-@get("/next-number", operation_id="GetNextInvoiceNumber", summary="Preview the next number", opt={"permission": InvoiceRow.permission})
+@get("/next-number", operation_id="GetNextInvoiceNumber", opt={"permission": InvoiceRow.permission})
 async def preview(desk: Desk) -> NextNumber:
-    """The number that an invoice issued today would get; nothing is reserved."""
+    """Preview the next number.
+
+    It is what an invoice issued today would get; nothing is reserved.
+    """
     no_query(desk.call.query())
     own_column(InvoiceRow, desk.who)
     return await next_number(desk.reader, day(datetime.now(UTC), (await desk.clinic()).zone))
 
 
-@get("/{id:uuid}/payments", operation_id="BrowsePayments", summary="List: the payments of an invoice", opt={"permission": PaymentRow.permission})
+@get("/{id:uuid}/payments", operation_id="BrowsePayments", opt={"permission": PaymentRow.permission})
 async def paid(desk: Desk, id: InvoiceId) -> list[PaymentRow]:  # noqa: A002
-    """The payments of an invoice and what was given back of each, the first one first."""
+    """List: the payments of an invoice, and what was given back of each, the first one first."""
     no_query(desk.call.query())
     return await payments_of(desk.reader, id, desk.who.subject if own_column(InvoiceRow, desk.who) else None)
 

@@ -15,9 +15,13 @@ Typed = Annotated[str, QueryParameter(name="q", min_length=1, max_length=200, de
 Most = Annotated[int, QueryParameter(name="limit", ge=1, le=100)]
 
 
-@get("/search", operation_id="SearchPatients", summary="Find patients", opt={"permission": PatientRow.permission})
+@get("/search", operation_id="SearchPatients", opt={"permission": PatientRow.permission})
 async def found(desk: Desk, q: Typed, limit: Most = 20) -> list[PatientRow]:
-    """Names in any order and with a slip of the keyboard, a telephone in any form, an e-mail address, a day of birth, or several of these; the best fit first."""
+    """Find patients.
+
+    Names in any order and with a slip of the keyboard, a telephone in any form, an e-mail address, a day of birth, or several of these;
+    the best fit first.
+    """
     no_query(desk.call.query(), ("q", "limit"))
     return await search(desk.reader, q, limit)
 

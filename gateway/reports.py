@@ -9,7 +9,7 @@ from litestar.params import QueryParameter
 from domain.kit import day
 from gateway.kit import Desk
 from gateway.kit.query import no_query
-from projections.reports import financial_summary, period, stats
+from projections.reports import PeriodImpossible, financial_summary, period, stats
 from schemas.reports import FinancialSummary, Grouping, Stats
 
 From = Annotated[date | None, QueryParameter(name="from", description="The first day; the first of the month if not given.")]
@@ -17,18 +17,24 @@ To = Annotated[date | None, QueryParameter(name="to", description="The last day,
 By = Annotated[Grouping | None, QueryParameter(name="groupBy", description="Also give the amounts of each day, month or doctor.")]
 
 
-@get("/financial-summary", operation_id="GetFinancialSummary", summary="Show: what was billed and received", opt={"permission": "reports.financial"})
+@get("/financial-summary", operation_id="GetFinancialSummary", opt={"permission": "reports.financial", "refusals": [PeriodImpossible]})
 async def finances(desk: Desk, since: From = None, until: To = None, by: By = None) -> FinancialSummary:
-    """What was billed, voided, collected and refunded in those days, and what was still to be paid at their end."""
+    """Show: what was billed and received.
+
+    What was billed, voided, collected and refunded in those days, and what was still to be paid at their end.
+    """
     no_query(desk.call.query(), ("from", "to", "groupBy"))
     clinic = await desk.clinic()
     first, last = period(since, until, day(datetime.now(UTC), clinic.zone))
     return await financial_summary(desk.reader, first, last, by, clinic.currency)
 
 
-@get("/stats", operation_id="GetStats", summary="Show: how the clinic did", opt={"permission": "reports.stats"})
+@get("/stats", operation_id="GetStats", opt={"permission": "reports.stats", "refusals": [PeriodImpossible]})
 async def counted(desk: Desk, since: From = None, until: To = None) -> Stats:
-    """Appointments by what became of them, new patients and, for those with `reports.revenue`, the money."""
+    """Show: how the clinic did.
+
+    Appointments by what became of them, new patients and, for those with `reports.revenue`, the money.
+    """
     no_query(desk.call.query(), ("from", "to"))
     first, last = period(since, until, day(datetime.now(UTC), (await desk.clinic()).zone))
     return await stats(desk.reader, first, last, revenue="reports.revenue" in desk.who.grants)

@@ -105,7 +105,7 @@ def asked(text: str) -> Asked:
     best: list[str] = []
     numbers = ""
     mail = None
-    for part in text.split():
+    for part in text.replace("\0", " ").split():
         if "@" in part:
             mail = part.lower()
             terms.append([f"@{fold(part.split('@')[0])}"])

@@ -58,7 +58,7 @@ def period(since: date | None, until: date | None, today: date) -> tuple[date, d
     until = until or max(today, since or today)
     since = since or until.replace(day=1)
     if since > until or not (since.year >= EARLIEST and until.year <= LATEST):
-        raise PeriodImpossible(since=since.isoformat(), until=until.isoformat())
+        raise PeriodImpossible(**{"from": since.isoformat(), "to": until.isoformat()})
     return since, until
 
 

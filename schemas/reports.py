@@ -3,6 +3,8 @@
 from datetime import date
 from typing import Literal
 
+from msgspec import field
+
 from domain.kit import Frozen, StaffId
 
 Grouping = Literal["day", "month", "doctor"]
@@ -33,8 +35,8 @@ class MoneyGroup(Money):
 class FinancialSummary(Money):
     """What was billed and received from the first day to the last, both included, and what was still to be paid at the end of the last."""
 
-    since: date
-    until: date
+    since: date = field(name="from")
+    until: date = field(name="to")
     currency: str
     outstanding: int
     groups: list[MoneyGroup]
@@ -59,8 +61,8 @@ class Visits(Frozen):
 class Stats(Frozen):
     """How the clinic did on those days; `revenue` only for those who may see it."""
 
-    since: date
-    until: date
+    since: date = field(name="from")
+    until: date = field(name="to")
     appointments: Visits
     new_patients: int
     patients: int

@@ -132,7 +132,7 @@ ASKED = [
     "1984-03-02", "02-03-1984", "2/3/1984", "2.3.1984", "jansen 1984-03-02", "jansen 5678", "noor 02-03-1984 0612345678",
 ]
 NOT_ASKED = [
-    "", "   ", "Peters", "jansen peters", "jonsson", "06-12345679", "56789", "567", "noor@elsewhere.org", "@example.org", "1984-03-03", "31-02-1984",
+    "", "   ", "\0", "Peters", "jansen peters", "jonsson", "06-12345679", "56789", "567", "noor@elsewhere.org", "@example.org", "1984-03-03", "31-02-1984",
     "jansen 1984-03-03", "'; drop table patients; --", "%", "_",
 ]
 
