@@ -610,3 +610,17 @@ def test_with_urls_in_the_environment_nothing_embedded_starts(postgres, make_nat
             connection.execute("drop database if exists elsewhere with (force)")
             connection.execute("drop owned by boss cascade")
             connection.execute("drop role boss")
+
+
+def test_a_demo_is_made_its_logins_are_shown_and_the_line_to_try_works():
+    with Scratch(demo="small") as stack:
+        said = stack.output.read_text()
+        line = said[said.index("token=$(") :]
+        assert all(role in said for role in ("admin", "doctor", "receptionist", "patient"))
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, timeout=60)  # noqa: S607
+        assert '"familyName"' in done.stdout
+        secrets = stack.installation.secrets.values()
+        assert not any(secret in said for secret in secrets)
+        stack.stop()
+        stack.start()
+        assert stack.output.read_text().count("Demo logins") == 2
