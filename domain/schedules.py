@@ -201,7 +201,7 @@ class BlockedTime(State):
     def evolve(self, event: BlockEvent) -> Self:
         match event:
             case TimeBlocked():
-                return replace(self, blocked=replace(event, reason=None))  # rules rest on nothing personal
+                return replace(self, blocked=Blocked(**only(Blocked, event)))
             case TimeUnblocked():
                 return replace(self, blocked=None)
 
