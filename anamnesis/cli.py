@@ -10,6 +10,7 @@ What may go wrong. A `Trouble` is printed as one line on stderr and ends the pro
 import os
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,7 +75,8 @@ def up(
 @app.command()
 def demo(
     size: Annotated[Size, typer.Option()] = Size.small,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same history.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed and day make the same history.")] = 1,
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day at which the history ends; today when none is given.")] = None,
     if_empty: Annotated[bool, typer.Option("--if-empty", help="Do nothing where there is any event.")] = False,
     data_dir: DataDir = HERE,
 ) -> None:
@@ -83,10 +85,8 @@ def demo(
     from anamnesis.store import is_empty
 
     installation = _running(data_dir)
-    if is_empty(installation.database_urls["owner"]):
-        run(installation, size=size.value, seed=seed)
-    elif not if_empty:
-        raise Trouble("this database has events; demo data goes into an empty one only (choose another --data-dir)")
+    if not if_empty or is_empty(installation.database_urls["owner"]):
+        run(installation, size=size.value, seed=seed, until=until.date() if until else None)
 
 
 @app.command()

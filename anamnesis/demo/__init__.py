@@ -1,0 +1,161 @@
+"""Demo data: three clinics in three zones and two years of what happens in them, made by the real commands at their own past times.
+
+How it works. Each clinic's story (`house`, `staffing`, `visits`, `billing`) is a simulation that depends on seed and last day alone; the three are merged by time
+and pumped through the handler, with the rules, claims, MACs and chain of every other command. So a demo differs from life in one thing only: the recording times lie in
+the past. The story ends at midnight UTC of the day it is made for: today's visits are booked and still to come.
+
+The same seed and day give the same events: streams, versions, times, ids of commands, and bodies, but for what is sealed; ids of events and the nonces of sealed
+values are drawn anew each time, and with them MACs and hashes.
+
+What may go wrong. A database that has events already is left alone.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from datetime import UTC, date, datetime
+from heapq import merge
+from operator import attrgetter
+from uuid import UUID
+
+import psycopg
+from msgspec import Struct
+
+from anamnesis.demo.house import Ask, House, Scale, Worker
+from anamnesis.demo.places import PLACES, Place
+from anamnesis.demo.pump import pump
+from anamnesis.demo.staffing import opening
+from anamnesis.demo.visits import telephone
+from anamnesis.installation import Installation
+from anamnesis.progress import bars
+from anamnesis.settings import Settings
+from anamnesis.store import is_empty
+from anamnesis.trouble import Trouble
+from commands.kit.accounts import HASHER, create_account
+from commands.kit.handling import Handler
+from domain.clinics import Clinic
+from domain.kit import PLATFORM
+from domain.kit.grants import Role
+from projections.kit.tracking import health_sync
+
+SCALES = {
+    "small": Scale(doctors=3, desks=2, bookings=1_090, growth=4),
+    "medium": Scale(doctors=7, desks=3, bookings=26_000, growth=2),
+    "large": Scale(doctors=20, desks=6, bookings=440_000, growth=1.3),
+}
+EVENTS = {"small": 10_000, "medium": 300_000, "large": 5_000_000}
+PASSWORD = "anamnesis-demo"  # noqa: S105 - printed for everybody to use
+SUPERADMIN = "superadmin@platform.example"
+ROLES: tuple[Role, ...] = ("admin", "doctor", "receptionist", "patient")
+PAUSE = 0.2
+
+Told = Callable[[str, int, int | None], object]
+
+
+class Login(Struct, frozen=True):
+    """Somebody who can sign in to the demo."""
+
+    role: str
+    email: str
+    password: str
+    clinic: str
+
+
+def houses(size: str, seed: int, until: date) -> list[House]:
+    """Return the three clinics, their stories untold."""
+    made = [House(place, SCALES[size], seed, until) for place in PLACES]
+    for house in made:
+        house.start(opening(house))
+        house.start(telephone(house))
+    return made
+
+
+def asks(made: list[House]) -> Iterator[Ask]:
+    """Tell the stories of all clinics, in the order of time."""
+    return merge(*(house.asks() for house in made), key=attrgetter("at"))
+
+
+async def fill(settings: Settings, *, size: str, seed: int, until: date | None = None, told: Told | None = None) -> list[House]:
+    """Make the history up to a day (today unless said otherwise), with a gateway's settings; return the clinics with the people in them."""
+    tell = told or (lambda _name, _done, _total: None)
+    made = houses(size, seed, until or datetime.now(UTC).date())
+    stored = 0
+
+    def flushed(position: int) -> None:
+        nonlocal stored
+        stored = position
+
+    handler = await Handler.open(settings, clinic_state=Clinic)
+    handler.writer.after_flush.append(flushed)
+    try:
+        await pump(handler, asks(made), lambda: tell("events", stored, max(EVENTS[size], stored)))
+    finally:
+        await handler.close()
+    tell("events", stored, stored)
+    return made
+
+
+def admit(owner_url: str, made: list[House]) -> None:
+    """Give each clinic one account of each role, and the platform's administrator a place in all of them."""
+    hashed = HASHER.hash(PASSWORD)
+    with psycopg.connect(owner_url, autocommit=True) as conn:
+        for house in made:
+            for role, subject, name in members(house):
+                create_account(
+                    conn, email=address(role, house.place), clinic=house.clinic, role=role, password_hash=hashed, subject=subject, name=name)
+        for clinic in (*(house.clinic for house in made), PLATFORM):
+            create_account(conn, email=SUPERADMIN, clinic=clinic, role="superadmin", password_hash=hashed, name="Platform")
+
+
+def members(house: House) -> list[tuple[Role, UUID, str | None]]:
+    """Return who can sign in to a clinic."""
+    patient = house.patients[0]
+    staff: list[tuple[Role, Worker]] = [("admin", house.admins[0]), ("doctor", house.doctors[0]), ("receptionist", house.desks[0])]
+    found: list[tuple[Role, UUID, str | None]] = [(role, worker.id, worker.profile.name) for role, worker in staff]
+    return [*found, ("patient", patient.id, f"{patient.given} {patient.household.family}")]
+
+
+def address(role: str, place: Place) -> str:
+    """Return the e-mail address with which a role signs in."""
+    return f"{role}@{place.key}.example"
+
+
+def settle(owner_url: str) -> None:
+    """Let Postgres look at what is there now, before anybody plans a query."""
+    with psycopg.connect(owner_url, autocommit=True) as conn:
+        conn.execute("analyze")
+
+
+def caught_up(owner_url: str, told: Told) -> None:
+    """Wait until the read models show everything, where projectors run."""
+    with psycopg.connect(owner_url, autocommit=True) as conn:
+        first: int | None = None
+        while (lines := health_sync(conn)) and any(line.owner for line in lines):
+            left = max(line.lag for line in lines)
+            first = left if first is None else max(first, left)
+            told("read models", first - left, first)
+            if not left:
+                return
+            time.sleep(PAUSE)
+
+
+def run(installation: Installation, *, size: str, seed: int, until: date | None = None, told: Told | None = None) -> None:
+    """Make a demo in an installation whose database is empty; its people can sign in afterwards."""
+    owner_url = installation.database_urls["owner"]
+    if not is_empty(owner_url):
+        raise Trouble("this database has events; demo data goes into an empty one only (choose another --data-dir)")
+    with bars() if told is None else nullcontext(told) as tell:
+        made = asyncio.run(fill(installation.settings("gateway"), size=size, seed=seed, until=until, told=tell))
+        admit(owner_url, made)
+        settle(owner_url)
+        caught_up(owner_url, tell)
+
+
+def logins(installation: Installation) -> list[Login]:
+    """Return who can sign in to the demo, where there is one; the first may do most."""
+    wanted = {address(role, place): (role, place.name) for place in PLACES for role in ROLES} | {SUPERADMIN: ("superadmin", "all of them")}
+    with psycopg.connect(installation.database_urls["owner"]) as conn:
+        rows = conn.execute("select email from accounts where email = any(%s)", (list(wanted),)).fetchall()
+    there = {email for (email,) in rows}
+    return [Login(role, email, PASSWORD, clinic) for email, (role, clinic) in wanted.items() if email in there]

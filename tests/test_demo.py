@@ -1,0 +1,209 @@
+"""The demo: two believable years of three clinics, made by the real commands, the same for the same seed and day."""
+
+import hmac
+from collections import Counter, defaultdict
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+
+import msgspec
+import psycopg
+import pytest
+
+from anamnesis import demo
+from anamnesis.demo.places import PLACES, easter, nth
+from anamnesis.installation import Installation
+from anamnesis.trouble import Trouble
+from commands.kit.accounts import HASHER
+from commands.kit.ids import mac_content
+from domain.kit import zone
+from domain.kit.codec import classes, decode
+from projections.kit.keys import KeyRing
+from projections.kit.stored import COLUMNS, Stored
+from tests.test_store import chain_of
+
+UNTIL = date(2026, 3, 20)  # the days when the clocks change lie in it, both ways and on both halves of the globe
+MIDNIGHT = datetime(2026, 3, 20, tzinfo=UTC)
+
+
+class Made:
+    """A database with a demo in it."""
+
+    def __init__(self, database, seed):
+        self.database = database
+        home = database.postgres.home
+        roles = {role: database.url(role) for role in ("owner", "gateway", "relay", "projector")}
+        self.installation = Installation(home.path, home.secrets(), roles, dict.fromkeys(("gateway", "relay", "projector"), "nats://nowhere:1"))
+        demo.run(self.installation, size="small", seed=seed, until=UNTIL, told=lambda *_: None)
+        self.events = [Stored(*row) for row in self.rows(f"select {COLUMNS} from stored_events order by notification_id")]  # noqa: S608 - constants
+        self.topics = Counter(event.topic for event in self.events)
+
+    def rows(self, query, *params):
+        with psycopg.connect(self.database.url(), autocommit=True) as conn:
+            return conn.execute(query, params).fetchall()
+
+    def bodies(self, topic):
+        return [msgspec.json.decode(event.body) for event in self.events if event.topic == topic]
+
+    def share(self, topic, of="AppointmentBooked"):
+        return self.topics[topic] / self.topics[of]
+
+
+@pytest.fixture(scope="module")
+def made(make_database):
+    return Made(make_database(), seed=1)
+
+
+def test_a_small_demo_has_about_ten_thousand_events(made):
+    assert 8_000 <= len(made.events) <= 13_000
+
+
+def test_every_kind_of_event_occurs(made):
+    assert set(made.topics) == {name for name, cls in classes().items() if cls.__module__.startswith("domain.")}
+
+
+def test_people_behave_as_people_do(made):
+    assert 0.15 <= made.share("AppointmentRescheduled") <= 0.25
+    assert 0.05 <= made.share("PatientMissed") <= 0.10
+    assert 0.05 <= made.share("AppointmentCancelled") <= 0.18
+    assert 0.10 <= sum(body["late"] for body in made.bodies("AppointmentCancelled")) / made.topics["AppointmentCancelled"] <= 0.70
+    assert 0.01 <= made.share("PaymentRefunded", of="PaymentRecorded") <= 0.06
+
+
+def test_some_pay_in_parts_some_later_and_some_not_at_all(made):
+    payments = Counter(event.stream for event in made.events if event.topic == "PaymentRecorded")
+    issued = {event.stream: msgspec.json.decode(event.body) for event in made.events if event.topic == "InvoiceIssued"}
+    days = [
+        date.fromisoformat(msgspec.json.decode(event.body)["paidOn"]) - date.fromisoformat(issued[event.stream]["issuedOn"])
+        for event in made.events if event.topic == "PaymentRecorded"
+    ]
+    assert 0.05 <= sum(count > 1 for count in payments.values()) / len(issued) <= 0.25
+    assert 0.10 <= sum(day > timedelta(days=1) for day in days) / len(days) <= 0.60
+    assert 0.02 <= 1 - len(payments) / len(issued) <= 0.15
+
+
+def test_most_patients_are_regulars_and_many_come_as_a_family(made):
+    visits = Counter(body["patientId"] for body in made.bodies("AppointmentBooked"))
+    ring = key_ring(made)
+    homes = Counter(opened(event, ring).address for event in made.events if event.topic == "PatientRegistered")
+    assert sum(count > 1 for count in visits.values()) / len(visits) > 0.5
+    assert sum(count for count in homes.values() if count > 1) / homes.total() > 0.3
+
+
+def test_nobody_works_on_a_holiday(made):
+    zones = dict(made.rows("select clinic_id, convert_from(state, 'UTF8')::json ->> 'zone' from stored_events where topic = 'ClinicOpened'"))
+    places = {place.zone: place for place in PLACES}
+    held = [(places[zones[e.clinic]], date.fromisoformat(msgspec.json.decode(e.body)["on"])) for e in made.events if e.topic == "PatientSeated"]
+    assert not [on for place, on in held if on in place.holidays(on.year)]
+    assert all(exception["on"] for body in made.bodies("ScheduleSet") for exception in body["exceptions"])
+    assert (easter(2025), easter(2026), easter(2027)) == (date(2025, 4, 20), date(2026, 4, 5), date(2027, 3, 28))
+    assert (nth(2025, 11, 3, 4), nth(2025, 5, 0, -1)) == (date(2025, 11, 27), date(2025, 5, 26))
+
+
+def test_the_zones_lie_on_both_sides_of_greenwich(made):
+    zones = {body["zone"]: body["currency"] for body in made.bodies("ClinicOpened")}
+    offsets = {datetime(2026, 1, 15, tzinfo=UTC).astimezone(zone(name)).utcoffset() for name in zones}
+    assert len(zones) == len(set(zones.values())) == 3
+    assert min(offsets) < timedelta() < max(offsets)
+
+
+def test_the_history_is_two_years_long_and_goes_on(made):
+    first, last = (datetime.fromtimestamp(event.recorded_us / 1e6, UTC) for event in (made.events[0], made.events[-1]))
+    assert MIDNIGHT - timedelta(days=731) <= first <= MIDNIGHT - timedelta(days=729)
+    assert MIDNIGHT - timedelta(days=1) <= last < MIDNIGHT
+    ahead = [body["on"] for body in made.bodies("AppointmentBooked") if body["on"] > UNTIL.isoformat()]
+    assert len(ahead) > 20
+    assert UNTIL.isoformat() in {body["on"] for body in made.bodies("AppointmentBooked")}
+
+
+def test_time_never_runs_backwards_in_a_clinic(made):
+    times = defaultdict(list)
+    for event in made.events:
+        times[event.clinic].append(event.recorded_us)
+    assert len(times) == 3
+    assert all(earlier <= later for each in times.values() for earlier, later in pairwise(each))
+
+
+def test_nobody_is_in_two_places_at_once(made):
+    clashes = made.rows("""
+        select * from (
+            select resource, starting, ending, lag(ending) over (partition by resource order by starting) as before from time_claims where not forced
+        ) c where before > starting""")
+    assert made.rows("select count(*) from time_claims where not forced")[0][0] > 1_000
+    assert made.rows("select count(*) from time_claims where forced")[0][0] > 0
+    assert not clashes
+
+
+def test_positions_are_dense_and_the_chain_is_unbroken(made):
+    assert [event.position for event in made.events] == list(range(1, len(made.events) + 1))
+    assert {event.position: event.hash for event in made.events} == chain_of(made.events)
+
+
+def test_every_event_carries_the_mac_of_this_installation(made):
+    key = made.installation.settings("gateway").mac_key
+    for e in made.events:
+        content = mac_content(e.event_id, e.clinic, e.stream, e.version, e.topic, e.actor, e.command, e.body)
+        assert hmac.compare_digest(e.mac, hmac.digest(key, content, "sha256"))
+
+
+def test_every_event_can_be_read_and_its_personal_data_with_the_key(made):
+    """Decoding checks every constraint that a request would have met."""
+    ring = key_ring(made)
+    for event in made.events:
+        opened(event, ring)
+    registered = [opened(event, ring) for event in made.events if event.topic == "PatientRegistered"]
+    names = {event.given_name for event in registered}
+    assert None not in names
+    assert any(not name.isascii() for name in names)
+
+
+def test_the_same_seed_and_day_make_the_same_history(made, make_database):
+    again = Made(make_database(), seed=1)
+    assert [lasting(event) for event in again.events] == [lasting(event) for event in made.events]
+
+
+def test_another_seed_makes_another_history():
+    def commands(seed):
+        return [(ask.at, ask.id, ask.command) for ask in demo.asks(demo.houses("small", seed, UNTIL))]
+
+    assert commands(1) == commands(1)
+    assert commands(1) != commands(2)
+
+
+def test_there_is_a_login_for_each_role_of_each_clinic(made):
+    logins = demo.logins(made.installation)
+    hashes = dict(made.rows("select email, password_hash from accounts"))
+    places = made.rows("select a.email, m.role, m.clinic_id, m.subject from accounts a join memberships m on m.account = a.id")
+    clinics = {event.clinic for event in made.events if event.topic == "ClinicOpened"}
+    streams = {event.stream for event in made.events}
+    assert all(HASHER.verify(hashes[login.email], login.password) for login in logins)
+    assert {role for _, role, clinic, _ in places if clinic in clinics} == {"superadmin", "admin", "doctor", "receptionist", "patient"}
+    assert Counter(clinic for _, _, clinic, _ in places if clinic in clinics) == dict.fromkeys(clinics, 5)
+    assert {login.email for login in logins} == {email for email, *_ in places}
+    assert all(subject in streams for _, role, _, subject in places if role != "superadmin")
+
+
+def test_a_database_with_events_is_left_alone(made):
+    with pytest.raises(Trouble, match="this database has events"):
+        demo.run(made.installation, size="small", seed=2)
+    assert made.rows("select position from store_head") == [(len(made.events),)]
+
+
+def key_ring(made):
+    """Return the keys of everybody in the demo."""
+    ring = KeyRing(made.installation.settings("gateway").kek)
+    with psycopg.connect(made.database.url(), autocommit=True) as conn:
+        ring.warm_sync(conn, [event.person for event in made.events])
+    return ring
+
+
+def opened(event, ring):
+    """Return an event with its personal data."""
+    return decode(event.topic, event.body, event_id=event.event_id, person=event.person, key_of=ring.key_of)
+
+
+def lasting(event):
+    """Return what two demos of one seed and day have in common: all but what is drawn anew for secrecy, and what rests on that."""
+    body = {name: value for name, value in msgspec.json.decode(event.body).items() if name != "sealed"}
+    drawn = {"event_id", "mac", "hash", "body"}
+    return body, [getattr(event, field) for field in Stored.__struct_fields__ if field not in drawn]
+
