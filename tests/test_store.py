@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import unittest
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,11 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from eventsourcing.postgres import PostgresDatastore
-from eventsourcing.tests.persistence import AggregateRecorderTestCase, ApplicationRecorderTestCase, NonInterleavingNotificationIDsBaseCase
+from eventsourcing.tests.persistence import (
+    AggregateRecorderTestCase,
+    ApplicationRecorderTestCase,
+    NonInterleavingNotificationIDsBaseCase,
+)
 
 from commands.kit import writer as w
 from commands.kit.recorder import SnapshotRecorder, StoreRecorder
@@ -60,7 +65,7 @@ def owner(database: Any) -> Iterator[psycopg.Connection[Any]]:
 
 
 def stored(owner: psycopg.Connection[Any]) -> list[Stored]:
-    return [Stored(*row) for row in owner.execute(f"select {COLUMNS} from stored_events order by notification_id")]
+    return [Stored(*row) for row in owner.execute(f"select {COLUMNS} from stored_events order by notification_id")]  # noqa: S608
 
 
 def chain_of(events: list[Stored]) -> dict[int, bytes]:
@@ -268,8 +273,6 @@ class LibraryCase:
 @pytest.mark.parametrize("case", ["application", "interleaving", "snapshots"])
 def test_the_library_accepts_the_store(database: Any, case: str) -> None:
     """The recorders pass the test cases that the `eventsourcing` wheel ships."""
-    import unittest
-
     library = LibraryCase()
 
     class Application(ApplicationRecorderTestCase):  # type: ignore[type-arg]

@@ -61,11 +61,11 @@ class Receipt(Frozen):
     replayed: bool = False
 
 
-class Conflict(Exception):  # noqa: N818 - a signal, not an error
+class Conflict(Exception):
     """Something this decision rests on has changed."""
 
 
-class Seen(Exception):  # noqa: N818 - a signal, not an error
+class Seen(Exception):
     """This very command has been stored before."""
 
     def __init__(self, outcome: Outcome) -> None:
@@ -216,7 +216,7 @@ class Attempt:
         self.correlation = command_id
         self.tenant = who.clinic
 
-    async def run(self) -> Receipt:
+    async def run(self) -> Receipt:  # noqa: C901 - one case per way an attempt can end
         """Decide until it is settled."""
         deadline = time.monotonic() + PATIENCE
         doubted = False
@@ -234,15 +234,22 @@ class Attempt:
             except (TimeTaken, NameTaken, KeyReused, ReadUnavailable, Unavailable):  # said by the store, not by a rule
                 raise
             except Refused:
-                if self.request_hash is not None and (logged := await self.handler.logged(self.command_id)):
-                    if logged[0] != self.request_hash:
-                        raise KeyReused from None
-                    return await self._replayed(logged[1])
+                if (earlier := await self._earlier()) is not None:
+                    return earlier
                 if doubted or not look.from_cache:
                     raise
                 doubted = True
             for stream in look.entries:
                 await self.handler.streams.drop(stream)
+
+    async def _earlier(self) -> Receipt | None:
+        """Return the answer to this very request if it was accepted before: then no rule may refuse it now."""
+        if self.request_hash is None or (logged := await self.handler.logged(self.command_id)) is None:
+            return None
+        request_hash, outcome = logged
+        if request_hash != self.request_hash:
+            raise KeyReused
+        return await self._replayed(outcome)
 
     async def _at(self) -> At:
         now = self.now or datetime.now(UTC)
@@ -268,12 +275,7 @@ class Attempt:
         if not plans:
             return Receipt(id=stream, version=entry.version, position=0, row=entry.row)
         prepared = Prepared(self, look, stream, entry, plans)
-        try:
-            outcome = await asyncio.shield(prepared.queue())
-        except BaseException:
-            prepared.forget()
-            raise
-        return prepared.settle(outcome)
+        return prepared.answer(await asyncio.shield(prepared.queue()))
 
     def _wall(self, stream: UUID) -> None:
         """A clinic is its own tenant; to everybody but a superadmin only their own exists."""
@@ -329,6 +331,7 @@ class Prepared:
         self.stream = stream
         self.entry = entry
         self.before = entry.version
+        self.row: Row | None = None
         self.events = [plan for plan in plans if not isinstance(plan, Elsewhere)]
         self.touched: list[tuple[UUID, Entry]] = []
         self.written: list[NewEvent] = []
@@ -384,19 +387,29 @@ class Prepared:
         ))
         for _, entry in self.touched:
             entry.tail = future
+        future.add_done_callback(self._landed)
         return future
 
-    def forget(self) -> None:
-        """Forget the streams this save moved: it was not stored, or nobody knows."""
-        for owner, _ in self.touched:
-            self.handler.streams.forget(owner)
+    def _landed(self, future: asyncio.Future[Outcome]) -> None:
+        """Bring the streams in line with what became of the save, in the order of saves, whether or not anybody still waits for the answer."""
+        if future.cancelled() or future.exception() is not None or (outcome := future.result()).status != w.SAVED:
+            for owner, _ in self.touched:  # it was not stored, or nobody knows
+                self.handler.streams.forget(owner)
+            return
+        for owner, entry in self.touched:
+            self.handler.streams.snapshot(owner, entry, len(self.written))
+        if self.entry.row_known and (projection := own_projection(self.entry.kind)) is not None:
+            for fact in self._facts(outcome):
+                if type(fact.event).__name__ in projection.topics:
+                    self.entry.row = projection.next(self.entry.row, fact, (self.stream,))
+        self.row = self.entry.row
 
-    def settle(self, outcome: Outcome) -> Receipt:
+    def answer(self, outcome: Outcome) -> Receipt:
         """Turn the append function's word into the answer."""
-        if outcome.status == w.SAVED:
-            return self._receipt(outcome)
-        self.forget()
         match outcome.status:
+            case w.SAVED:
+                version = self.before + len(self.events)
+                return Receipt(id=self.stream, version=version, position=outcome.position or 0, row=self.row)
             case w.TIME_TAKEN:
                 raise TimeTaken(taken=self.taken[0][outcome.detail - 1][1].kind)
             case w.NAME_TAKEN:
@@ -407,16 +420,6 @@ class Prepared:
                 raise Seen(outcome)
             case _:
                 raise Conflict
-
-    def _receipt(self, outcome: Outcome) -> Receipt:
-        for owner, entry in self.touched:
-            self.handler.streams.snapshot(owner, entry, len(self.written))
-        if self.entry.row_known and (projection := own_projection(self.entry.kind)) is not None:
-            for fact in self._facts(outcome):
-                if type(fact.event).__name__ in projection.topics:
-                    self.entry.row = projection.next(self.entry.row, fact, (self.stream,))
-        version = self.before + len(self.events)
-        return Receipt(id=self.stream, version=version, position=outcome.position or 0, row=self.entry.row)
 
     def _facts(self, outcome: Outcome) -> list[Fact]:
         attempt, first = self.attempt, outcome.first or 0

@@ -31,7 +31,7 @@ class StoreRecorder(PostgresApplicationRecorder):
     def create_table(self) -> None:
         """Create the store's tables and function."""
         with self.datastore.get_connection() as conn:
-            install(conn)  # type: ignore[arg-type]
+            install(conn)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
         """Append in one call; raise IntegrityError if any of the versions is already there."""

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+
 from domain.kit import State
 from projections.kit import PROJECTIONS, Projection
 from projections.kit.keys import SELECT, KeyRing

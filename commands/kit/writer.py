@@ -32,12 +32,17 @@ PATIENCE = 5.0  # seconds
 
 log = structlog.get_logger(__name__)
 
-ARRAYS = (
-    "uuid bytea uuid uuid uuid uuid timestamptz int int int int int int int uuid bigint text text uuid uuid bytea bytea "
-    "int uuid bigint bigint uuid uuid uuid uuid uuid timestamptz timestamptz uuid boolean timestamptz uuid timestamptz uuid"
-).split()
+ARRAYS = [  # the types of the arguments of `append_events`, in its order
+    "uuid", "bytea", "uuid", "uuid", "uuid", "uuid", "timestamptz",  # saves
+    "int", "int", "int", "int", "int", "int",  # where each save's part of the following ends
+    "int", "uuid", "bigint", "text", "text", "uuid", "uuid", "bytea", "bytea",  # events
+    "int", "uuid", "bigint", "bigint",  # expected versions
+    "uuid", "uuid", "uuid", "uuid",  # names taken, names freed
+    "uuid", "timestamptz", "timestamptz", "uuid", "boolean", "timestamptz",  # times taken
+    "uuid", "timestamptz", "uuid",  # times freed
+]
 CLAIM_ENDS = {NAME_TAKEN: 9, TIME_TAKEN: 11}  # the columns s_u and s_t
-CALL = "select * from append_events(%s, %s, " + ", ".join(f"%s::{kind}[]" for kind in ARRAYS) + ")"
+CALL = "select * from append_events(%s, %s, " + ", ".join(f"%s::{kind}[]" for kind in ARRAYS) + ")"  # noqa: S608 - names of ours
 
 
 class NewEvent(Struct, frozen=True, gc=False):
@@ -200,7 +205,8 @@ class Writer:
                 await self._flush(self._batch())
 
     def _batch(self) -> list[tuple[Save, asyncio.Future[Outcome]]]:
-        batch, events = [], 0
+        batch: list[tuple[Save, asyncio.Future[Outcome]]] = []
+        events = 0
         while self._queue and len(batch) < MAX_SAVES and events < MAX_EVENTS:
             entry = self._queue.popleft()
             if not entry[1].cancelled():

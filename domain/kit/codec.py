@@ -11,7 +11,7 @@ import base64
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -59,8 +59,6 @@ def metas(annotation: Any) -> Iterator[dict[str, Any]]:
 @cache
 def hints(cls: type) -> dict[str, Any]:
     """Return a struct's annotations with their metadata, by field name."""
-    from typing import get_type_hints
-
     every = get_type_hints(cls, include_extras=True)
     return {f: every[f] for f in cls.__struct_fields__}  # type: ignore[attr-defined]
 
