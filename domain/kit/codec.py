@@ -9,6 +9,7 @@ What may go wrong: a class that is renamed or removed orphans its history: `test
 
 import base64
 import os
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, get_args, get_type_hints
@@ -19,12 +20,17 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import inspect, json
 
-from domain.kit.model import Event
+from domain.kit.model import Event, Invalid
 
 KeyOf = Callable[[UUID], bytes | None]  # a person's key, or None once it is destroyed
 
 _encode = json.Encoder().encode
 _NONCE = 12
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # escaped once, not the text of an escape
+
+
+class TextUnstorable(Invalid):
+    """Text may not contain the character NUL (U+0000)."""
 
 
 class UnknownEventError(Exception):
@@ -90,7 +96,7 @@ def _bound(event_id: UUID, name: str, who: UUID) -> bytes:
 def encode(event: Event, *, event_id: UUID, person: UUID | None, key: bytes | None) -> bytes:
     """Return the stored bytes of an event; `key` is needed when `person` is not None."""
     if person is None:
-        return _encode(event)
+        return _storable(_encode(event))
     assert key is not None
     cls = type(event)
     fields, _ = personal(cls)
@@ -98,8 +104,15 @@ def encode(event: Event, *, event_id: UUID, person: UUID | None, key: bytes | No
     plain: dict[str, Any] = msgspec.to_builtins(event)
     secret = {wire[f]: plain.pop(wire[f], None) for f in fields}
     nonce = os.urandom(_NONCE)
-    sealed = nonce + AESGCM(key).encrypt(nonce, _encode(secret), _bound(event_id, cls.__name__, person))
-    return _encode({**plain, "sealed": base64.b64encode(sealed).decode()})
+    sealed = nonce + AESGCM(key).encrypt(nonce, _storable(_encode(secret)), _bound(event_id, cls.__name__, person))
+    return _storable(_encode({**plain, "sealed": base64.b64encode(sealed).decode()}))
+
+
+def _storable(body: bytes) -> bytes:
+    """Return the body, unless its text holds what no row could: Postgres has no NUL."""
+    if b"\\u0000" in body and _NUL.search(body):
+        raise TextUnstorable
+    return body
 
 
 @cache
