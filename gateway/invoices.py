@@ -22,7 +22,7 @@ from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
 from projections.invoices import next_number, payments_of
-from schemas.invoices import InvoiceRow, NextNumber, PaymentRow
+from schemas.invoices import InvoiceRow, NextNumber, PaymentRow, Payments
 
 InvoiceId = Annotated[UUID, PathParameter(description="Id of one of the clinic's invoices.")]
 
@@ -39,10 +39,10 @@ async def preview(desk: Desk) -> NextNumber:
 
 
 @get("/{id:uuid}/payments", operation_id="BrowsePayments", opt={"permission": PaymentRow.permission})
-async def paid(desk: Desk, id: InvoiceId) -> list[PaymentRow]:  # noqa: A002
+async def paid(desk: Desk, id: InvoiceId) -> Payments:  # noqa: A002
     """List: the payments of an invoice, and what was given back of each, the first one first."""
     no_query(desk.call.query())
-    return await payments_of(desk.reader, id, desk.who.subject if own_column(InvoiceRow, desk.who) else None)
+    return Payments(items=await payments_of(desk.reader, id, desk.who.subject if own_column(InvoiceRow, desk.who) else None))
 
 
 router = Router("/api/v1/protected/invoices", tags=["Billing"], route_handlers=[

@@ -74,3 +74,9 @@ class NextNumber(Frozen):
     """The number that the next invoice issued today would get; another may take it first."""
 
     number: str
+
+
+class Payments(Frozen):
+    """The payments of an invoice, the first one first."""
+
+    items: list[PaymentRow]

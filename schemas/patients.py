@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Annotated, ClassVar
 from uuid import UUID
 
-from domain.kit import Personal
+from domain.kit import Frozen, Personal
 from domain.patients import Demographics, Entries
 from schemas.kit import INDEXED, Row, computed, fold
 from schemas.kit.row import Computed
@@ -90,3 +90,9 @@ class MedicalHistoryRow(Row):
     medications: Annotated[Entries | None, Personal()]
     amended_at: datetime | None = None
     amended_by: UUID | None = None
+
+
+class PatientsFound(Frozen):
+    """The patients that fit what was asked, the best fit first."""
+
+    items: list[PatientRow]
