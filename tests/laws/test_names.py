@@ -1,0 +1,292 @@
+"""One name, one meaning; whatever can be asked or seen has an address, a permission and a word about itself; nothing happens unheard."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, get_args, get_origin
+from uuid import UUID
+
+import pytest
+
+from commands.kit import Command
+from domain.kit import Event, Forbidden, Frozen, Invalid, PatientId, Personal, Refused, State
+from domain.kit.codec import hints, metas
+from domain.kit.grants import TABLE, Grant, granted, table
+from gateway.app import openapi
+from gateway.kit.errors import code
+from projections.kit import PROJECTIONS, Projection
+from schemas.kit import Row
+from tests.laws.project import COMMANDS, EVENTS, REFUSALS, ROWS, SPEC, STATES, said
+from tests.laws.some import events_of
+
+Json = dict[str, Any]
+
+PSEUDO = {"superadmin"}  # a role, not a key: what belongs to no clinic's staff
+
+INTERNAL = {  # rows without an address of their own -> where what they say is seen
+    "CalendarRow": "CalendarEntry adds the names",
+    "SeriesRow": "the next number",
+}
+UNHEARD: dict[str, str] = {}  # events that no read model but the audit log wants -> why
+
+BARE = {  # ids that point at no stream -> why
+    "PaymentRecorded.payment_id": "a payment is a part of its invoice's stream",
+    "PaymentRefunded.payment_id": "a payment is a part of its invoice's stream",
+    "PaymentRefunded.refund_id": "a refund is a part of its invoice's stream",
+    "RefundPayment.payment_id": "the invoice itself says whether it has such a payment",
+}
+
+
+@pytest.fixture(scope="module")
+def served() -> Json:
+    return openapi()
+
+
+def twice(names: Iterable[str]) -> list[str]:
+    """Return the names that more than one thing has."""
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def command_faults(command: type[Command], operations: Mapping[str, int], keys: Iterable[str]) -> Iterator[str]:
+    """Yield what a command lacks: `operations` are the addresses by operation id."""
+    if not said(command):
+        yield f"{command.__name__} says nothing about itself"
+    if operations.get(command.__name__, 0) != 1:
+        yield f"{command.__name__} has {operations.get(command.__name__, 0)} addresses"
+    if command.permission not in {*keys, *PSEUDO}:
+        yield f"{command.__name__} takes the key {command.permission}, which nobody can have"
+    if "state" not in command.__dict__ or "decide" not in command.__dict__:
+        yield f"{command.__name__} does not say what it is about, or what follows"
+
+
+def row_faults(row: type[Row], seen: Iterable[str], keys: Iterable[str]) -> Iterator[str]:
+    """Yield what a row lacks: `seen` are the names of what answers contain."""
+    if not said(row):
+        yield f"{row.__name__} says nothing about itself"
+    if row.__name__ not in {*seen, *INTERNAL}:
+        yield f"{row.__name__} can be seen nowhere"
+    for key in (row.permission, row.detail or row.permission):
+        if key not in {*keys, *PSEUDO}:
+            yield f"{row.__name__} takes the key {key}, which nobody can have"
+    columns = {*row.own.values(), *row.key}
+    yield from (f"{row.__name__} has no column {column}" for column in sorted(columns - set(row.__struct_fields__)))
+    yield from (f"{row.__name__} widens what {role} sees with an unknown key" for role, key in row.widened.items() if key not in keys)
+
+
+def unheard(events: Iterable[type[Event]], projections: Iterable[Projection]) -> list[str]:
+    """Return the events that no read model wants, but such as want all."""
+    wanted = {topic for projection in projections if projection.of is not Event for topic in projection.topics}
+    return [event.__name__ for event in events if event.__name__ not in wanted]
+
+
+def homeless(events: Iterable[type[Event]], states: Iterable[type[State]]) -> list[str]:
+    """Return the events that not exactly one state evolves by."""
+    homes = Counter(event.__name__ for state in states for event in events_of(state))
+    return [event.__name__ for event in events if homes[event.__name__] != 1]
+
+
+def bare_ids(struct: type[Any]) -> Iterator[str]:
+    """Yield the fields of a struct, and of those within it, that hold ids and do not say of what."""
+    for name, hint in hints(struct).items():
+        if untyped(hint):
+            yield f"{struct.__name__}.{name}"
+        for inner in nested(hint):
+            yield from bare_ids(inner)
+
+
+def untyped(hint: Any) -> bool:
+    if get_origin(hint) is Annotated and any("ref" in extra for extra in metas(hint)):
+        return False
+    return hint is UUID or any(untyped(argument) for argument in get_args(hint))
+
+
+def nested(hint: Any) -> Iterator[type[Frozen]]:
+    """Yield the structs in an annotation."""
+    if isinstance(hint, type) and issubclass(hint, Frozen):
+        yield hint
+    for argument in get_args(hint):
+        yield from nested(argument)
+
+
+def personal_faults(event: type[Event]) -> Iterator[str]:
+    """Yield what would keep a person's data from being sealed, or read once its key is gone."""
+    for name, hint in hints(event).items():
+        about = [extra["personal"] for extra in metas(hint) if "personal" in extra]
+        if about and type(None) not in everything(hint):
+            yield f"{event.__name__}.{name} is personal and cannot be None"
+        if about and about[0] and about[0] not in event.__struct_fields__:
+            yield f"{event.__name__}.{name} is about nobody: there is no field {about[0]}"
+        inner = [extra for struct in nested(hint) for field in hints(struct).values() for extra in metas(field)]
+        if any("personal" in extra for extra in inner):
+            yield f"{event.__name__}.{name} hides personal data where it is not sealed"
+
+
+def everything(hint: Any) -> set[Any]:
+    return {hint, *(part for argument in get_args(hint) for part in everything(argument))} if get_args(hint) else {hint}
+
+
+def reference_faults(grants: Mapping[str, Grant], reference: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Yield where the grants differ from the reference table."""
+    letters = {"yes": {True: "D", False: "R"}, "no": {True: "", False: ""}}
+    for line in reference:
+        patient = {"yes": "P", "own": "o", "no": ""}[line["patient"]]
+        floor = "".join({"doctor": "D", "receptionist": "R"}[role] for role in line["floor_roles"].split("|") if role)
+        told = [letters[line[f"doctor_{plan}"]][True] + letters[line[f"receptionist_{plan}"]][False] + patient or "-" for plan in ("pro", "proplus")]
+        wanted = (line["key"], line["min_plan"], *told, floor or "-")
+        if (ours := grants.get(line["key"])) is None or tuple(ours) != wanted:
+            yield f"{line['key']}: the reference says {wanted}, we say {ours}"
+
+
+def operations_of(document: Json) -> list[str]:
+    return [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+
+
+def test_names_are_unique() -> None:
+    assert twice(cls.__name__ for cls in [*EVENTS, *COMMANDS, *ROWS, *REFUSALS]) == []
+    assert twice(["PaymentRecorded", "RecordPayment", "PaymentRecorded"]) == ["PaymentRecorded"]
+
+
+def test_states_and_tables_have_one_word_each() -> None:
+    assert twice(state.kind for state in STATES) == []
+    assert twice(row.table for row in ROWS if row.table in PROJECTIONS) == []
+    assert {PROJECTIONS[name].row.table for name in PROJECTIONS} == set(PROJECTIONS)
+
+
+def test_refusals_have_a_code_each_and_a_sentence() -> None:
+    assert twice(code(refusal) for refusal in REFUSALS) == []
+    assert [refusal.__name__ for refusal in REFUSALS if speechless(refusal)] == []
+
+
+def test_a_refusal_without_a_sentence_is_caught() -> None:
+    class TeethTooWhite(Refused): ...
+
+    class TeethTooFew(Invalid):
+        """teeth are few"""
+
+    assert speechless(TeethTooWhite)
+    assert speechless(TeethTooFew)
+    assert not speechless(Forbidden)
+
+
+def speechless(refusal: type[Refused]) -> bool:
+    """Say whether a refusal's docstring could not stand as the error's message."""
+    return not said(refusal).endswith(".") or not said(refusal)[0].isupper() or not 400 <= refusal.status < 600
+
+
+def test_every_command_has_an_address_a_permission_and_a_word(served: Json) -> None:
+    operations = Counter(operations_of(served))
+    assert [fault for command in COMMANDS for fault in command_faults(command, operations, table())] == []
+    assert twice(operations_of(served)) == []
+
+
+def test_a_command_that_lacks_something_is_caught() -> None:
+    class WhitenTeeth(Command):
+        permission = "teeth.whiten"
+
+    found = list(command_faults(WhitenTeeth, {"WhitenTeeth": 2}, table()))
+    assert len(found) == 4
+
+
+def test_every_row_can_be_seen_or_is_internal(served: Json) -> None:
+    seen = set(served["components"]["schemas"])
+    assert [fault for row in ROWS for fault in row_faults(row, seen, table())] == []
+    assert set(INTERNAL) <= {row.__name__ for row in ROWS} - seen
+
+
+def test_a_row_that_lacks_something_is_caught() -> None:
+    class ToothRow(Row):
+        table: ClassVar[str] = "teeth"
+        permission: ClassVar[str] = "teeth.view"
+        own: ClassVar[dict[str, str]] = {"patient": "mouth_id"}
+        widened: ClassVar[dict[str, str]] = {"doctor": "teeth.view_all"}
+        id: UUID
+
+    assert len(list(row_faults(ToothRow, ["Tooth"], table()))) == 6
+
+
+def test_every_event_is_heard_and_has_one_home() -> None:
+    assert set(unheard(EVENTS, PROJECTIONS.values())) == set(UNHEARD)
+    assert homeless(EVENTS, STATES) == []
+
+
+def test_an_event_unheard_is_caught() -> None:
+    class ToothWhitened(Event): ...
+
+    assert unheard([*EVENTS, ToothWhitened], PROJECTIONS.values()) == ["ToothWhitened"]
+    assert homeless([*EVENTS, ToothWhitened], STATES) == ["ToothWhitened"]
+
+
+def test_every_id_says_what_it_points_at() -> None:
+    assert sorted({field for struct in [*EVENTS, *COMMANDS] for field in bare_ids(struct)} - set(BARE)) == []
+    assert set(BARE) <= {field for struct in [*EVENTS, *COMMANDS] for field in bare_ids(struct)}
+
+
+def test_a_bare_id_is_caught() -> None:
+    class Tooth(Frozen):
+        crown_id: UUID | None = None
+
+    class PullTooth(Frozen):
+        patient_id: PatientId | None = None
+        tooth: list[Tooth]
+        others: list[UUID]
+
+    assert list(bare_ids(PullTooth)) == ["Tooth.crown_id", "PullTooth.others"]
+
+
+def test_what_is_personal_can_be_sealed_and_lost() -> None:
+    assert [fault for event in EVENTS for fault in personal_faults(event)] == []
+
+
+def test_personal_data_that_would_stay_open_is_caught() -> None:
+    class Mouth(Frozen):
+        smell: Annotated[str | None, Personal()] = None
+
+    class ToothPulled(Event):
+        name: Annotated[str, Personal()]
+        note: Annotated[str | None, Personal("patient_id")] = None
+        mouth: Mouth
+
+    assert len(list(personal_faults(ToothPulled))) == 3
+
+
+def test_every_key_in_use_is_held_by_some_role(served: Json) -> None:
+    used = {operation.get("x-permission", "signed in") for path in served["paths"].values() for operation in path.values()}
+    used |= {command.permission for command in COMMANDS} | {row.permission for row in ROWS} | {row.detail for row in ROWS if row.detail}
+    assert unheld(used - PSEUDO - {"signed in"}) == set()
+    assert unheld({"appointments.view", "teeth.whiten"}) == {"teeth.whiten"}
+
+
+def unheld(keys: Iterable[str]) -> set[str]:
+    """Return the keys that nobody in a clinic holds, on whatever plan."""
+    return {key for key in keys if not any(key in granted(role, plan) for role in ("admin", "doctor", "receptionist", "patient") for plan in ("Pro", "Pro+"))}
+
+
+@pytest.fixture(scope="module")
+def reference() -> list[dict[str, str]]:
+    with (SPEC / "permissions.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_grants_are_those_of_the_reference(reference: list[dict[str, str]]) -> None:
+    assert len(reference) > 170
+    assert list(reference_faults(table(), reference)) == []
+    assert set(table()) - {line["key"] for line in reference} == {"appointments.overbook", "billing.payments.refund"}
+    assert twice(line.split()[0] for line in TABLE.splitlines() if line.strip()) == []
+
+
+@pytest.mark.parametrize(("plan", "suffix"), [("Pro", "pro"), ("Pro+", "proplus"), ("Enterprise", "proplus")])
+def test_each_role_holds_what_the_reference_says(reference: list[dict[str, str]], plan: Any, suffix: str) -> None:
+    """What `granted` answers, role by role and plan by plan, from the reference's own columns."""
+    for role in ("doctor", "receptionist"):
+        assert granted(role, plan) & {line["key"] for line in reference} == {line["key"] for line in reference if line[f"{role}_{suffix}"] == "yes"}
+    assert granted("patient", plan) == {line["key"] for line in reference if line["patient"] in {"yes", "own"}}
+    reached = {line["key"] for line in reference if line["admin"] == "yes" and (line["min_plan"] == "Pro" or plan != "Pro")}
+    assert granted("admin", plan) & {line["key"] for line in reference} == reached
+
+
+def test_a_changed_grant_is_caught(reference: list[dict[str, str]]) -> None:
+    ours = table()
+    for change in ({"floor": "-"}, {"pro": "DR"}, {"more": "R"}, {"plan": "Pro+"}):
+        changed = {**ours, "appointments.view": ours["appointments.view"]._replace(**change)}
+        assert len(list(reference_faults(changed, reference))) == 1
+    assert len(list(reference_faults({k: v for k, v in ours.items() if k != "leads.view"}, reference))) == 1
