@@ -45,7 +45,7 @@ KINDS = [
     Entity("patients", PatientRow), Entity("appointments", AppointmentRow), Entity("invoices", InvoiceRow), Entity("rooms", RoomRow),
     Entity("staff", StaffRow), Entity("schedules", ScheduleRow), Entity("blocks", BlockRow), Entity("clinics", ClinicRow),
 ]
-ENTITIES = {word: entity for entity in KINDS for word in {entity.kind, entity.kind.removesuffix("s")} if word != "staf"}
+ENTITIES = {word: entity for entity in KINDS for word in (entity.kind, entity.kind.removesuffix("s")) if word != "staf"}
 
 
 class Said(Struct):
