@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Request, Response, Router, get, post
+from litestar.params import JSONBody
 from msgspec import Meta
 
 from commands.kit.accounts import AccountDisabled, AccountLocked, CredentialsWrong, NoMember, Opened, RefreshInvalid, RefreshReused
@@ -64,7 +65,7 @@ async def _session(services: Services, opened: Opened) -> Session:
 
 
 @post("/signin", operation_id="SignIn", status_code=200, opt={"public": True, "refusals": [CredentialsWrong, AccountLocked, AccountDisabled, NoMember]})
-async def sign_in(data: SignIn, request: Request[None, None, Services]) -> Session:
+async def sign_in(data: JSONBody[SignIn], request: Request[None, None, Services]) -> Session:
     """Open a session with an e-mail address and a password."""
     services: Services = request.app.state.services
     address = request.client.host if request.client else ""
@@ -72,7 +73,7 @@ async def sign_in(data: SignIn, request: Request[None, None, Services]) -> Sessi
 
 
 @post("/refresh", operation_id="RefreshSession", status_code=200, opt={"public": True, "refusals": [RefreshInvalid, RefreshReused]})
-async def refresh(data: Refresh, request: Request[None, None, Services]) -> Session:
+async def refresh(data: JSONBody[Refresh], request: Request[None, None, Services]) -> Session:
     """Go on with a session: a new access token, and the refresh token to use next.
 
     The same refresh token within ten seconds gives the same answer; later use ends the session, for somebody may have copied it.

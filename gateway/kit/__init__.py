@@ -2,5 +2,8 @@
 
 from gateway.kit.desk import Desk
 from gateway.kit.routes import act, browse, create, fetch
+from projections.kit.tables import load
 
 __all__ = ["Desk", "act", "browse", "create", "fetch"]
+
+load()  # a command's answer is its row, so rows are known before routes are made

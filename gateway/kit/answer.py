@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from litestar.types import Send
 
 JSON = b"application/json"
-TEXT = b"text/plain; charset=utf-8"
-HTML = b"text/html; charset=utf-8"
+TEXT = b"text/plain"
+HTML = b"text/html"
 
 Headers = list[tuple[bytes, bytes]]
 Stream = Callable[[Any, Send], Awaitable[int]]

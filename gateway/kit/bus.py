@@ -23,7 +23,7 @@ APPLIED = "applied.*"
 EVENTS = "events.*"
 HINTS = "hints.committed"
 HINT_SECONDS = 0.002  # at most one hint in so long
-CONNECT_SECONDS = 2.0
+CONNECT_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +39,7 @@ class Bus:
         self._task: asyncio.Task[None] | None = None
         self._heard: dict[str, OnMessage] = {}
         self._hinted = False
+        self._said: bool | None = None
         self.ready = asyncio.Event()
 
     def hear(self, subject: str, listener: OnMessage) -> None:
@@ -91,14 +92,34 @@ class Bus:
             try:
                 self._client = await nats.connect(
                     self._url, name="gateway", max_reconnect_attempts=-1, reconnect_time_wait=0.25, connect_timeout=2,  # type: ignore[arg-type]
-                    ping_interval=5, max_outstanding_pings=2, error_cb=_complain, allow_reconnect=True, pending_size=0)
+                    ping_interval=5, max_outstanding_pings=2, error_cb=self._failed, disconnected_cb=self._lost, reconnected_cb=self._there,
+                    pending_size=0)
             except (NatsError, OSError, TimeoutError):
+                self._say(up=False)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
         for subject, listener in self._heard.items():
             await self._client.subscribe(subject, cb=_guarded(listener), pending_msgs_limit=-1, pending_bytes_limit=64 << 20)
         await self._client.flush()
+        self._say(up=True)
         self.ready.set()
+
+    async def _failed(self, error: Exception) -> None:
+        if self.up:
+            log.warning("nats error", error=type(error).__name__)
+        else:
+            self._say(up=False)
+
+    async def _lost(self) -> None:
+        self._say(up=False)
+
+    async def _there(self) -> None:
+        self._say(up=True)
+
+    def _say(self, *, up: bool) -> None:
+        if self._said is not up:
+            self._said = up
+            (log.info if up else log.warning)("nats is there" if up else "nats is away")
 
 
 def _guarded(listener: OnMessage) -> OnMessage:
@@ -114,10 +135,6 @@ def _guarded(listener: OnMessage) -> OnMessage:
 def _forgive(task: "asyncio.Future[None]") -> None:
     if not task.cancelled():
         task.exception()  # a lost hint is found by the relay's poll
-
-
-async def _complain(error: Exception) -> None:
-    log.warning("nats", error=type(error).__name__)
 
 
 class Watermarks:

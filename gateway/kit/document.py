@@ -21,7 +21,7 @@ from commands.kit.errors import Contended, Erased, KeyReused, NameTaken, StaleVe
 from domain.kit import Forbidden, NotFound, Refused
 from gateway.kit import errors as e
 from gateway.kit.examples import example
-from gateway.kit.routes import BrowseRoute, CommandRoute, FetchRoute
+from gateway.kit.routes import BrowseRoute, Changed, CommandRoute, FetchRoute
 from projections.kit.reading import CursorInvalid, ReadUnavailable
 
 Json = dict[str, Any]
@@ -89,7 +89,7 @@ class Schemas:
     """The types of the document, and the examples of errors that it has used."""
 
     def __init__(self, found: Iterable[Any]) -> None:
-        listed = list({repr(t): t for t in found}.values())
+        listed = list({repr(t): t for t in (*found, Changed)}.values())
         schemas, self.components = msgspec.json.schema_components([e.Failure, *listed], ref_template="#/components/schemas/{name}")
         self._schemas = {repr(t): schema for t, schema in zip([e.Failure, *listed], schemas, strict=True)}
         self.examples: dict[str, Json] = {}
@@ -174,7 +174,7 @@ def _words(handler: HTTPRouteHandler) -> Json:
 
 def _parameter(book: Schemas, path: str, field: Any) -> Json:
     told = field.kwarg_definition
-    name = getattr(told, "query", None) or field.name
+    name = getattr(told, "name", None) or field.name
     place = "path" if f"{{{field.name}}}" in path else "query"
     schema = dict(book.of(field.annotation))
     for ours, theirs in (("ge", "minimum"), ("le", "maximum")):
@@ -217,7 +217,10 @@ def _success(book: Schemas, handler: HTTPRouteHandler, how: Any) -> Json:
     if answer is bytes:
         made["content"] = {media: {"schema": {"type": "string"}}}
     elif answer is not None:
-        made["content"] = {media: {"schema": book.of(answer), "example": example(answer)}}
+        schema = book.of(answer)
+        if isinstance(how, CommandRoute) and answer is not Changed:  # whoever may not see the row is told its id and version
+            schema = {"anyOf": [schema, book.of(Changed)]}
+        made["content"] = {media: {"schema": schema, "example": example(answer)}}
     return made
 
 

@@ -9,7 +9,8 @@ What may go wrong: a bug of ours must not tell a stranger about our inside: it b
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar
+from traceback import extract_tb
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -165,7 +166,13 @@ def explain(error: BaseException, request_id: str) -> Answer:
             return _litestar(error, request_id)
         case psycopg.OperationalError() | psycopg.InterfaceError() | ConnectionError():
             return _refused(DatabaseUnavailable(), request_id)
-    log.error("request failed", request_id=request_id, error=type(error).__name__, exc_info=error)
+    return _ours(error, request_id)
+
+
+def _ours(error: BaseException, request_id: str) -> Answer:
+    """Log a bug of ours by where it happened; its message may hold what somebody typed."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)[-12:]]
+    log.error("request failed", request_id=request_id, error=type(error).__name__, at=frames)
     return _refused(Internal(), request_id)
 
 
@@ -196,6 +203,13 @@ def _refused(refusal: Refused, request_id: str) -> Answer:
     return answer
 
 
+def _told(extra: dict[str, Any]) -> dict[str, str]:
+    """Return what Litestar says of a value as we say it."""
+    found = problem(str(extra.get("message", "")))
+    key = str(extra.get("key", ""))
+    return found if found["field"] or key == "data" else {**found, "field": key}
+
+
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, UUID) else value
 
@@ -207,7 +221,7 @@ def _litestar(error: HTTPException, request_id: str) -> Answer:
             answer.headers.extend((k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items())
             return answer
         case ValidationException(extra=list() as extra):
-            told = [{"field": str(e.get("key", "")), "problem": str(e.get("message", ""))} for e in extra if isinstance(e, dict)]
+            told = [_told(e) for e in extra if isinstance(e, dict)]
             refusal = QueryInvalid if all(isinstance(e, dict) and e.get("source") != "body" for e in extra) else BodyInvalid
             return failure(400, sentence(refusal), code(refusal), told, request_id)
     match error.status_code:
@@ -220,6 +234,5 @@ def _litestar(error: HTTPException, request_id: str) -> Answer:
         case 400 if isinstance(error.__cause__, Exception) and "malformed" in str(error):
             return _refused(JsonMalformed(**offset(str(error))), request_id)
         case 500:
-            log.error("request failed", request_id=request_id, error=type(error).__name__, exc_info=error)
-            return _refused(Internal(), request_id)
+            return _ours(error, request_id)
     return failure(error.status_code, "The request could not be answered as it stands.", code(BadRequest), [{"problem": error.detail}], request_id)

@@ -14,7 +14,7 @@ NAMED: dict[str, Any] = {
 }
 DAY = date(2026, 3, 2)
 MOMENT = datetime(2026, 3, 2, 8, 30, tzinfo=UTC)
-DEPTH = 6
+DEPTH = 8
 
 
 def example(kind: Any) -> Any:
@@ -30,12 +30,12 @@ def _of(kind: i.Type, name: str, depth: int) -> Any:  # noqa: C901, PLR0911, PLR
             return _of(inner, name, depth)
         case i.StructType(fields=fields):
             tag = {kind.tag_field: kind.tag} if kind.tag_field else {}
-            return tag if depth == 0 else {**tag, **{f.encode_name: _of(f.type, f.encode_name, depth - 1) for f in fields}}
+            return tag if depth == 0 else {**tag, **{f.encode_name: _field(f, depth) for f in fields}}
         case i.UnionType(types=members):
             known = [m for m in members if not isinstance(m, i.NoneType)]
             return _of(known[0], name, depth) if known and NAMED.get(name, "") is not None else None
         case i.ListType(item_type=item) | i.SetType(item_type=item) | i.FrozenSetType(item_type=item) | i.VarTupleType(item_type=item):
-            return [_of(item, name.removesuffix("s"), depth - 1)] if depth else []
+            return [_of(item, name.removesuffix("s"), depth - 1)] * max(1, kind.min_length or 0) if depth else []
         case i.DictType(key_type=key, value_type=value):
             return {str(_of(key, "key", depth)): _of(value, name, depth - 1)} if depth else {}
         case i.LiteralType(values=values):
@@ -62,6 +62,13 @@ def _of(kind: i.Type, name: str, depth: int) -> Any:  # noqa: C901, PLR0911, PLR
         case i.NoneType():
             return None
     return {}
+
+
+def _field(field: i.Field, depth: int) -> Any:
+    """Return an example of a field: its default says more than anything made up."""
+    if field.default not in (msgspec.NODEFAULT, None, ""):
+        return field.default
+    return _of(field.type, field.encode_name, depth - 1)
 
 
 def _number(name: str, least: int | None, above: int | None, most: int | None) -> int:

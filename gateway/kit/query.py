@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Meta
 
 from domain.kit.codec import hints, metas
@@ -100,12 +100,12 @@ class Query:
         made: dict[str, Any] = {}
         for name, found in self.filters.items():
             words = {"=": "Only this; repeat it for any of several.", ">=": "From this on.", "<=": "Up to this, included.", "<": "Before this."}
-            made[name] = Annotated[found.type | None, Parameter(query=name, description=words[found.operator])]
+            made[name] = Annotated[found.type | None, QueryParameter(name=name, description=words[found.operator])]
         names = tuple(n for order in self.orders for n in (order, "-" + order))
         default = "-" * self.sort.startswith("-") + camel(self.sort.lstrip("-"))
-        made["sort"] = Annotated[Literal[names] | None, Parameter(query="sort", description=f"Order; `{default}` if not given.")]
-        made["limit"] = Annotated[int | None, Parameter(query="limit", ge=1, le=200, description=f"Rows on a page; {LIMIT} if not given.")]
-        made["cursor"] = Annotated[str | None, Parameter(query="cursor", description="The `next` of the page before.")]
+        made["sort"] = Annotated[Literal[names] | None, QueryParameter(name="sort", description=f"Order; `{default}` if not given.")]
+        made["limit"] = Annotated[int | None, QueryParameter(name="limit", ge=1, le=200, description=f"Rows on a page; {LIMIT} if not given.")]
+        made["cursor"] = Annotated[str | None, QueryParameter(name="cursor", description="The `next` of the page before.")]
         return made
 
 

@@ -26,6 +26,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response, route
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, JSONBody
 
 from commands.kit import Command, Creation
 from commands.kit.handling import Receipt, Who
@@ -209,7 +210,10 @@ def handler(
         headers = {k.decode(): v.decode() for k, v in (*done.headers, (b"x-request-id", call.request_id))}
         return Response(done.body, status_code=done.status, headers=headers, media_type=done.media.decode())
 
-    required = {"request": Request[Any, Any, Any], **typed, **({"data": given.pop("data")} if "data" in given else {})}
+    required: dict[str, Any] = {"request": Request[Any, Any, Any]}
+    required.update((name, FromPath[kind_]) for name, kind_ in typed.items())
+    if "data" in given:
+        required["data"] = JSONBody[given.pop("data")]
     kind = inspect.Parameter.KEYWORD_ONLY
     listed_ = [inspect.Parameter(n, kind, annotation=t) for n, t in required.items()]
     listed_ += [inspect.Parameter(n, kind, annotation=t, default=None) for n, t in given.items()]

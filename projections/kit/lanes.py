@@ -79,6 +79,7 @@ class Lane:
         self.up = asyncio.Event()
         self._known: dict[str, bytes] = {}
         self._made = 0
+        self._said = True
         self._columns: dict[str, tuple[str, ...]] = {}
 
     @property
@@ -98,7 +99,9 @@ class Lane:
                 pause = 0.05
                 await self._watch()
             except psycopg.Error as error:
-                log.warning("database unreachable", lane=self._name, error=type(error).__name__)
+                if self._said:
+                    self._said = False
+                    log.warning("database unreachable", lane=self._name, error=type(error).__name__)
             finally:
                 self._stop()
             await asyncio.sleep(pause)
@@ -120,6 +123,7 @@ class Lane:
         pg.prepare(TENANT, SET_TENANT)
         pg.nonblocking = 1
         pg.enter_pipeline_mode()
+        self._said = True
         self._lost.clear()
         self._loop = asyncio.get_running_loop()
         self._socket = pg.socket
