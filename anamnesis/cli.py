@@ -9,11 +9,11 @@ What may go wrong. A `Trouble` is printed as one line on stderr and ends the pro
 
 import os
 import sys
-from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
@@ -41,6 +41,8 @@ class Size(StrEnum):
 
 DataDir = Annotated[Path, typer.Option(envvar="ANAMNESIS_DATA_DIR", help="Where an embedded installation keeps everything.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Read models by name; all when none is named.")]
+Projection = Annotated[str | None, typer.Option(help="This read model's only.")]
+StreamId = Annotated[UUID | None, typer.Option(help="This stream's only.")]
 HERE = Path(".anamnesis")
 
 
@@ -194,56 +196,68 @@ def bench(
 
 @projections_app.command("list")
 def list_projections(data_dir: DataDir = HERE) -> None:
-    """Every read model with its version and position."""
+    """Every version of every read model."""
+    from anamnesis.progress import table
     from projections.kit.rebuild import listing
 
-    _table(listing(_owner_url(data_dir)))
+    table(listing(_owner_url(data_dir)))
 
 
 @projections_app.command("rebuild")
 def rebuild_projections(names: Names = None, data_dir: DataDir = HERE) -> None:
     """Make read models anew beside the live ones, then swap. Readers notice nothing."""
-    from anamnesis.progress import bars
-    from projections.kit.rebuild import rebuild
+    from anamnesis.upkeep import rebuild
 
-    with bars() as progress:
-        rebuild(_owner_url(data_dir), names or [], progress)
+    rebuild(_running(data_dir), names or [])
 
 
 @projections_app.command("verify")
 def verify_projections(names: Names = None, data_dir: DataDir = HERE) -> None:
-    """Compare read models with a replay of the events, row by row."""
-    from projections.kit.rebuild import verify
+    """Compare read models with a replay of the events, row by row; exit code 1 if any row differs."""
+    from anamnesis.upkeep import verify
 
-    _table(verify(_owner_url(data_dir), names or []))
+    if not verify(_running(data_dir), names or []):
+        raise typer.Exit(1)
+
+
+@projections_app.command("back")
+def back_projection(name: str, data_dir: DataDir = HERE) -> None:
+    """Let a read model's version before serve again."""
+    from anamnesis.upkeep import back
+
+    back(_running(data_dir), name)
 
 
 @parked_app.command("list")
-def list_parked(data_dir: DataDir = HERE) -> None:
+def list_parked(
+    discarded: Annotated[bool, typer.Option("--discarded", help="What was given up, instead.")] = False,
+    data_dir: DataDir = HERE,
+) -> None:
     """What is set aside, and why."""
-    from projections.kit.parked import listing
+    from anamnesis.upkeep import parked
 
-    _table(listing(_owner_url(data_dir)))
+    parked(_running(data_dir), discarded=discarded)
 
 
 @parked_app.command("retry")
-def retry_parked(stream: Annotated[str, typer.Argument(help="The stream's id.")], data_dir: DataDir = HERE) -> None:
-    """Project a stream's parked events again."""
-    from projections.kit.parked import retry
+def retry_parked(projection: Projection = None, stream: StreamId = None, data_dir: DataDir = HERE) -> None:
+    """Project parked events again: all, one read model's, or one stream's."""
+    from anamnesis.upkeep import retry
 
-    retry(_owner_url(data_dir), stream)
+    retry(_running(data_dir), projection, stream)
 
 
 @parked_app.command("discard")
 def discard_parked(
-    stream: Annotated[str, typer.Argument(help="The stream's id.")],
+    projection: Annotated[str, typer.Argument(help="The read model.")],
+    stream: Annotated[UUID, typer.Argument(help="The stream's id.")],
     reason: Annotated[str, typer.Option(help="Kept in the record.")],
     data_dir: DataDir = HERE,
 ) -> None:
-    """Give up a stream's parked events, with a reason."""
-    from projections.kit.parked import discard
+    """Give up a stream's parked events for one read model, with a reason."""
+    from anamnesis.upkeep import discard
 
-    discard(_owner_url(data_dir), stream, reason)
+    discard(_running(data_dir), projection, stream, reason)
 
 
 @events_app.command("tail")
@@ -275,9 +289,3 @@ def _running(data_dir: Path) -> "Installation":
 
 def _owner_url(data_dir: Path) -> str:
     return _running(data_dir).database_urls["owner"]
-
-
-def _table(rows: Iterable[Any]) -> None:
-    from anamnesis.progress import table
-
-    table(rows)

@@ -52,4 +52,6 @@ def _record(row: Any) -> dict[str, Any]:
         return dict(row)
     if isinstance(row, msgspec.Struct):
         return msgspec.structs.asdict(row)
+    if hasattr(row, "_asdict"):
+        return dict(row._asdict())
     return {str(number): value for number, value in enumerate(row)}

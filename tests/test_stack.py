@@ -612,7 +612,7 @@ def test_with_urls_in_the_environment_nothing_embedded_starts(postgres, make_nat
             connection.execute("drop role boss")
 
 
-def test_a_demo_is_made_its_logins_are_shown_and_the_line_to_try_works():
+def test_a_demo_is_made_shown_and_looked_after_by_the_cli():
     with Scratch(demo="small") as stack:
         said = stack.output.read_text()
         line = said[said.index("token=$(") :]
@@ -621,6 +621,15 @@ def test_a_demo_is_made_its_logins_are_shown_and_the_line_to_try_works():
         assert '"familyName"' in done.stdout
         secrets = stack.installation.secrets.values()
         assert not any(secret in said for secret in secrets)
+        for arguments in (["projections", "rebuild", "invoices"], ["projections", "verify"], ["parked", "list"], ["events", "show", "5"]):
+            done = _anamnesis(*arguments, "--data-dir", stack.data_dir)
+            assert done.returncode == 0, (arguments, done.stderr)
+        assert _is_one_line(_anamnesis("projections", "rebuild", "nothing", "--data-dir", stack.data_dir), "there is no read model nothing")
+        with psycopg.connect(stack.database_url("owner"), autocommit=True) as connection:
+            connection.execute("update patients set archived = not archived where id = (select id from patients limit 1)")
+        done = _anamnesis("projections", "verify", "patients", "--data-dir", stack.data_dir)
+        assert done.returncode == 1
+        assert "differs" in done.stderr
         stack.stop()
         stack.start()
         assert stack.output.read_text().count("Demo logins") == 2
