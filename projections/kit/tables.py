@@ -237,7 +237,7 @@ def _source(module: Any) -> str:
 def _untouched(conn: Connection[Any]) -> bool:
     """Say whether the live group has applied nothing yet, so that an empty table is as good as a built one."""
     conn.execute("select from projector_tracking where grp = %s order by partition for update", (LIVE,))
-    return not conn.execute("select from projector_tracking where grp = %s and position > 0 limit 1", (LIVE,)).fetchone()
+    return not conn.execute("select 1 from projector_tracking where grp = %s and position > 0 limit 1", (LIVE,)).fetchone()
 
 
 def _install_one(conn: Connection[Any], projection: Projection, *, untouched: bool) -> bool:
