@@ -159,7 +159,9 @@ begin
             end if;
             if cardinality(r_resource) > 0 then
                 delete from time_claims c using unnest(r_resource, r_start, r_owner) w(resource, start_at, owner)
-                where c.resource = w.resource and c.starting = w.start_at and c.owner = w.owner;
+                where c.resource = w.resource and c.starting = w.start_at and c.owner = w.owner and not c.forced;
+                delete from time_claims c using unnest(r_resource, r_start, r_owner) w(resource, start_at, owner)
+                where c.resource = w.resource and c.starting = w.start_at and c.owner = w.owner and c.forced;
             end if;
             if cardinality(u_claim) > 0 then
                 insert into unique_claims (claim, owner) select * from unnest(u_claim, u_owner);
@@ -240,7 +242,9 @@ begin
             r := array[coalesce(s_r[before], 0) + 1, s_r[i]];
             if r[1] <= r[2] then
                 delete from time_claims c using unnest(r_resource[r[1]:r[2]], r_start[r[1]:r[2]], r_owner[r[1]:r[2]]) w(resource, start_at, owner)
-                where c.resource = w.resource and c.starting = w.start_at and c.owner = w.owner;
+                where c.resource = w.resource and c.starting = w.start_at and c.owner = w.owner and not c.forced;
+                delete from time_claims c using unnest(r_resource[r[1]:r[2]], r_start[r[1]:r[2]], r_owner[r[1]:r[2]]) w(resource, start_at, owner)
+                where c.resource = w.resource and c.starting = w.start_at and c.owner = w.owner and c.forced;
             end if;
             if u[1] <= u[2] then
                 insert into unique_claims (claim, owner) select * from unnest(u_claim[u[1]:u[2]], u_owner[u[1]:u[2]]);
