@@ -184,7 +184,7 @@ def call_of(scope: Scope) -> Call:
 
 def _explained(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     call = request.scope["state"].get("call")
-    answer = explain(error, call.request_id.decode() if call else "")
+    answer = explain(error, call.request_id.decode() if call else "", int(request.headers.get("content-length", "0")))
     headers = {k.decode(): v.decode() for k, v in answer.headers}
     return Response(answer.body, status_code=answer.status, headers=headers, media_type=answer.media.decode())
 

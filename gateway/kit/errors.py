@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 import structlog
-from litestar.exceptions import HTTPException, MethodNotAllowedException, ValidationException
+from litestar.exceptions import HTTPException, MethodNotAllowedException, SerializationException, ValidationException
 
 from commands.kit.errors import Unavailable
 from domain.kit import Refused
@@ -153,17 +153,17 @@ def failure(status: int, error: str, name: str, details: Sequence[Mapping[str, A
     return Answer(status, body, headers, JSON)
 
 
-def explain(error: BaseException, request_id: str) -> Answer:
-    """Return the answer to whatever went wrong."""
+def explain(error: BaseException, request_id: str, length: int = 0) -> Answer:
+    """Return the answer to whatever went wrong; `length` is the body's."""
     match error:
         case Refused():
             return _refused(error, request_id)
         case msgspec.ValidationError():
             return _refused(BodyInvalid(**problem(str(error))), request_id)
         case msgspec.DecodeError():
-            return _refused(JsonMalformed(**offset(str(error))), request_id)
+            return _refused(JsonMalformed(**offset(str(error), length)), request_id)
         case HTTPException():
-            return _litestar(error, request_id)
+            return _litestar(error, request_id, length)
         case psycopg.OperationalError() | psycopg.InterfaceError() | ConnectionError():
             return _refused(DatabaseUnavailable(), request_id)
     return _ours(error, request_id)
@@ -214,7 +214,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, UUID) else value
 
 
-def _litestar(error: HTTPException, request_id: str) -> Answer:
+def _litestar(error: HTTPException, request_id: str, length: int) -> Answer:
     match error:
         case MethodNotAllowedException():
             answer = _refused(MethodUnknown(), request_id)
@@ -231,8 +231,8 @@ def _litestar(error: HTTPException, request_id: str) -> Answer:
             return _refused(AddressUnknown(), request_id)
         case 413:
             return _refused(BodyTooLarge(), request_id)
-        case 400 if isinstance(error.__cause__, Exception) and "malformed" in str(error):
-            return _refused(JsonMalformed(**offset(str(error))), request_id)
+        case 400 if isinstance(error.__cause__, SerializationException):
+            return _refused(JsonMalformed(**offset(str(error.__cause__.__cause__ or error.detail), length)), request_id)
         case 500:
             return _ours(error, request_id)
     return failure(error.status_code, "The request could not be answered as it stands.", code(BadRequest), [{"problem": error.detail}], request_id)
