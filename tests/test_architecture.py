@@ -16,10 +16,11 @@ ROOT = Path(__file__).parent.parent
 ORDER = ["anamnesis", "gateway", "workers", "commands", "projections", "schemas", "domain"]  # each may import those to its right
 MODULES = {path.stem for path in (ROOT / "domain").glob("*.py")}  # the words that have rules; read models that span them have words of their own
 WALLED = {"domain", "commands", "gateway"}
+BASELINES = "anamnesis/bench/kit/"  # what benchmarks compare with: the library's own recorder, plain Litestar
 AT_HOME = {
-    "litestar": ("gateway/",),
+    "litestar": ("gateway/", BASELINES),
     "nats": ("workers/kit/", "gateway/kit/"),
-    "eventsourcing": ("commands/kit/",),
+    "eventsourcing": ("commands/kit/", BASELINES),
     "psycopg": ("commands/kit/", "gateway/kit/", "projections/", "workers/kit/", "anamnesis/"),  # the program makes databases and roles
     "psycopg_pool": ("commands/kit/", "gateway/kit/", "projections/", "workers/kit/", "anamnesis/"),
 }

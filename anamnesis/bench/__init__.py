@@ -1,0 +1,21 @@
+"""How fast it is: measured on real processes of its own, beside baselines, and checked afterwards."""
+
+from importlib import import_module
+
+from rich.console import Console
+
+from anamnesis.bench.kit.figures import Result, show
+from anamnesis.bench.kit.frame import Options, known
+
+BENCHES = ("append", "book", "read", "lag", "rebuild", "sse", "growth")
+
+
+def run(names: list[str], *, json: bool = False, size: str = "small", seconds: float = 10.0) -> None:
+    """Run these benchmarks, or all, and print what they found."""
+    console = Console(stderr=True)
+    options = Options(seconds=seconds, size=size, tell=lambda line: console.print(line, style="dim", highlight=False))
+    results: list[Result] = []
+    for name in known(names, BENCHES):
+        options.tell(f"{name} ...")
+        results += import_module(f"anamnesis.bench.{name}").measure(options)
+    show(results, as_json=json)

@@ -1,0 +1,148 @@
+"""Where things are measured: real servers in temporary directories."""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+
+from anamnesis.bench.kit import clinics, conditions
+from anamnesis.bench.kit.clinics import Clinic
+from anamnesis.bench.kit.figures import Figure
+from anamnesis.bench.kit.frame import Bench, Options
+from anamnesis.migrations import migrate
+from anamnesis.scratch import Scratch, temporary_directory, until
+from anamnesis.stack import EmbeddedPostgres
+
+BEHIND = """
+select coalesce(max(c.position - t.position), 0), coalesce(sum(c.position), 0) from chain_heads c cross join store_settings s
+join projector_tracking t on t.grp = 'live' and t.partition = get_byte(uuid_send(c.clinic_id), 15) % s.partitions
+where c.position > t.position
+"""
+SAMPLE = """
+select get_byte(uuid_send(c.clinic_id), 15) % s.partitions, max(c.position), max(t.position) from chain_heads c cross join store_settings s
+join projector_tracking t on t.grp = 'live' and t.partition = get_byte(uuid_send(c.clinic_id), 15) % s.partitions group by 1
+"""
+CATCH_UP_SECONDS = 600.0
+SAMPLE_SECONDS = 0.025
+
+
+@contextmanager
+def bare_store() -> Iterator[EmbeddedPostgres]:
+    """A Postgres with our tables and nobody at work on them."""
+    folder = temporary_directory()
+    server = EmbeddedPostgres(folder)
+    try:
+        server.start()
+        migrate(server.url("owner"))
+        yield server
+    finally:
+        server.stop()
+        server.home.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Place:
+    """A whole installation with clinics in it, under measurement."""
+
+    def __init__(self, stack: Scratch, options: Options, made: list[Clinic]) -> None:
+        self.stack = stack
+        self.clinics = made
+        settings = stack.settings("relay")
+        self.bench = Bench(
+            options, owner_url=stack.database_url("owner"), role_url=stack.database_url("gateway"), nats_url=settings.nats_url)
+
+    @property
+    def url(self) -> str:
+        """Where its gateway is."""
+        return self.stack.url
+
+    def tokens(self) -> list[list[str]]:
+        """Sign every user of every clinic in, anew."""
+        return clinics.tokens(self.url, self.clinics)
+
+    def caught_up(self) -> None:
+        """Wait until the read models are level with the store."""
+        with self.bench.connect() as connection:
+            until(lambda: connection.execute(BEHIND).fetchone() == (0, 0), CATCH_UP_SECONDS, "the read models do not catch up")
+
+    @contextmanager
+    def costs(self) -> Iterator[Figure]:
+        """Filled at the end of the `with`: the share of a core each process took, Postgres with all its sessions, and what else ran on the machine."""
+        cost: Figure = {}
+        before, busy, began = self._cpu(), conditions.busy(), time.perf_counter()
+        yield cost
+        took = time.perf_counter() - began
+        ours = {name: (seconds - before.get(name, 0.0)) / took for name, seconds in self._cpu().items()}
+        cost |= {f"{name}_cpu": round(share, 2) for name, share in ours.items()}
+        cost["others_cpu"] = round((conditions.busy() - busy) / took - sum(ours.values()), 2)
+
+    def _cpu(self) -> dict[str, float]:
+        return {name: _seconds(pid) for name, pid in self.stack.pids().items()}
+
+    def resident(self, name: str) -> int:
+        """Bytes of memory that one of its processes holds."""
+        status = Path(f"/proc/{self.stack.pids()[name]}/status").read_text("ascii")
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+@contextmanager
+def furnished(options: Options, *, doctors: int = 20, patients: int = 1000, number: int = 3) -> Iterator[Place]:
+    """A whole installation, as `anamnesis up` runs it, with clinics that have nothing booked."""
+    with Scratch() as stack:
+        options.tell(f"  {number} clinics with {doctors} doctors and {patients} patients each")
+        made = clinics.found(stack.settings("gateway"), stack.database_url("owner"), clinics=number, doctors=doctors, patients=patients)
+        place = Place(stack, options, made)
+        place.caught_up()
+        yield place
+
+
+class Lag:
+    """Watches how long the read models take to reach what is in the store, for as long as the `with` lasts."""
+
+    def __init__(self, owner_url: str) -> None:
+        self._url = owner_url
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._samples: list[tuple[float, dict[int, tuple[int, int]]]] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            while not self._over.wait(SAMPLE_SECONDS):
+                found: list[Any] = connection.execute(SAMPLE).fetchall()
+                self._samples.append((time.perf_counter(), {p: (head, tracked) for p, head, tracked in found}))
+
+    @property
+    def worst(self) -> float:
+        """The longest time that anything seen in the store was not yet in the read models."""
+        worst, waiting = 0.0, dict[int, list[tuple[float, int]]]()
+        for at, partitions in self._samples:
+            for partition, (head, tracked) in partitions.items():
+                queue = waiting.setdefault(partition, [])
+                queue.append((at, head))
+                while queue and queue[0][1] <= tracked:
+                    worst = max(worst, at - queue.pop(0)[0])
+        ends = [(self._samples[-1][0] - queue[0][0]) for queue in waiting.values() if queue]
+        return max([worst, *ends])
+
+
+def _seconds(pid: int) -> float:
+    """Processor time of a process and of its children, living and dead; none of one that is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(map(int, fields[11:15])) / conditions.TICKS + sum(_seconds(int(child)) for child in children)

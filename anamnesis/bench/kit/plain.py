@@ -1,0 +1,108 @@
+"""What is usually built: plain Litestar on the same server, the library's recorder in threads, psycopg's pool. The baselines behind HTTP.
+
+How it works. `python -m anamnesis.bench.kit.plain` serves on a free port, which it prints. It does less than the gateway: nobody signs in, nothing is permitted,
+claimed or made safe to repeat, and it reads as the tables' owner, past row-level security. So what it is faster by is what those cost, and what
+it is slower by is no merit of leaving them out.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import uvicorn
+from eventsourcing.postgres import PostgresApplicationRecorder
+from litestar import Litestar, Request, get, post
+from litestar.datastructures import State
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from anamnesis.bench.kit import stock
+from anamnesis.stack.process import passed_on
+
+URL = "ANAMNESIS_DATABASE_URL"
+THREADS = 32
+READERS = 8
+
+
+@post("/appointments", sync_to_thread=True)
+def append(state: State, body: bytes) -> dict[str, str]:
+    """Store an event with the library's recorder."""
+    recorder: PostgresApplicationRecorder = state.recorder
+    event = stock.booking(body)
+    recorder.insert_events([event])
+    return {"id": str(event.originator_id)}
+
+
+@get("/patients/{id:uuid}")
+async def patient(state: State, request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """Read a patient."""
+    found = await _rows(state, "select * from patients where clinic_id = %s and id = %s", request.query_params["clinic"], request.path_params["id"])
+    return found[0]
+
+
+@get("/invoices")
+async def invoices(state: State, clinic: UUID) -> list[dict[str, Any]]:
+    """Read the first page of invoices."""
+    return await _rows(state, "select * from invoices where clinic_id = %s order by created_at desc, id desc limit 51", clinic)
+
+
+@get("/week")
+async def week(state: State, clinic: UUID, first: date, last: date, doctor: UUID | None = None) -> list[dict[str, Any]]:
+    """Read a week of the calendar with its names."""
+    whose, values = (" and c.doctor_id = %s", [doctor]) if doctor else ("", [])
+    return await _rows(state, (
+        "select c.*, p.given_name, p.family_name, s.name as doctor_name, r.name as room_name from calendar c "  # noqa: S608 - constants
+        "left join patients p on p.id = c.patient_id left join staff s on s.id = c.doctor_id left join rooms r on r.id = c.room_id "
+        f"where c.clinic_id = %s and c.date between %s and %s{whose} order by c.starts_at"), clinic, first, last, *values)
+
+
+async def _rows(state: State, statement: str, *values: Any) -> list[dict[str, Any]]:
+    async with state.pool.connection() as connection:
+        return list(await (await connection.execute(statement, values)).fetchall())
+
+
+@asynccontextmanager
+async def _lifespan(app: Litestar) -> AsyncIterator[None]:
+    url = os.environ[URL]
+    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+        url, min_size=READERS, max_size=READERS, open=False, kwargs={"autocommit": True, "row_factory": dict_row})
+    await pool.open()
+    app.state.pool = pool
+    with stock.recorder(url, THREADS) as app.state.recorder:
+        yield
+    await pool.close()
+
+
+def main() -> None:
+    """Serve."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(2048)
+    sys.stdout.write(f"{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
+    app = Litestar([append, patient, invoices, week], lifespan=[_lifespan], openapi_config=None, logging_config=None)
+    config = uvicorn.Config(app, loop="uvloop", http="httptools", ws="none", access_log=False, log_config=None, server_header=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextmanager
+def served(owner_url: str) -> Iterator[str]:
+    """A plain server in a process of its own; gives its URL."""
+    command = [sys.executable, "-m", __name__]
+    process = subprocess.Popen(command, env={**passed_on(), URL: owner_url}, stdout=subprocess.PIPE, text=True)
+    try:
+        told = process.stdout.readline() if process.stdout else ""
+        yield f"http://127.0.0.1:{int(told)}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+if __name__ == "__main__":
+    main()
