@@ -31,7 +31,7 @@ from domain.kit import (
 
 Status = Literal["booked", "confirmed", "arrived", "in-chair", "completed", "cancelled", "no-show"]
 Party = Literal["patient", "clinic"]
-LocalTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", description="Wall-clock time in the clinic's zone, such as 2026-03-29T09:00:00.")]
+LocalTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", description="Wall-clock time in the clinic's zone.", examples=["2026-03-29T09:00:00"])]
 
 BUSY: frozenset[Status] = frozenset({"booked", "confirmed", "arrived", "in-chair", "completed"})  # holds its time
 OPEN: frozenset[Status] = frozenset({"booked", "confirmed", "arrived", "in-chair"})  # not over yet

@@ -180,7 +180,7 @@ class Balance(State):
 
     kind: ClassVar[str] = "balances-of-the-laws"
 
-    def evolve(self, event: Weighed) -> "Balance":  # noqa: ARG002
+    def evolve(self, event: Weighed) -> "Balance":
         return self
 
 
@@ -191,7 +191,7 @@ class ReadBalance(Creation):
     permission = next(iter(table()))
     grams: float = 1.0
 
-    def decide(self, balance: Balance, at: At) -> list[Event]:  # noqa: ARG002
+    def decide(self, balance: Balance, at: At) -> list[Event]:
         return [Weighed(grams=1 / (self.grams - 1))]
 
 
