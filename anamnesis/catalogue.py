@@ -97,7 +97,7 @@ def holds(kind: i.Type, values: dict[str, type[Any]]) -> str:
     return SCALARS[type(kind)]
 
 
-def remarks(cls: type[Any], field: i.Field) -> Iterator[str]:
+def remarks(cls: Any, field: i.Field) -> Iterator[str]:
     """Yield what else is to be known of a field."""
     hint = hints(cls)[field.name]
     for extra in metas(hint):
