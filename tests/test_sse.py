@@ -356,7 +356,6 @@ async def test_a_slow_reader_is_told_to_read_afresh(web, admin, monkeypatch):
     monkeypatch.setattr(hub_module, "LIMIT", 20_000)
     clinic = UUID(admin.session["user"]["clinicId"])
     sleeper = socket.create_connection(("127.0.0.1", web.port))
-    sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sleeper.sendall(f"GET {STREAM} HTTP/1.1\r\nHost: x\r\nAuthorization: {admin.headers['authorization']}\r\n\r\n".encode())
     await until(lambda: asyncio.sleep(0, web.services.hub.readers == 1))
     (watcher,) = web.services.hub._watchers()
