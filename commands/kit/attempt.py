@@ -1,0 +1,315 @@
+"""One command on its way: look up, decide, seal, claim, save; decided again as often as what it rests on has changed.
+
+What may go wrong: between the decision and the queueing of its save nothing may be awaited, or another decision on the same stream could slip in between and the versions
+would be queued in the wrong order; whatever needs awaiting (look-ups, keys) comes before, and what moved meanwhile means: decide again.
+"""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from commands.kit import writer as w
+from commands.kit.command import Command, Creation, Decision
+from commands.kit.errors import Contended, KeyReused, NameTaken, StaleVersion, TimeTaken, Unavailable
+from commands.kit.ids import mac_content, new_id, resource
+from commands.kit.receipt import Receipt, Who
+from commands.kit.references import references
+from commands.kit.store import Store
+from commands.kit.streams import Entry, own_projection
+from commands.kit.writer import NewEvent, Outcome, Save, Slot
+from domain.kit import PLATFORM, At, Claim, Elsewhere, Event, Fact, NotFound, Refused, State, TimeClaim, day
+from domain.kit.codec import encode, person
+from projections.kit.lanes import ReadUnavailable
+from projections.kit.stored import EPOCH, MICRO
+from schemas.kit import Row
+
+PATIENCE = 2.0  # seconds of deciding again
+
+S = TypeVar("S", bound=State)
+R = TypeVar("R", bound=Row)
+
+
+class Conflict(Exception):
+    """Something this decision rests on has changed."""
+
+
+class Seen(Exception):
+    """This very command has been stored before."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+class Looking:
+    """What one attempt at a command has read; a `commands.kit.Look`."""
+
+    def __init__(self, store: Store, at: At) -> None:
+        self.store = store
+        self.at = at
+        self.entries: dict[UUID, Entry] = {}
+        self.versions: dict[UUID, int] = {}
+        self.from_cache = False
+
+    async def entry(self, state: type[State], stream: UUID, *, row: bool = False) -> Entry:
+        """Read a stream and note that the decision rests on it."""
+        streams = self.store.streams
+        self.from_cache = self.from_cache or streams.cached(stream, self.at.clinic) is not None
+        entry = await streams.get(state, stream, self.at.clinic, row=row)
+        self.entries[stream] = entry
+        self.versions[stream] = entry.version
+        return entry
+
+    async def load(self, state: type[S], stream: UUID) -> S:
+        """Return a stream's state and guard it."""
+        return (await self.entry(state, stream)).state  # type: ignore[return-value]
+
+    async def require(self, state: type[S], stream: UUID) -> S:
+        """As `load`, but a stream that is not there is NotFound."""
+        entry = await self.entry(state, stream)
+        if not entry.version:
+            raise NotFound(kind=state.kind, id=str(stream))
+        return entry.state  # type: ignore[return-value]
+
+    async def find(self, row: type[R], **equals: Any) -> list[R]:
+        """Return rows of a read model; they may lag behind."""
+        return await self.store.find(row, self.at.clinic, equals)
+
+    def moved(self) -> bool:
+        """Say whether a stream has moved in this process since it was read."""
+        return any(entry.version != self.versions[stream] for stream, entry in self.entries.items())
+
+
+class Attempt:
+    """One command on its way, decided as often as needed."""
+
+    now: datetime | None = None
+    expect: int | None = None
+    request_hash: bytes | None = None
+    causation: UUID | None = None
+
+    def __init__(self, store: Store, command: Command, who: Who, stream: UUID, command_id: UUID) -> None:
+        self.store = store
+        self.command = command
+        self.who = who
+        self.stream = stream
+        self.command_id = command_id
+        self.correlation = command_id
+        self.tenant = who.clinic
+
+    async def run(self) -> Receipt:  # noqa: C901 - one case per way an attempt can end
+        """Decide until it is settled."""
+        deadline = time.monotonic() + PATIENCE
+        doubted = False
+        while True:
+            look = Looking(self.store, await self._at())
+            try:
+                return await self._once(look)
+            except Conflict:
+                if self.expect is not None:
+                    raise StaleVersion from None
+                if time.monotonic() > deadline:
+                    raise Contended from None
+            except Seen as seen:
+                return await self._replayed(seen.outcome)
+            except (TimeTaken, NameTaken, KeyReused, ReadUnavailable, Unavailable):  # said by the store, not by a rule
+                raise
+            except Refused:
+                if (earlier := await self._earlier()) is not None:
+                    return earlier
+                if doubted or not look.from_cache:
+                    raise
+                doubted = True
+            for stream in look.entries:
+                await self.store.streams.drop(stream)
+
+    async def _earlier(self) -> Receipt | None:
+        """Return the answer to this very request if it was accepted before: then no rule may refuse it now."""
+        if self.request_hash is None or (logged := await self.store.logged(self.command_id)) is None:
+            return None
+        request_hash, outcome = logged
+        if request_hash != self.request_hash:
+            raise KeyReused
+        return await self._replayed(outcome)
+
+    async def _at(self) -> At:
+        now = self.now or datetime.now(UTC)
+        zone, currency = "UTC", "EUR"
+        if self.who.clinic != PLATFORM:
+            clinic = await self.store.clinic(self.who.clinic)
+            zone, currency = clinic.zone, clinic.currency
+        return At(
+            id=self.stream, now=now, today=day(now, zone), actor=self.who.actor, clinic=self.who.clinic, zone=zone, currency=currency,
+            grants=self.who.grants, subject=self.who.subject,
+        )
+
+    async def _once(self, look: Looking) -> Receipt:
+        stream = self.command.stream(look.at) if isinstance(self.command, Creation) else self.stream
+        self._wall(stream)
+        await self._references()
+        found = await self.command.gather(look)
+        entry = await self._target(look, stream)
+        plans = self.command.decide(entry.state, look.at, **found)
+        await self._seal(stream, plans)
+        if look.moved():
+            raise Conflict
+        if not plans:
+            return Receipt(id=stream, version=entry.version, position=0, row=entry.row)
+        prepared = Prepared(self, look, stream, entry, plans)
+        return prepared.answer(await asyncio.shield(prepared.queue()))
+
+    def _wall(self, stream: UUID) -> None:
+        """A clinic is its own tenant; to everybody but a superadmin only their own exists."""
+        if self.command.state is self.store.clinic_state:
+            if self.who.role != "superadmin" and stream != self.who.clinic:
+                raise NotFound(kind=self.command.state.kind, id=str(stream))
+            self.tenant = stream
+
+    async def _references(self) -> None:
+        for stream, kind in references(self.command):
+            if not await self.store.known(self.tenant, kind, stream):
+                raise NotFound(kind=kind, id=str(stream))
+
+    async def _target(self, look: Looking, stream: UUID) -> Entry:
+        state = self.command.state
+        if isinstance(self.command, Creation) and stream == self.stream:  # a fresh id: there is nothing to read
+            entry = look.entries[stream] = Entry(self.tenant, state.kind, state())
+            look.versions[stream] = 0
+            return entry
+        if look.at.clinic != self.tenant:
+            look = Looking(self.store, At(id=stream, now=look.at.now, today=look.at.today, actor=look.at.actor, clinic=self.tenant))
+        entry = await look.entry(state, stream, row=own_projection(state.kind) is not None)
+        if not entry.version and not isinstance(self.command, Creation):
+            raise NotFound(kind=state.kind, id=str(stream))
+        if self.expect is not None and entry.version != self.expect:
+            raise StaleVersion(version=entry.version)
+        return entry
+
+    async def _seal(self, stream: UUID, plans: Decision) -> None:
+        """See that there are keys for whatever personal data is about to be written."""
+        persons = {
+            who
+            for plan in plans
+            for event in (plan.events if isinstance(plan, Elsewhere) else [plan])
+            if (who := person(event, plan.id if isinstance(plan, Elsewhere) else stream)) is not None
+        }
+        if persons:
+            await self.store.ensure_keys(self.tenant, persons)
+
+    async def _replayed(self, outcome: Outcome) -> Receipt:
+        """Answer a repeated command as the first was answered: ids and versions are kept, the row is folded anew."""
+        stream, version = outcome.stream or self.stream, outcome.version or 0
+        row = await self.store.streams.row_at(stream, self.tenant, version)
+        return Receipt(id=stream, version=version, position=outcome.position or 0, row=row, replayed=True)
+
+
+class Prepared:
+    """A decision turned into a save; the streams it writes on have already moved to where they will be."""
+
+    def __init__(self, attempt: Attempt, look: Looking, stream: UUID, entry: Entry, plans: Decision) -> None:
+        self.attempt = attempt
+        self.store = attempt.store
+        self.stream = stream
+        self.entry = entry
+        self.before = entry.version
+        self.row: Row | None = None
+        self.events = [plan for plan in plans if not isinstance(plan, Elsewhere)]
+        self.touched: list[tuple[UUID, Entry]] = []
+        self.written: list[NewEvent] = []
+        self.expected: list[tuple[UUID, int, int]] = []
+        self.taken: tuple[list[tuple[UUID, Slot]], list[tuple[UUID, UUID]]] = ([], [])
+        self.freed: tuple[list[tuple[UUID, Slot]], list[tuple[UUID, UUID]]] = ([], [])
+        if self.events:
+            self._move(stream, entry, self.events)
+        for plan in plans:
+            if isinstance(plan, Elsewhere):
+                other = look.entries.get(plan.id) or Entry(attempt.tenant, plan.state.kind, plan.state())
+                self._move(plan.id, other, plan.events)
+        moved = {owner for owner, _ in self.touched}
+        self.expected += [(s, v, v) for s, v in look.versions.items() if s not in moved and (v or s != stream)]
+
+    def _move(self, owner: UUID, entry: Entry, events: list[Event]) -> None:
+        before, old = entry.version, entry.state.claims()
+        for event in events:
+            entry.version += 1
+            entry.state = entry.state.evolve(event)
+            self.written.append(self._stored(owner, entry, event))
+        self.expected.append((owner, before, entry.version))
+        new = entry.state.claims()
+        if new != old:
+            for claim in new - old:
+                self._claim(owner, claim, self.taken)
+            for claim in old - new:
+                self._claim(owner, claim, self.freed)
+        self.touched.append((owner, entry))
+        self.store.streams.keep(owner, entry)
+
+    def _stored(self, owner: UUID, entry: Entry, event: Event) -> NewEvent:
+        attempt, event_id, topic, who = self.attempt, new_id(), type(event).__name__, person(event, owner)
+        body = encode(event, event_id=event_id, person=who, key=self.store.keys.key_of(who) if who else None)
+        content = mac_content(event_id, attempt.tenant, owner, entry.version, topic, attempt.who.actor, attempt.command_id, body)
+        return NewEvent(owner, entry.version, topic, entry.kind, event_id, who, self.store.mac(content), body)
+
+    def _claim(self, owner: UUID, claim: Claim, into: tuple[list[tuple[UUID, Slot]], list[tuple[UUID, UUID]]]) -> None:
+        tenant = self.attempt.tenant
+        if isinstance(claim, TimeClaim):
+            thing = resource(tenant, claim.kind, claim.id.bytes)
+            into[0].append((owner, Slot(claim.kind, thing, claim.start, claim.end, claim.forced, claim.expires)))
+        else:
+            into[1].append((resource(tenant, claim.scope, claim.key.encode()), owner))
+
+    def queue(self) -> asyncio.Future[Outcome]:
+        """Hand the save to the writer."""
+        attempt = self.attempt
+        future = self.store.writer.put(Save(
+            command=attempt.command_id, clinic=attempt.tenant, actor=attempt.who.actor, correlation=attempt.correlation,
+            causation=attempt.causation, events=self.written, expected=self.expected, request_hash=attempt.request_hash,
+            recorded_at=attempt.now, slots=self.taken[0], names=self.taken[1], slots_freed=self.freed[0], names_freed=self.freed[1],
+        ))
+        for _, entry in self.touched:
+            entry.tail = future
+        future.add_done_callback(self._landed)
+        return future
+
+    def _landed(self, future: asyncio.Future[Outcome]) -> None:
+        """Bring the streams in line with what became of the save, in the order of saves, whether or not anybody still waits for the answer."""
+        if future.cancelled() or future.exception() is not None or (outcome := future.result()).status != w.SAVED:
+            for owner, _ in self.touched:  # it was not stored, or nobody knows
+                self.store.streams.forget(owner)
+            return
+        for owner, entry in self.touched:
+            self.store.streams.snapshot(owner, entry, len(self.written))
+        if self.entry.row_known and (projection := own_projection(self.entry.kind)) is not None:
+            for fact in self._facts(outcome):
+                if type(fact.event).__name__ in projection.topics:
+                    self.entry.row = projection.next(self.entry.row, fact, (self.stream,))
+        self.row = self.entry.row
+
+    def answer(self, outcome: Outcome) -> Receipt:
+        """Turn the append function's word into the answer."""
+        match outcome.status:
+            case w.SAVED:
+                version = self.before + len(self.events)
+                return Receipt(id=self.stream, version=version, position=outcome.position or 0, row=self.row)
+            case w.TIME_TAKEN:
+                raise TimeTaken(taken=self.taken[0][outcome.detail - 1][1].kind)
+            case w.NAME_TAKEN:
+                raise NameTaken
+            case w.REUSED:
+                raise KeyReused
+            case w.SEEN:
+                raise Seen(outcome)
+            case _:
+                raise Conflict
+
+    def _facts(self, outcome: Outcome) -> list[Fact]:
+        attempt, first = self.attempt, outcome.first or 0
+        at = EPOCH + (outcome.recorded_us or 0) * MICRO
+        return [
+            Fact(
+                id=self.stream, kind=self.entry.kind, version=self.before + n + 1, position=first + n, clinic=attempt.tenant, recorded_at=at,
+                actor=attempt.who.actor, event=event, command=attempt.command_id, correlation=attempt.correlation, causation=attempt.causation,
+            )
+            for n, event in enumerate(self.events)
+        ]

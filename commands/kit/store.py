@@ -1,0 +1,82 @@
+"""What deciding a command leans on: cached streams, the writer, persons' keys, and the pipelined lanes that they read through."""
+
+import hmac
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+from commands.kit import writer as w
+from commands.kit.errors import Erased
+from commands.kit.streams import Streams
+from commands.kit.writer import Outcome, Writer
+from domain.kit import State
+from projections.kit.keys import INSERT, SELECT, KeyRing
+from projections.kit.lanes import Lanes
+from projections.kit.reading import Reader
+from schemas.kit import Row
+
+LOGGED = "select request_hash, stream, version, position from command_log where command_id = %s"
+
+R = TypeVar("R", bound=Row)
+
+
+class Store:
+    """The event store as one process uses it: streams, writer, keys."""
+
+    def __init__(self, settings: Any, lanes: Lanes, clinic_state: type[State]) -> None:
+        self.lanes = lanes
+        self.keys = KeyRing(settings.kek)
+        self.streams = Streams(lanes, self.keys)
+        self.writer = Writer(settings.database_url)
+        self.clinic_state = clinic_state
+        self._mac_key: bytes = settings.mac_key
+        self._own_lanes = False
+
+    @classmethod
+    async def open(cls, settings: Any, *, clinic_state: type[State], lanes: Lanes | None = None) -> Self:
+        """Return it ready; `settings` has database_url, mac_key and kek. Without `lanes` it reads through its own."""
+        store = cls(settings, lanes or Lanes(settings.database_url, size=2, name="loader"), clinic_state)
+        if lanes is None:
+            store._own_lanes = True
+            await store.lanes.open()
+        await store.writer.open()
+        return store
+
+    async def close(self) -> None:
+        """Flush and stop."""
+        await self.writer.close()
+        if self._own_lanes:
+            await self.lanes.close()
+
+    async def clinic(self, clinic: UUID) -> Any:
+        """Return the clinic's own state: name, zone, currency, plan."""
+        return (await self.streams.get(self.clinic_state, clinic, clinic)).state
+
+    async def known(self, clinic: UUID, kind: str, stream: UUID) -> bool:
+        """Say whether the clinic has a stream of that kind and id."""
+        return await self.streams.kind(stream, clinic) == kind
+
+    async def find(self, row: type[R], clinic: UUID, equals: dict[str, Any]) -> list[R]:
+        """Return rows of a read model of one clinic, where each named column equals its value."""
+        return await Reader(self.lanes, clinic, 0).find(row, **equals)
+
+    async def ensure_keys(self, clinic: UUID, persons: set[UUID]) -> None:
+        """See that each of these persons has a key, making those that are missing."""
+        if not (wanted := [p for p in persons if self.keys.key_of(p) is None]):
+            return
+        minted = [self.keys.mint(p) for p in wanted]
+        await self.lanes.ask(clinic, INSERT, (wanted, [clinic] * len(wanted), [self.keys.name] * len(wanted), minted))
+        self.keys.learn((await self.lanes.ask(clinic, SELECT, (wanted,))).rows, wanted)
+        if any(self.keys.key_of(p) is None for p in wanted):
+            raise Erased
+
+    def mac(self, content: bytes) -> bytes:
+        """Return the MAC of an event's `mac_content`."""
+        return hmac.digest(self._mac_key, content, "sha256")
+
+    async def logged(self, command_id: UUID) -> tuple[bytes | None, Outcome] | None:
+        """Return the request hash and the outcome of an earlier command of this id."""
+        rows = (await self.lanes.ask(None, LOGGED, (command_id,))).rows
+        if not rows:
+            return None
+        request_hash, stream, version, position = rows[0]
+        return request_hash, Outcome(w.SEEN, None, None, stream, version, position, 0)
