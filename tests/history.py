@@ -22,12 +22,21 @@ from domain.appointments import (
     PatientMissed,
     PatientSeated,
 )
-from domain.invoices import Allocation, BilledLine, DoctorShare, InvoiceDrafted, InvoiceIssued, InvoiceSettled, PaymentRecorded, PaymentRefunded
+from domain.invoices import (
+    Allocation,
+    BilledLine,
+    DoctorShare,
+    InvoiceDrafted,
+    InvoiceIssued,
+    InvoiceSettled,
+    PaymentRecorded,
+    PaymentRefunded,
+)
 from domain.kit import Event
 from domain.kit.codec import encode, person
 from domain.rooms import RoomAdded, RoomChanged
 from projections.kit.keys import KeyRing
-from projections.kit.stored import Stored
+from projections.kit.stored import COLUMNS, Stored
 
 KEK = bytes(32)
 ACTOR = UUID(int=9)
@@ -129,11 +138,8 @@ class History:
 
     def stored(self, after: int = 0, upto: int = 1 << 60) -> list[Stored]:
         """Read events back."""
-        from projections.kit.stored import COLUMNS
-
-        found = self.conn.execute(
-            f"select {COLUMNS} from stored_events where notification_id > %s and notification_id <= %s order by notification_id", (after, upto),
-        )
+        asked = f"select {COLUMNS} from stored_events where notification_id > %s and notification_id <= %s order by notification_id"  # noqa: S608
+        found = self.conn.execute(asked, (after, upto))
         return [Stored(*line) for line in found.fetchall()]
 
     def value(self, statement: str, *values: Any) -> Any:

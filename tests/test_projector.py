@@ -1,8 +1,6 @@
 """The projector: level with the store, whatever NATS brings twice, late, forged or not at all."""
 
 import asyncio
-import signal
-import subprocess
 import sys
 from contextlib import asynccontextmanager
 
@@ -206,19 +204,20 @@ async def test_two_projectors_share_the_work_and_one_takes_it_all_when_the_other
         "import asyncio, sys; from workers.projector import main; from types import SimpleNamespace as S;"
         "asyncio.run(main(S(database_url=sys.argv[1], nats_url=sys.argv[2], bus_key=bytes.fromhex(sys.argv[3]), kek=bytes(32))))"
     )
-    other = subprocess.Popen([sys.executable, "-c", code, told.database_url, told.nats_url, told.bus_key.hex()])
+    other = await asyncio.create_subprocess_exec(sys.executable, "-c", code, told.database_url, told.nats_url, told.bus_key.hex())
     try:
         async with projecting(told) as projector:
             owners = "select count(distinct owner) from projector_tracking where owner is not null"
             await until(lambda: history.value(owners) == 2 and len(projector.leases.held) == 2, "two share", patience=60)
             history.life(40)
-            other.send_signal(signal.SIGKILL)
-            other.wait()
+            other.kill()
+            await other.wait()
             history.life(40)
             await until(lambda: len(projector.leases.held) == 4 and history.level(), "one does it all")
     finally:
-        other.kill()
-        other.wait()
+        if other.returncode is None:
+            other.kill()
+            await other.wait()
     assert alike(database)
 
 

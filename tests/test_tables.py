@@ -27,7 +27,7 @@ class ThingRow(Row):
     table: ClassVar[str] = "things"
     permission: ClassVar[str] = "things.view"
     key: ClassVar[tuple[str, ...]] = ("on", "id")
-    hidden: ClassVar = {"sort": computed("text", lambda r: fold(r.name)), "grams": computed("text[]", lambda r: [r.name[:3], "a\"b\\c,{}"])}
+    hidden: ClassVar = {"sort": computed("text", lambda r: fold(r.name)), "grams": computed("text[]", lambda r: [r.name[:3], 'a"b\\c,{}'])}
     gin: ClassVar[tuple[str, ...]] = ("grams",)
     indexes: ClassVar[tuple[str, ...]] = ('"end" desc, id',)
     id: Id
@@ -49,7 +49,7 @@ class WiderRow(ThingRow):
 
 
 def thing(n: int, **changed) -> ThingRow:
-    parts = [Part(long_name="É\t\n\\N\"x", price=n)] * n
+    parts = [Part(long_name='É\t\n\\N"x', price=n)] * n
     values = {
         "id": UUID(int=n), "on": date(2026, 1, n + 1), "name": f"Éva {n}", "total": 2**53 - n, "end": START if n else None, "parts": parts,
         "part": parts[0] if n else None, "ok": bool(n), "other_id": None if n else uuid4(),
@@ -103,7 +103,7 @@ def test_copied_rows_are_the_same_as_written_ones(database, things):
             for change in changes(*rows):
                 copy.write_row(mapper.copied(change))
         named = ", ".join(f'"{n}"' for n in mapper.names)
-        differing = owner.execute(f"select count(*) from (select {named} from things except select {named} from copied) q").fetchone()
+        differing = owner.execute(f"select count(*) from (select {named} from things except select {named} from copied) q").fetchone()  # noqa: S608
         assert (differing, owner.execute("select count(*) from copied").fetchone()) == ((0,), (4,))
 
 
@@ -121,10 +121,10 @@ def test_a_clinic_sees_its_own_rows_and_nobody_sees_all(database, things):
             conn.execute(mapper.upsert_sql("things"), mapper.encoded(changes(thing(1), clinic=clinic)))
     with psycopg.connect(database.url("gateway"), autocommit=True) as conn:
         for relation in ("things", "things_v1"):
-            assert conn.execute(f"select count(*) from {relation}").fetchone() == (0,)
+            assert conn.execute(f"select count(*) from {relation}").fetchone() == (0,)  # noqa: S608
             with conn.transaction():
                 conn.execute("select set_config('app.clinic', %s, true)", (str(CLINICS[1]),))
-                assert conn.execute(f"select clinic_id from {relation}").fetchall() == [(CLINICS[1],)]
+                assert conn.execute(f"select clinic_id from {relation}").fetchall() == [(CLINICS[1],)]  # noqa: S608
         for refused in ("delete from things", "insert into things_v1 select * from things_v1", "truncate things_v1", "select * from projector_members"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 conn.execute(refused)

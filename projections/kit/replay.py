@@ -196,7 +196,7 @@ class Replay:
     def _together(self, lines: list[Line]) -> None:
         """Many streams, one row: all rows that a fact touches, or none."""
         hot, keys_of = self.shelf.hot, self.projection.key
-        assert keys_of is not None  # noqa: S101
+        assert keys_of is not None
         for line in self._recalled(lines):
             rows = hot[line[CLINIC]]
             try:

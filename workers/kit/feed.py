@@ -116,5 +116,5 @@ class Feed:
         await self.refill()
         self.arrived.set()
 
-    async def _on_heartbeat(self, message: Msg) -> None:  # noqa: ARG002
+    async def _on_heartbeat(self, message: Msg) -> None:
         self._beat = time.monotonic()

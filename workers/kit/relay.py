@@ -247,7 +247,7 @@ class Relay:
             except BadRequestError as error:
                 raise StalledError(str(error)) from error
 
-    async def _hint(self, message: Msg) -> None:  # noqa: ARG002
+    async def _hint(self, message: Msg) -> None:
         self.hinted.set()
 
     async def _beat(self) -> None:
