@@ -7,6 +7,7 @@ from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
 from domain.clinics import Clinic
+from domain.staff import Staff
 from gateway import (
     activity,
     analytics,
@@ -38,7 +39,7 @@ MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
 
 def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODULES) -> Gateway:
     """Return the application; `settings` has database_url, nats_url, mac_key, bus_key, kek and signing_key."""
-    return Gateway(Services(settings, Clinic), route_handlers=[*BASE, *modules], openapi_config=None)
+    return Gateway(Services(settings, Clinic, Staff), route_handlers=[*BASE, *modules], openapi_config=None)
 
 
 def openapi(modules: Sequence[ControllerRouterHandler] = MODULES) -> Json:

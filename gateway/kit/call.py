@@ -75,6 +75,8 @@ class Call:
     def query(self) -> list[tuple[str, str]]:
         """Return the query's parameters."""
         raw = self.scope["query_string"]
+        if b"%00" in raw:
+            raise QueryInvalid(problem="Text may not contain the character NUL (U+0000)")
         return parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if raw else []
 
     async def body(self) -> bytes:
@@ -88,13 +90,15 @@ class Call:
         if not declared.isdigit() or int(declared) > BODY_LIMIT:
             raise BodyTooLarge(limit=BODY_LIMIT)
         message: Any = await self.receive()
-        body: bytes = message.get("body", b"")
+        body = bytearray(message.get("body", b""))
         while message.get("more_body"):
             message = await self.receive()
             body += message.get("body", b"")
             if len(body) > BODY_LIMIT:
                 raise BodyTooLarge(limit=BODY_LIMIT)
-        return body
+        if message["type"] == "http.disconnect":  # a part of a body may well make sense, only another one
+            raise JsonMalformed(offset=len(body), problem="the body ended early")
+        return bytes(body)
 
     def unreadable(self, error: str, length: int) -> BadRequest:
         """Return why a body is not JSON; whoever says that it is something else is told so."""
@@ -140,11 +144,12 @@ class Call:
 
     async def handle(self, command: Command, id: UUID | None = None) -> Receipt:  # noqa: A002
         """Have a command decided."""
+        said = b"\n".join((self.scope["path"].encode(), self.scope["query_string"], await self.body()))  # about another thing it is another request
         receipt = await self.services.handler.handle(
-            command, self.who, id=id, expect=self.expect, key=self.key, route=f"{self.route} {type(command).__name__}", body=await self.body(),
+            command, self.who, id=id, expect=self.expect, key=self.key, route=f"{self.route} {type(command).__name__}", body=said,
             correlation=self.correlation)
         self.services.bus.hint(receipt.position)
-        if command.state is self.services.clinic_state:
+        if command.state in {self.services.clinic_state, self.services.staff_state}:
             self.services.gate.forget()
         return receipt
 

@@ -79,7 +79,7 @@ def document(app: Litestar, *, title: str, version: str, words: str) -> Json:
         "openapi": "3.1.0", "info": {"title": title, "version": version, "description": words}, "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in tags], "paths": paths,
         "components": {
-            "schemas": book.components, "examples": dict(sorted(book.examples.items())), "parameters": PARAMETERS, "headers": HEADERS,
+            "schemas": book.used(paths), "examples": dict(sorted(book.examples.items())), "parameters": PARAMETERS, "headers": HEADERS,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
@@ -111,11 +111,32 @@ class Schemas:
         self.components[name] = less
         return {"$ref": f"#/components/schemas/{name}"}
 
+    def used(self, paths: Json) -> Json:
+        """Return the schemas that the paths lead to."""
+        waiting, found = list(_references(paths)), {}
+        while waiting:
+            name = waiting.pop()
+            if name in self.components and name not in found:
+                found[name] = self.components[name]
+                waiting += _references(self.components[name])
+        return dict(sorted(found.items()))
+
     def error(self, refusal: type[Refused]) -> Json:
         """Return a reference to an error's example."""
         value = {"error": e.sentence(refusal), "code": e.code(refusal), "details": DETAILS.get(refusal, []), "requestId": REQUEST_ID}
         self.examples[e.code(refusal)] = {"summary": e.sentence(refusal), "value": value}
         return {"$ref": f"#/components/examples/{e.code(refusal)}"}
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Yield the names of what a part of the document refers to."""
+    match value:
+        case {"$ref": str(reference)}:
+            yield reference.rpartition("/")[2]
+        case dict():
+            yield from (name for inner in value.values() for name in _references(inner))
+        case list():
+            yield from (name for inner in value for name in _references(inner))
 
 
 def _handlers(route: HTTPRoute) -> Iterator[HTTPRouteHandler]:

@@ -5,7 +5,7 @@ milliseconds, by a message on `control.sessions`. The relay's heartbeat shows th
 for a second, every request asks Postgres whether its session is still open; when it comes back, all that was remembered is forgotten.
 
 What may go wrong: a message lost in a gap of the feed would leave an ended session alive; hence the forgetting. What a role may do hangs on the
-clinic's plan, so a change of any clinic drops the remembered tokens as well.
+clinic's plan, and a member of staff may get another role or be removed, so a change of any clinic or of any staff drops the remembered tokens as well.
 """
 
 import time
@@ -20,30 +20,36 @@ from gateway.kit.errors import SessionEnded, SignInRequired, TokenExpired, Token
 from gateway.kit.tokens import Keys
 
 REMEMBERED = 50_000  # tokens
+LONGEST = 2048  # bytes of a header: none of ours is longer, and each is remembered
 SILENCE = 1.0  # seconds without a heartbeat
 BEARER = b"bearer "
 
 Grants = Callable[[UUID, str], Awaitable[frozenset[str]]]
+Standing = Callable[[UUID, str, UUID | None], Awaitable[str]]
 
 
 class Pass:
     """A token that was found good."""
 
-    __slots__ = ("expires", "session", "who")
+    __slots__ = ("expires", "made", "session", "who")
 
     def __init__(self, who: Who, session: UUID, expires: float) -> None:
         self.who = who
         self.session = session
         self.expires = expires
+        self.made = time.monotonic()
 
 
 class Gate:
     """The door; one per process."""
 
-    def __init__(self, keys: Keys, alive: Callable[[UUID], Awaitable[bool]], clinic: Callable[[UUID], Awaitable[Any]]) -> None:
+    def __init__(
+        self, keys: Keys, alive: Callable[[UUID], Awaitable[bool]], clinic: Callable[[UUID], Awaitable[Any]], standing: Standing,
+    ) -> None:
         self.keys = keys
         self._alive = alive
         self._clinic = clinic
+        self._standing = standing
         self._passes: dict[bytes, Pass] = {}
         self._ended: dict[UUID, float] = {}
         self._heard = float("-inf")
@@ -64,7 +70,8 @@ class Gate:
         if header[:7].lower() != BEARER:
             raise SignInRequired
         found = self._passes.get(header)
-        if found is None or found.expires <= time.time():
+        deaf = not self.listening  # then nobody says that somebody was removed, or is now something else
+        if found is None or found.expires <= time.time() or (deaf and time.monotonic() - found.made > SILENCE):
             found = await self._verified(header)
         if found.session in self._ended or not await self._alive(found.session):
             self.end(found.session)
@@ -77,6 +84,8 @@ class Gate:
         return found.who
 
     async def _verified(self, header: bytes) -> Pass:
+        if len(header) > LONGEST:
+            raise TokenInvalid
         try:
             token = header[7:].strip().decode("ascii")
         except UnicodeDecodeError:
@@ -86,7 +95,8 @@ class Gate:
         return Pass(who, said.session, said.expires)
 
     async def who(self, actor: UUID, clinic: UUID, role: str, subject: UUID | None, session: UUID) -> Who:
-        """Return somebody with all he may do."""
+        """Return somebody with all he may do; refuse whoever has been removed."""
+        role = await self._standing(clinic, role, subject)
         grants = granted(role, await self._plan(clinic))  # type: ignore[arg-type]
         return Who(actor=actor, clinic=clinic, role=role, grants=grants, subject=subject, session=session)
 

@@ -247,6 +247,13 @@ class Hub:
                 watcher.over = True
                 watcher.rouse()
 
+    def end_of(self, subject: UUID) -> None:
+        """Let go whoever reads as this member of staff; at the door it is decided whether they may come back."""
+        for watcher in list(self._watchers()):
+            if watcher.eyes.subject == subject:
+                watcher.over = True
+                watcher.rouse()
+
     def position(self, clinic: UUID) -> int:
         """Return up to where a clinic's events have been given out."""
         channel = self._channels.get(clinic)

@@ -86,6 +86,8 @@ class Query:
         conditions, references = [], []
         for name, values in given.items():
             column, operator, _, kind = self.filters[name]
+            if operator != "=" and len(values) > 1:
+                raise QueryInvalid(field=name, problem="Give it once")
             conditions.append((column, operator, values[0]) if len(values) == 1 else (column, "any" if operator == "=" else operator, values))
             references += [(kind, value) for value in values if kind]
         sort = paging.get("sort") or "-" * self.sort.startswith("-") + camel(self.sort.lstrip("-"))

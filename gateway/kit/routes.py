@@ -294,6 +294,8 @@ def decoded(call: Call, decode: Callable[[bytes], Any], body: bytes) -> Any:
         raise BodyInvalid(**problem(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise call.unreadable(str(error), len(body)) from None
+    except RecursionError:
+        raise BodyInvalid(problem="It is nested too deeply") from None
 
 
 _object = msgspec.json.Decoder(dict[str, Any]).decode

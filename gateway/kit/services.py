@@ -6,7 +6,7 @@ from uuid import UUID
 
 from nats.aio.msg import Msg
 
-from commands.kit.accounts import Accounts
+from commands.kit.accounts import AccountDisabled, Accounts
 from commands.kit.handling import Handler
 from domain.kit import State
 from gateway.kit.bus import APPLIED, EVENTS, HEARTBEAT, SESSIONS, Bus, Watermarks, session_of
@@ -20,21 +20,23 @@ from projections.kit.stored import Stored
 
 POLLS = (0.005, 0.015, 0.03)  # seconds between looks at the tracked position; the last repeats
 BEHIND_SECONDS = 5.0
-TRACKED = "select position from projector_tracking where grp = 'live' and partition = %s::smallint"
+TRACKED = "select t.position, h.position from projector_tracking t cross join store_head h where t.grp = 'live' and t.partition = %s::smallint"
+STAFF = {"admin", "doctor", "receptionist"}  # roles that end when somebody is removed
 
 
 class Services:
     """The gateway's parts; `settings` has database_url, nats_url, mac_key, bus_key, kek and signing_key."""
 
-    def __init__(self, settings: Any, clinic_state: type[State]) -> None:
+    def __init__(self, settings: Any, clinic_state: type[State], staff_state: type[State]) -> None:
         self.settings = settings
         self.clinic_state = clinic_state
+        self.staff_state = staff_state
         self.metrics = Metrics()
         self.watermarks = Watermarks()
         self.reading = Reading(settings.database_url)
         self.accounts = Accounts(self.reading.lanes, settings.mac_key)
         self.keys = Keys(settings.signing_key)
-        self.gate = Gate(self.keys, self.accounts.alive, self._clinic)
+        self.gate = Gate(self.keys, self.accounts.alive, self._clinic, self._standing)
         self.bus = Bus(settings.nats_url)
         self.hub = Hub(self.reading, settings.bus_key)
         self.handler: Handler = None  # type: ignore[assignment]
@@ -84,14 +86,29 @@ class Services:
             if reached.done():
                 return
             rows = (await self.reading.lanes.ask(None, TRACKED, (partition,))).rows
-            if rows:
-                self.watermarks.move(partition, rows[0][0])
-            if loop.time() > deadline:
+            tracked, head = rows[0] if rows else (0, 0)
+            self.watermarks.move(partition, tracked)
+            if loop.time() > deadline or position > head:  # nobody was ever given a position beyond the head: not worth waiting for
                 reached.cancel()
                 raise ReadBehind(position=position)
 
     async def _clinic(self, clinic: UUID) -> Any:
+        if not self.gate.listening:
+            await self.handler.streams.drop(clinic)
         return await self.handler.clinic(clinic)
+
+    async def _standing(self, clinic: UUID, role: str, subject: UUID | None) -> str:
+        """Return the role somebody has by now: what a member of staff is outranks what the account was made for."""
+        if subject is None or role not in STAFF:
+            return role
+        if not self.gate.listening:
+            await self.handler.streams.drop(subject)
+        member: Any = await self.handler.streams.get(self.staff_state, subject, clinic)
+        if not member.version:
+            return role
+        if not member.state.active:
+            raise AccountDisabled
+        return str(member.state.role)
 
     async def _beat(self, _: Msg) -> None:
         self.gate.beat()
@@ -102,10 +119,11 @@ class Services:
             self.hub.end(session)
 
     def _noticed(self, stored: Stored) -> None:
-        """See to it that nothing rests on what a clinic was before: permissions hang on its plan."""
-        if stored.kind != self.clinic_state.kind:
+        """See to it that nothing rests on what a clinic or a member of staff was before: permissions hang on plan and role."""
+        if stored.kind not in {self.clinic_state.kind, self.staff_state.kind}:
             return
         known = self.handler.streams.cached(stored.stream, stored.clinic)
         if known is not None and known.version < stored.version:
             self.handler.streams.forget(stored.stream)
         self.gate.forget()
+        self.hub.end_of(stored.stream)
