@@ -71,7 +71,8 @@ def job_of(place: Place, bookings: list[Booking], *, seconds: float, rate: float
     requests = [http.post(http.BOOK, next(users[b.clinic]), b.body) for b in bookings]
     host, port = http.address(place.url)
     connections = OPEN_CONNECTIONS if rate else place.bench.options.clients
-    return Job(host=host, port=port, requests=requests, seconds=seconds, connections=connections, rate=rate, warm=WARM)
+    return Job(
+        host=host, port=port, requests=requests, seconds=seconds, connections=connections, rate=rate, warm=WARM, watch=place.stack.pids())
 
 
 def run(place: Place, job: Job) -> tuple[Tally, Figure, list[str]]:
@@ -79,12 +80,12 @@ def run(place: Place, job: Job) -> tuple[Tally, Figure, list[str]]:
     place.bench.options.tell(f"  {len(job.requests):,} bookings ready, {f'{job.rate:,g}/s' if job.rate else f'{job.connections} clients'}")
     with place.bench.connect() as connection:
         since = checks.head(connection)
-        with place.costs() as cost, Lag(place.bench.owner_url) as lag:
+        with Lag(place.bench.owner_url) as lag:
             tally = load.generate(job)
         place.caught_up()
         checks.nothing_lost(tally.lost)
         checks.accepted_is_stored(connection, tally.accepted, "AppointmentBooked", since)
-    more = {"answers": len(tally.times), "behind_seconds": round(lag.worst, 3), **cost, "load_cpu": round(tally.cpu, 2)}
+    more = {"answers": len(tally.times), "behind_seconds": round(lag.worst, 3), **tally.cost}
     unexpected = {status: n for status, n in tally.answers.items() if status not in (CREATED, CONFLICT)}
     more |= {f"status_{status}": n for status, n in unexpected.items()}
     return tally, more, ["accepted = stored", *place.bench.store_is_sound(since)]

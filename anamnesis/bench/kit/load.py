@@ -18,6 +18,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from itertools import cycle
 from pathlib import Path
 from typing import Self
@@ -25,8 +26,10 @@ from typing import Self
 import msgspec
 import uvloop
 
+from anamnesis.bench.kit.cost import Meter
+
 CREATED = 201
-LENGTH, POSITION = b"content-length: ", b"x-position: "
+LENGTH, POSITION, RECORDED = b"content-length: ", b"x-position: ", b'"bookedAt":"'
 TICK_SECONDS = 0.001
 GRACE_SECONDS = 10.0
 
@@ -42,6 +45,8 @@ class Job(msgspec.Struct):
     rate: float = 0.0
     warm: float = 0.0  # seconds at the start whose latencies do not count
     again: bool = False  # start over when the requests run out
+    watch: dict[str, int] = {}  # processes by name: what do they cost meanwhile?
+    follow: int = 0  # after every so many things created, read the new one at its position: when can it be seen?
 
 
 class Tally(msgspec.Struct):
@@ -52,13 +57,19 @@ class Tally(msgspec.Struct):
     measured: dict[int, int]  # by status, after the warm-up
     latencies: bytes  # doubles, seconds
     positions: bytes  # of what was created, as the answers told: int64
+    seen: bytes  # doubles: seconds from when something was recorded until its row was read (`follow`)
     lost: int
-    cpu: float  # share of one core that this generator took
+    cost: dict[str, float]  # share of a core that each watched process took, this one, and all others
 
     @property
     def times(self) -> "array[float]":
         """The latencies of the measured answers."""
         return array("d", self.latencies)
+
+    @property
+    def visible(self) -> "array[float]":
+        """How long what was recorded took to be seen."""
+        return array("d", self.seen)
 
     @property
     def accepted(self) -> list[int]:
@@ -115,19 +126,21 @@ class Run:
         self.measured: dict[int, int] = {}
         self.latencies = array("d")
         self.positions = array("q")
+        self.seen = array("d")
         self.lost = 0
         self.open = True
         self.idle: deque[Connection] = deque()
         self.due: deque[float] = deque()
         self.busy = 0
         self.quiet = asyncio.Event()
+        self.exhausted = asyncio.Event()
         self.last = 0.0
 
     async def go(self) -> Tally:
         """Do it."""
         loop = asyncio.get_running_loop()
         made = [await loop.create_connection(lambda: Connection(self), self.job.host, self.job.port) for _ in range(self.job.connections)]
-        burnt, began = time.process_time(), time.perf_counter()
+        meter, began = Meter(self.job.watch), time.perf_counter()
         self.begin, self.end = began + self.job.warm, began + self.job.warm + self.job.seconds
         if self.job.rate:
             self.idle.extend(protocol for _, protocol in made)
@@ -135,20 +148,20 @@ class Run:
         else:
             for _, protocol in made:
                 protocol.next()
-            await asyncio.sleep(self.end - time.perf_counter())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.exhausted.wait(), self.end - time.perf_counter())
         self.open = False
-        took = time.perf_counter() - began
-        cpu = (time.process_time() - burnt) / took
+        cost = meter.read()
         await self._finish()
         for transport, _ in made:
             transport.close()
         measured = max(min(self.end, self.last) - self.begin, 1e-9)
-        return Tally(measured, self.answers, self.measured, self.latencies.tobytes(), self.positions.tobytes(), self.lost, cpu)
+        return Tally(measured, self.answers, self.measured, self.latencies.tobytes(), self.positions.tobytes(), self.seen.tobytes(), self.lost, cost)
 
     async def _pace(self, began: float) -> None:
         """Make requests due at their times, and give each to the first connection that is free."""
         made, gap = 0, 1 / self.job.rate
-        while (now := time.perf_counter()) < self.end:
+        while self.open and (now := time.perf_counter()) < self.end:
             while (at := began + made * gap) <= now:
                 self.due.append(at)
                 made += 1
@@ -174,6 +187,16 @@ class Run:
             self.last = now
 
 
+    def follows(self) -> bool:
+        """Is the thing just created one to be followed?"""
+        return self.job.follow > 0 and len(self.positions) % self.job.follow == 0
+
+    def saw(self, data: bytes) -> None:
+        """Note how long ago that which has just been read was recorded."""
+        recorded = _text(data, RECORDED, b'"')
+        if self.begin <= time.perf_counter() <= self.end:
+            self.seen.append(time.time() - datetime.fromisoformat(recorded.decode()).timestamp())
+
     def settled(self) -> None:
         """Note that a request is over, one way or the other."""
         self.busy -= 1
@@ -189,6 +212,8 @@ class Connection(asyncio.Protocol):
         self.buffer = b""
         self.since = 0.0
         self.waiting = False
+        self.request = b""
+        self.following = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
@@ -210,8 +235,10 @@ class Connection(asyncio.Protocol):
         if request is None:
             self.run.open = False
             self.run.end = min(self.run.end, time.perf_counter())
+            self.run.exhausted.set()
             return
         self.since = since
+        self.request = request
         self.waiting = True
         self.run.busy += 1
         self.transport.write(request)
@@ -225,12 +252,26 @@ class Connection(asyncio.Protocol):
             return
         self.buffer = b""
         self.waiting = False
-        status = int(data[9:12])
-        self.run.answered(status, self.since, _number(data, POSITION, head) if status == CREATED else 0)
+        if self.following:
+            self.following = False
+            self.run.saw(data)
+        else:
+            status = int(data[9:12])
+            self.run.answered(status, self.since, _number(data, POSITION, head) if status == CREATED else 0)
+            if status == CREATED and self.run.follows():
+                self.follow(data)
+                return
         self.run.settled()
         self.next()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def follow(self, data: bytes) -> None:
+        """Read what has just been created, not earlier than it can be seen."""
+        location, position = _text(data, b"location: "), _text(data, POSITION)
+        token = _text(self.request, b"authorization: ")
+        self.following = self.waiting = True
+        self.transport.write(b"GET %b HTTP/1.1\r\nhost: measured\r\nauthorization: %b\r\nx-position: %b\r\n\r\n" % (location, token, position))
+
+    def connection_lost(self, exc: Exception | None) -> None:
         if self.waiting:
             self.waiting = False
             self.run.lost += 1
@@ -243,6 +284,11 @@ def _number(data: bytes, name: bytes, head: int) -> int:
         return 0
     at += len(name)
     return int(data[at : data.find(b"\r", at)])
+
+
+def _text(data: bytes, name: bytes, end: bytes = b"\r") -> bytes:
+    at = data.index(name) + len(name)
+    return data[at : data.index(end, at)]
 
 
 def main(folder: Path) -> None:

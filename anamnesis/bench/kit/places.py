@@ -5,14 +5,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Self
 
 import psycopg
 
-from anamnesis.bench.kit import clinics, conditions
+from anamnesis.bench.kit import clinics
 from anamnesis.bench.kit.clinics import Clinic
-from anamnesis.bench.kit.figures import Figure
 from anamnesis.bench.kit.frame import Bench, Options
 from anamnesis.migrations import migrate
 from anamnesis.scratch import Scratch, temporary_directory, until
@@ -70,32 +68,13 @@ class Place:
         with self.bench.connect() as connection:
             until(lambda: connection.execute(BEHIND).fetchone() == (0, 0), CATCH_UP_SECONDS, "the read models do not catch up")
 
-    @contextmanager
-    def costs(self) -> Iterator[Figure]:
-        """Filled at the end of the `with`: the share of a core each process took, Postgres with all its sessions, and what else ran on the machine."""
-        cost: Figure = {}
-        before, busy, began = self._cpu(), conditions.busy(), time.perf_counter()
-        yield cost
-        took = time.perf_counter() - began
-        ours = {name: (seconds - before.get(name, 0.0)) / took for name, seconds in self._cpu().items()}
-        cost |= {f"{name}_cpu": round(share, 2) for name, share in ours.items()}
-        cost["others_cpu"] = round((conditions.busy() - busy) / took - sum(ours.values()), 2)
-
-    def _cpu(self) -> dict[str, float]:
-        return {name: _seconds(pid) for name, pid in self.stack.pids().items()}
-
-    def resident(self, name: str) -> int:
-        """Bytes of memory that one of its processes holds."""
-        status = Path(f"/proc/{self.stack.pids()[name]}/status").read_text("ascii")
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
-
 
 @contextmanager
-def furnished(options: Options, *, doctors: int = 20, patients: int = 1000, number: int = 3) -> Iterator[Place]:
+def furnished(options: Options, *, doctors: int = 20, patients: int = 1000, number: int = 3, invoices: int = 0) -> Iterator[Place]:
     """A whole installation, as `anamnesis up` runs it, with clinics that have nothing booked."""
     with Scratch() as stack:
         options.tell(f"  {number} clinics with {doctors} doctors and {patients} patients each")
-        made = clinics.found(stack.settings("gateway"), stack.database_url("owner"), clinics=number, doctors=doctors, patients=patients)
+        made = clinics.found(stack.settings("gateway"), stack.database_url("owner"), clinics=number, doctors=doctors, patients=patients, invoices=invoices)
         place = Place(stack, options, made)
         place.caught_up()
         yield place
@@ -136,13 +115,3 @@ class Lag:
                     worst = max(worst, at - queue.pop(0)[0])
         ends = [(self._samples[-1][0] - queue[0][0]) for queue in waiting.values() if queue]
         return max([worst, *ends])
-
-
-def _seconds(pid: int) -> float:
-    """Processor time of a process and of its children, living and dead; none of one that is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return sum(map(int, fields[11:15])) / conditions.TICKS + sum(_seconds(int(child)) for child in children)
