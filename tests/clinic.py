@@ -1,0 +1,97 @@
+"""A small clinic for tests, made by real commands through the real handler: a doctor who always works, a room, a patient."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+
+from commands.appointments import BookAppointment
+from commands.clinics import OpenClinic
+from commands.invoices import CreateInvoice
+from commands.kit import Command
+from commands.kit.handling import Handler, Receipt, Who
+from commands.patients import RegisterPatient
+from commands.rooms import AddRoom
+from commands.schedules import SetDoctorSchedule
+from commands.staff import HireStaff
+from domain.clinics import Clinic
+from domain.invoices import Line
+from domain.kit.grants import Role, granted
+from domain.schedules import Hours
+from projections.kit.stored import COLUMNS, Stored
+
+NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
+MONDAY = datetime(2026, 1, 12, 9)  # noqa: DTZ001 - as people say it
+ALWAYS = [[Hours(start="00:00", end="24:00")]] * 7
+
+
+def who(clinic: UUID, role: Role = "admin", subject: UUID | None = None) -> Who:
+    return Who(actor=uuid4(), clinic=clinic, role=role, grants=granted(role, "Pro+"), subject=subject)
+
+
+class Town:
+    """A clinic and the people in it."""
+
+    doctor: UUID
+    room: UUID
+    patient: UUID
+
+    def __init__(self, handler: Handler, clinic: UUID) -> None:
+        self.handler = handler
+        self.id = clinic
+        self.admin = who(clinic)
+
+    @classmethod
+    async def open(cls, handler: Handler) -> "Town":
+        """Open a clinic and take on whoever it needs."""
+        town = cls(handler, uuid4())
+        opening = OpenClinic(name="Grachten", zone="Europe/Amsterdam", currency="EUR", plan="Pro+")
+        await handler.handle(opening, who(town.id, "superadmin"), id=town.id, now=NOW)
+        town.doctor = await town.hire()
+        town.room = (await town(AddRoom(name="Room 1"))).id
+        town.patient = await town.register()
+        return town
+
+    async def __call__(self, command: Command, id: UUID | None = None, **options: Any) -> Receipt:  # noqa: A002
+        """Have a command of the admin's decided, at a fixed moment."""
+        return await self.handler.handle(command, options.pop("who", self.admin), id=id, **{"now": NOW, **options})
+
+    async def hire(self, name: str = "Dr Sam Visser") -> UUID:
+        doctor = (await self(HireStaff(name=name, email="sam@example.org", role="doctor"))).id
+        await self(SetDoctorSchedule(doctor_id=doctor, week=ALWAYS))
+        return doctor
+
+    async def register(self, family_name: str = "Bakker") -> UUID:
+        return (await self(RegisterPatient(given_name="Noor", family_name=family_name))).id
+
+    async def invoice(self, total: int = 10_000, *, issue: bool = True) -> UUID:
+        return (await self(self.bill(total, issue=issue))).id
+
+    def bill(self, total: int = 10_000, *, issue: bool = True) -> CreateInvoice:
+        return CreateInvoice(patient_id=self.patient, lines=[Line(description="Crown", unit_price=total, doctor_id=self.doctor)], issue=issue)
+
+    def visit(self, start: datetime = MONDAY, minutes: int = 30, **other: Any) -> BookAppointment:
+        wanted = {"doctor_id": self.doctor, "patient_id": self.patient, "room_id": self.room, **other}
+        return BookAppointment(start=start, duration=minutes, **wanted)
+
+    def at(self, minutes: int) -> datetime:
+        return MONDAY + timedelta(minutes=minutes)
+
+
+@asynccontextmanager
+async def handling(database: Any) -> AsyncIterator[Handler]:
+    """One process's worth of deciding."""
+    handler = await Handler.open(database.settings("gateway"), clinic_state=Clinic)
+    try:
+        yield handler
+    finally:
+        await handler.close()
+
+
+def stored(database: Any) -> list[Stored]:
+    """Every event in the store, in order."""
+    with psycopg.connect(database.url("owner")) as connection:
+        return [Stored(*row) for row in connection.execute(f"select {COLUMNS} from stored_events order by notification_id")]

@@ -1,0 +1,183 @@
+"""Many want one thing at the same moment: exactly the right ones get it, the rest are told why, and no number is lost.
+
+Every race is run in one process and split over two, whose caches know nothing of each other.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from msgspec import json
+
+from commands.invoices import IssueInvoice, MarkInvoicePaid, RecordPayment, RefundPayment
+from commands.kit import Command, NameTaken, TimeTaken
+from commands.kit.handling import Receipt
+from commands.rooms import AddRoom
+from domain.invoices import InvoiceAlreadyPaid, InvoiceNotDraft, PaymentTooLarge, RefundTooLarge
+from domain.kit import Refused
+from tests.clinic import NOW, Town, handling, stored
+
+
+class Arena:
+    """A clinic, and one or two processes that serve it in turn."""
+
+    def __init__(self, database: Any, town: Town, processes: Sequence[Any]) -> None:
+        self.database = database
+        self.town = town
+        self.processes = processes
+
+    async def race(self, wishes: Sequence[tuple[Command, UUID | None]], **options: Any) -> list[Receipt | Refused]:
+        """Have all of these decided at once, dealt out over the processes; anything but a receipt or a refusal fails here."""
+        asked: list[Awaitable[Receipt]] = [
+            self.processes[n % len(self.processes)].handle(command, self.town.admin, id=id_, now=NOW, **options) for n, (command, id_) in enumerate(wishes)
+        ]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert [o for o in outcomes if not isinstance(o, Receipt | Refused)] == []
+        return outcomes  # type: ignore[return-value]
+
+    def bodies(self, topic: str) -> list[dict[str, Any]]:
+        return [json.decode(event.body) for event in stored(self.database) if event.topic == topic]
+
+
+@pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
+async def arena(request: pytest.FixtureRequest, database: Any) -> AsyncIterator[Arena]:
+    async with handling(database) as first, handling(database) as second:
+        arena = Arena(database, await Town.open(first), [first, second][: request.param])
+        yield arena
+        events = stored(database)
+        assert [event.position for event in events] == list(range(1, len(events) + 1))  # whatever was fought over, nothing is missing
+        assert max(Counter((event.stream, event.version) for event in events).values()) == 1
+
+
+def won(outcomes: Sequence[Receipt | Refused]) -> list[Receipt]:
+    return [o for o in outcomes if isinstance(o, Receipt)]
+
+
+def lost(outcomes: Sequence[Receipt | Refused]) -> Counter[type]:
+    """Return the refusals by their class; each is a conflict, nothing worse."""
+    refusals = [o for o in outcomes if isinstance(o, Refused)]
+    assert {refusal.status for refusal in refusals} <= {409}
+    return Counter(map(type, refusals))
+
+
+async def test_a_hundred_want_one_slot(arena: Arena) -> None:
+    """Different starts, different lengths, one doctor and one room: whatever was accepted does not overlap, and whatever was refused would have."""
+    town, dice = arena.town, random.Random(7)
+    patients = [await town.register(f"Bakker {n}") for n in range(100)]
+    spans = [(town.at(dice.randrange(0, 60, 5)), dice.choice([5, 15, 20, 30, 45, 60])) for _ in patients]
+    outcomes = await arena.race([(town.visit(start, minutes, patient_id=p), None) for (start, minutes), p in zip(spans, patients, strict=True)])
+
+    accepted = [span for span, outcome in zip(spans, outcomes, strict=True) if isinstance(outcome, Receipt)]
+    refused = [span for span, outcome in zip(spans, outcomes, strict=True) if isinstance(outcome, Refused)]
+    assert accepted
+    assert not any(overlap(a, b) for n, a in enumerate(accepted) for b in accepted[:n])
+    assert all(any(overlap(wish, held) for held in accepted) for wish in refused)
+    assert lost(outcomes) == {TimeTaken: len(refused)}
+    assert len(arena.bodies("AppointmentBooked")) == len(accepted)
+
+
+async def test_one_patient_is_in_one_place(arena: Arena) -> None:
+    """Twenty doctors want the same patient at once."""
+    town = arena.town
+    doctors = [await town.hire(f"Dr {n}") for n in range(20)]
+    outcomes = await arena.race([(town.visit(doctor_id=doctor, room_id=None), None) for doctor in doctors])
+    assert len(won(outcomes)) == 1
+    assert lost(outcomes) == {TimeTaken: 19}
+
+
+def overlap(a: tuple[datetime, int], b: tuple[datetime, int]) -> bool:
+    return a[0] < b[0] + timedelta(minutes=b[1]) and b[0] < a[0] + timedelta(minutes=a[1])
+
+
+async def test_twenty_payments_on_one_balance(arena: Arena) -> None:
+    """A balance of 100 and payments of 30: three fit."""
+    invoice = await arena.town.invoice(100)
+    outcomes = await arena.race([(RecordPayment(amount=30, method="cash"), invoice)] * 20)
+    assert len(won(outcomes)) == 3
+    assert lost(outcomes) == {PaymentTooLarge: 17}
+    assert sum(paid["amount"] for paid in arena.bodies("PaymentRecorded")) == 90
+
+
+async def test_twenty_settle_one_invoice(arena: Arena) -> None:
+    invoice = await arena.town.invoice(100)
+    outcomes = await arena.race([(MarkInvoicePaid(), invoice)] * 20)
+    assert len(won(outcomes)) == 1
+    assert lost(outcomes) == {InvoiceAlreadyPaid: 19}
+    assert len(arena.bodies("InvoiceSettled")) == 1
+
+
+async def test_twenty_refunds_of_one_payment(arena: Arena) -> None:
+    """A payment of 100 and refunds of 15: six fit."""
+    town = arena.town
+    invoice = await town.invoice(100)
+    await town(MarkInvoicePaid(), invoice)
+    (payment,) = arena.bodies("PaymentRecorded")
+    refund = RefundPayment(payment_id=UUID(payment["paymentId"]), amount=15, reason="Overcharged")
+    outcomes = await arena.race([(refund, invoice)] * 20)
+    assert len(won(outcomes)) == 6
+    assert lost(outcomes) == {RefundTooLarge: 14}
+    refunds = arena.bodies("PaymentRefunded")
+    assert sum(back["amount"] for back in refunds) == 90
+    assert len({back["refundId"] for back in refunds}) == 6
+
+
+async def test_twenty_issues_of_one_draft(arena: Arena) -> None:
+    invoice = await arena.town.invoice(issue=False)
+    outcomes = await arena.race([(IssueInvoice(), invoice)] * 20)
+    assert len(won(outcomes)) == 1
+    assert lost(outcomes) == {InvoiceNotDraft: 19}
+    assert [allotted["number"] for allotted in arena.bodies("NumberAllotted")] == [1]
+
+
+async def test_fifty_issues_at_once_leave_no_gap(arena: Arena) -> None:
+    """Fifty drafts, and as many that are made and issued in one go: a hundred numbers, each once."""
+    town = arena.town
+    drafts = [await town.invoice(issue=False) for _ in range(50)]
+    wishes: list[tuple[Command, UUID | None]] = [*((IssueInvoice(), draft) for draft in drafts), *((town.bill(), None) for _ in drafts)]
+    outcomes = await arena.race(wishes)
+    assert len(won(outcomes)) == 100
+    assert sorted(issued["number"] for issued in arena.bodies("InvoiceIssued")) == [f"2026-{n:06}" for n in range(1, 101)]
+    assert [allotted["number"] for allotted in arena.bodies("NumberAllotted")] == list(range(1, 101))
+
+
+async def test_a_refused_issue_takes_no_number(arena: Arena) -> None:
+    """Issues of good drafts and of invoices that are long issued, mixed: the refused ones leave no gap behind."""
+    town = arena.town
+    drafts = [await town.invoice(issue=False) for _ in range(10)]
+    done = [await town.invoice() for _ in range(10)]
+    outcomes = await arena.race([(IssueInvoice(), invoice) for pair in zip(drafts, done, strict=True) for invoice in pair])
+    assert len(won(outcomes)) == 10
+    assert lost(outcomes) == {InvoiceNotDraft: 10}
+    assert [allotted["number"] for allotted in arena.bodies("NumberAllotted")] == list(range(1, 21))
+
+
+async def test_twenty_rooms_of_one_name(arena: Arena) -> None:
+    outcomes = await arena.race([(AddRoom(name=name), None) for name in ["Room 7", "room 7", " ROOM  7"] * 7])
+    assert len(won(outcomes)) == 1
+    assert lost(outcomes) == {NameTaken: 20}
+
+
+async def test_one_key_twenty_times_is_one_booking(arena: Arena) -> None:
+    """A client that repeats itself in its impatience gets one answer, twenty times."""
+    outcomes = await arena.race([(arena.town.visit(), None)] * 20, key="impatient", body=b"the same")
+    assert len({(receipt.id, receipt.version, receipt.position) for receipt in won(outcomes)}) == 1
+    assert len(won(outcomes)) == 20
+    assert sorted(receipt.replayed for receipt in won(outcomes)) == [False] + [True] * 19
+    assert len(arena.bodies("AppointmentBooked")) == 1
+
+
+async def test_a_race_without_a_wall_would_be_noticed(arena: Arena) -> None:
+    """The bad sample: with the store's claims taken away behind its back, two bookings overlap, and the check above says so."""
+    town = arena.town
+    await town(town.visit())
+    with psycopg.connect(arena.database.superuser_url) as connection:
+        connection.execute("delete from time_claims")
+    await town(town.visit(town.at(10), patient_id=await town.register("Ruiz"), room_id=None))
+    first, second = (datetime.fromisoformat(body["startLocal"]) for body in arena.bodies("AppointmentBooked"))
+    assert overlap((first, 30), (second, 30))
