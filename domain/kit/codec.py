@@ -99,10 +99,8 @@ def encode(event: Event, *, event_id: UUID, person: UUID | None, key: bytes | No
         return _storable(_encode(event))
     assert key is not None
     cls = type(event)
-    fields, _ = personal(cls)
-    wire = {f.name: f.encode_name for f in inspect.type_info(cls).fields}  # type: ignore[attr-defined]
     plain: dict[str, Any] = msgspec.to_builtins(event)
-    secret = {wire[f]: plain.pop(wire[f], None) for f in fields}
+    secret = {name: plain.pop(name, None) for name in _sealed(cls)}
     nonce = os.urandom(_NONCE)
     sealed = nonce + AESGCM(key).encrypt(nonce, _storable(_encode(secret)), _bound(event_id, cls.__name__, person))
     return _storable(_encode({**plain, "sealed": base64.b64encode(sealed).decode()}))
@@ -113,6 +111,13 @@ def _storable(body: bytes) -> bytes:
     if b"\\u0000" in body and _NUL.search(body):
         raise TextUnstorable
     return body
+
+
+@cache
+def _sealed(cls: type) -> tuple[str, ...]:
+    """Return the names that a class's personal fields have in JSON."""
+    fields, _ = personal(cls)
+    return tuple(f.encode_name for f in inspect.type_info(cls).fields if f.name in fields)  # type: ignore[attr-defined]
 
 
 @cache
