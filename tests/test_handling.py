@@ -1,0 +1,403 @@
+"""How a command is decided and stored: repeated, pinned, foreign, personal, interrupted, on streams that others have moved."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from datetime import date
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from msgspec import json
+from msgspec.structs import asdict
+
+from anamnesis.migrations import migrate
+from anamnesis.scratch import temporary_directory
+from anamnesis.stack import EmbeddedPostgres
+from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
+from commands.clinics import ChangeClinic, OpenClinic
+from commands.invoices import (
+    CreateInvoice,
+    DeleteInvoice,
+    EditInvoice,
+    IssueInvoice,
+    MarkInvoicePaid,
+    RecordPayment,
+    RefundPayment,
+    VoidInvoice,
+)
+from commands.kit import Command, Creation, KeyReused, StaleVersion, TimeTaken, Unavailable
+from commands.kit.errors import Erased
+from commands.kit.handling import Handler, Receipt, Who
+from commands.patients import ArchivePatient, ChangeMedicalHistory, ChangePatient, RegisterPatient, RestorePatient
+from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
+from commands.schedules import BlockTime, SetDoctorSchedule, UnblockTime
+from commands.staff import ChangeStaff, DeactivateStaff, ReactivateStaff
+from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued, Line
+from domain.kit import Forbidden, NotFound, Refused
+from domain.kit.codec import TextUnstorable, hints, metas
+from domain.patients import MedicalEntry, PatientNotActive
+from projections.kit import PROJECTIONS
+from projections.kit.stored import fact_of
+from schemas.kit import Row
+from tests.clinic import ALWAYS, MONDAY, NOW, Town, handling, stored, who
+from tests.conftest import Database
+from tests.laws.project import COMMANDS
+
+
+@pytest.fixture
+async def handler(database: Any) -> AsyncIterator[Handler]:
+    async with handling(database) as handler:
+        yield handler
+
+
+@pytest.fixture
+async def town(handler: Handler) -> Town:
+    return await Town.open(handler)
+
+
+async def test_a_repeated_request_is_answered_as_the_first_was(database: Any, town: Town) -> None:
+    """Ids, version, position and row are the first answer's, though time has passed since; nothing is stored twice."""
+    first = await town(town.bill(), key="k", body=b"b")
+    await town(RecordPayment(amount=10, method="cash"), first.id)
+    count = len(stored(database))
+    again = await town(town.bill(), key="k", body=b"b")
+    assert (again.id, again.version, again.position, again.row) == (first.id, first.version, first.position, first.row)
+    assert (first.replayed, again.replayed) == (False, True)
+    assert len(stored(database)) == count
+
+
+async def test_a_key_belongs_to_one_request(database: Any, town: Town) -> None:
+    """Another body under it is refused; another person's, route's or clinic's same key is another request."""
+    first = await town(AddRoom(name="A"), key="k", body=b"a", route="POST /rooms")
+    with pytest.raises(KeyReused):
+        await town(AddRoom(name="B"), key="k", body=b"b", route="POST /rooms")
+    elsewhere = await Town.open(town.handler)
+    others = [
+        await town(AddRoom(name="B"), key="k", body=b"a", route="POST /rooms", who=who(town.id)),
+        await town(AddRoom(name="C"), key="k", body=b"a", route="PUT /rooms"),
+        await elsewhere(AddRoom(name="A"), key="k", body=b"a", route="POST /rooms"),
+    ]
+    assert not any(receipt.replayed for receipt in others)
+    assert len({first.id, *(receipt.id for receipt in others)}) == 4
+
+
+async def test_what_was_refused_may_be_asked_again_with_its_key(town: Town) -> None:
+    """A refusal is not remembered: when the reason is gone, the same request succeeds."""
+    await town(ArchivePatient(), town.patient)
+    with pytest.raises(PatientNotActive):
+        await town(town.visit(), key="k", body=b"b")
+    await town(RestorePatient(), town.patient)
+    assert not (await town(town.visit(), key="k", body=b"b")).replayed
+
+
+async def test_an_accepted_request_stays_accepted_whatever_the_rules_say_now(database: Any, town: Town) -> None:
+    """Paid, and by now nothing is due; booked, and by now the slot is taken, by itself: no rule gets to refuse what was answered with yes."""
+    invoice = await town.invoice(100)
+    paid = await town(RecordPayment(amount=100, method="cash"), invoice, key="p", body=b"p")
+    booked = await town(town.visit(), key="b", body=b"b")
+    await town(ArchivePatient(), town.patient)
+    async with handling(database) as other:  # and in a process that remembers nothing
+        for handler in (town.handler, other):
+            for command, id_, key, first in ((RecordPayment(amount=100, method="cash"), invoice, "p", paid), (town.visit(), None, "b", booked)):
+                again = await handler.handle(command, town.admin, id=id_, key=key, body=key.encode(), now=NOW)
+                assert (again.id, again.version, again.position, again.replayed) == (first.id, first.version, first.position, True)
+
+
+async def test_only_the_version_that_was_seen_is_changed(town: Town) -> None:
+    room = await town(AddRoom(name="A"))
+    await town(ChangeRoom(name="B"), room.id, expect=room.version)
+    with pytest.raises(StaleVersion) as stale:
+        await town(ChangeRoom(name="C"), room.id, expect=room.version)
+    assert stale.value.status == 412
+
+
+async def test_of_many_that_saw_one_version_one_gets_to_change_it(database: Any, town: Town) -> None:
+    """Over two processes; nobody who pinned a version is decided again on another."""
+    room = await town(AddRoom(name="A"))
+    async with handling(database) as other:
+        asked = [(town.handler, other)[n % 2].handle(ChangeRoom(name=f"R{n}"), town.admin, id=room.id, expect=1, now=NOW) for n in range(20)]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert sorted(type(o).__name__ for o in outcomes) == ["Receipt"] + ["StaleVersion"] * 19
+
+
+async def test_without_a_permission_nothing_is_even_looked_at(town: Town) -> None:
+    with pytest.raises(Forbidden):
+        await town(DeleteRoom(), uuid4(), who=who(town.id, "patient"))
+    with pytest.raises(Forbidden):
+        await town(OpenClinic(name="Mine", zone="UTC", currency="EUR"))
+
+
+Shape = tuple[type[Command], str]
+
+
+def pointing(command: type[Command]) -> Iterator[Shape]:
+    """Yield the references that a command's body can hold."""
+    for name, hint in hints(command).items():
+        if any("ref" in extra for extra in metas(hint)):
+            yield command, name
+        if "Line" in str(hint):
+            yield command, f"{name}.doctor_id"
+
+
+def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Command, UUID | None]]:
+    """Return each command with each of its references pointing elsewhere: `other` are ids by kind; the rest of it is good."""
+    line = {"description": "Crown", "unit_price": 100}
+    foreign, own = [Line(**line, doctor_id=other["staff"])], [Line(**line)]
+    visit = {"doctor_id": town.doctor, "room_id": town.room, "start": MONDAY}
+    return [
+        ((BookAppointment, "doctor_id"), BookAppointment(**{**visit, "patient_id": town.patient, "doctor_id": other["staff"]}), None),
+        ((BookAppointment, "room_id"), BookAppointment(**{**visit, "patient_id": town.patient, "room_id": other["rooms"]}), None),
+        ((BookAppointment, "patient_id"), BookAppointment(**{**visit, "patient_id": other["patients"]}), None),
+        ((ChangeAppointment, "doctor_id"), ChangeAppointment(**{**visit, "doctor_id": other["staff"]}), other["visit"]),
+        ((ChangeAppointment, "room_id"), ChangeAppointment(**{**visit, "room_id": other["rooms"]}), other["visit"]),
+        ((CreateInvoice, "patient_id"), CreateInvoice(patient_id=other["patients"], lines=own), None),
+        ((CreateInvoice, "lines.doctor_id"), CreateInvoice(patient_id=town.patient, lines=foreign), None),
+        ((EditInvoice, "lines.doctor_id"), EditInvoice(lines=foreign), other["draft"]),
+        ((SetDoctorSchedule, "doctor_id"), SetDoctorSchedule(doctor_id=other["staff"], week=ALWAYS), None),
+        ((BlockTime, "doctor_id"), BlockTime(doctor_id=other["staff"], start=MONDAY, end=town.at(60)), None),
+        ((BlockTime, "room_id"), BlockTime(room_id=other["rooms"], start=MONDAY, end=town.at(60)), None),
+    ]
+
+
+async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_found(database: Any, town: Town) -> None:
+    """In every reference of every command; nothing is stored, and the three cannot be told apart."""
+    far = await Town.open(town.handler)
+    mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False)}
+    strange = {
+        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient},
+        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor},
+        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4()},
+    }
+    count = len(stored(database))
+    for ids in strange.values():
+        for _, command, id_ in with_references(town, {**ids, **mine}):
+            with pytest.raises(NotFound):
+                await town(command, id_)
+    assert len(stored(database)) == count
+    assert {shape for shape, *_ in with_references(town, {**strange["of nothing"], **mine})} == {s for c in COMMANDS for s in pointing(c)}
+
+
+async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
+    """So that it is the reference that was refused, and nothing else."""
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient}
+    for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4()}):
+        if issubclass(shape[0], ChangeAppointment | EditInvoice):
+            continue
+        fresh = await Town.open(town.handler)
+        ids = {town.doctor: fresh.doctor, town.room: fresh.room, town.patient: fresh.patient}
+        renamed = type(command)(**{k: ids.get(v, v) if isinstance(v, UUID) else v for k, v in asdict(command).items() if k != "lines"}, **lines(command))
+        assert (await fresh(renamed)).version >= 1
+
+
+def lines(command: Command) -> dict[str, Any]:
+    return {"lines": [Line(description="Crown", unit_price=100)]} if hasattr(command, "lines") else {}
+
+
+async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(database: Any, town: Town) -> None:
+    """Every command about something that exists, sent by another clinic's admin, and to things of another kind."""
+    far = await Town.open(town.handler)
+    invoice, visit = await town.invoice(), (await town(town.visit())).id
+    block = (await town(BlockTime(room_id=town.room, start=town.at(600), end=town.at(660)))).id
+    things = {"patients": town.patient, "staff": town.doctor, "rooms": town.room, "appointments": visit, "invoices": invoice, "blocks": block, "clinics": town.id}
+    count = len(stored(database))
+    for command in later(far):
+        kind = command.state.kind
+        for target in (things[kind], things["rooms" if kind != "rooms" else "patients"], uuid4()):
+            with pytest.raises(NotFound):
+                await far(command, target)
+    assert len(stored(database)) == count
+    assert {type(command) for command in later(far)} == {c for c in COMMANDS if not issubclass(c, Creation) and c.permission != "superadmin"}
+
+
+def later(town: Town) -> list[Command]:
+    """Return a good one of each command about something that exists."""
+    visit = {"doctor_id": town.doctor, "start": MONDAY}
+    return [
+        ChangeAppointment(**visit), ChangeAppointmentStatus(status="confirmed"), RemoveAppointment(), ChangeClinic(name="Mine"),
+        EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(),
+        RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
+        ChangePatient(given_name="A", family_name="B"), ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),
+        RestorePatient(), ChangeRoom(name="Mine"), DeleteRoom(), UnblockTime(), ChangeStaff(name="A", email="a@b.example", role="doctor"),
+        DeactivateStaff(), ReactivateStaff(),
+    ]
+
+
+SECRETS = ["Zwanenburg", "noor@zwanenburg.example", "Penicillin", "afraid of drills", "running late again"]
+
+
+async def secretive(town: Town) -> UUID:
+    """Register somebody with a story."""
+    register = RegisterPatient(given_name="Noor", family_name=SECRETS[0], email=SECRETS[1], birth_date=date(1990, 5, 17), notes=SECRETS[3])
+    patient = (await town(register)).id
+    await town(ChangeMedicalHistory(allergies=[MedicalEntry(name=SECRETS[2])], conditions=[], medications=[]), patient)
+    visit = await town(town.visit(patient_id=patient, notes=SECRETS[3]))
+    await town(ChangeAppointmentStatus(status="cancelled", reason=SECRETS[4]), visit.id)
+    return patient
+
+
+async def test_nothing_personal_is_legible_in_the_store(database: Any, town: Town) -> None:
+    """Not in the events, and not anywhere else in the tables of the command side."""
+    await secretive(town)
+    with psycopg.connect(database.url("owner")) as connection:
+        said = b"".join(row[0] for row in connection.execute("select state from stored_events"))
+        tables = ("stored_events", "command_log", "unique_claims", "time_claims", "snapshots", "person_keys")
+        whole = "".join(str(row) for table in tables for row in connection.execute(f"select t::text from {table} t"))  # noqa: S608
+    assert b"Grachten" in said  # a clinic's name is nobody's secret: the search can find
+    assert [secret for secret in [*SECRETS, "1990-05-17"] if secret.encode() in said or secret.encode().hex() in whole or secret in whole] == []
+
+
+async def test_a_destroyed_key_takes_a_person_out_of_every_row(database: Any, town: Town) -> None:
+    """What is left of the events still folds; what was personal reads as None; nothing more can be written about them."""
+    patient = await secretive(town)
+    with psycopg.connect(database.url("owner"), autocommit=True) as connection:
+        connection.execute("update person_keys set wrapped = null, destroyed_at = now() where person = %s", (patient,))
+    async with handling(database) as other:
+        for change in (ChangePatient(given_name="No", family_name="One"), ChangeMedicalHistory(allergies=[], conditions=[], medications=[])):
+            with pytest.raises(Erased):
+                await other.handle(change, town.admin, id=patient, now=NOW)
+        archived = await other.handle(ArchivePatient(), town.admin, id=patient, now=NOW)
+    assert archived.row is not None
+    left = asdict(archived.row)
+    assert [left[name] for name in ("given_name", "family_name", "email", "birth_date", "notes")] == [None] * 5
+    assert (left["archived"], left["registered_on"]) == (True, NOW.date())
+
+
+async def test_the_row_of_an_answer_is_what_its_events_fold_to(database: Any, town: Town) -> None:
+    """For every command of a long day, from a warm cache and a cold one alike."""
+    invoice, visit = await town.invoice(300), (await town(town.visit())).id
+    life: list[tuple[Command, UUID]] = [
+        (RecordPayment(amount=100, method="cash"), invoice), (RecordPayment(amount=50, method="card"), invoice), (MarkInvoicePaid(), invoice),
+        *((ChangeAppointmentStatus(status=status), visit) for status in ("confirmed", "arrived", "in-chair", "completed")),
+    ]
+    receipts = [await town(command, id_) for command, id_ in life]
+    async with handling(database) as cold:
+        receipts.append(await cold.handle(ChangePatient(given_name="Nora", family_name="Bakker"), town.admin, id=town.patient, now=NOW))
+        receipts.append(await cold.handle(ChangeRoom(name="Garden room"), town.admin, id=town.room, now=NOW))
+        for receipt in receipts:
+            assert receipt.row == folded(database, cold, receipt)
+
+
+def folded(database: Any, handler: Handler, receipt: Receipt) -> Row | None:
+    """Fold a stream up to a receipt's version with the projection alone."""
+    row: Row | None = None
+    for event in stored(database):
+        if event.stream == receipt.id and event.version <= receipt.version:
+            projection = PROJECTIONS[event.kind]
+            if event.topic in projection.topics:
+                row = projection.next(row, fact_of(event, handler.keys.key_of), (event.stream,))
+    return row
+
+
+async def test_a_refusal_that_rests_on_a_stale_memory_is_thought_over(database: Any, town: Town) -> None:
+    """One process remembers an invoice as paid; another has refunded it meanwhile: the first may not say no."""
+    invoice = await town.invoice(100)
+    await town(MarkInvoicePaid(), invoice)
+    (payment,) = [json.decode(e.body)["paymentId"] for e in stored(database) if e.topic == "PaymentRecorded"]
+    async with handling(database) as other:
+        await other.handle(RefundPayment(payment_id=UUID(payment), amount=40, reason="No"), town.admin, id=invoice, now=NOW)
+    paid = await town(RecordPayment(amount=40, method="cash"), invoice)
+    with pytest.raises(InvoiceAlreadyPaid):
+        await town(MarkInvoicePaid(), invoice)
+    assert paid.version == 8
+
+
+async def test_an_acceptance_that_rests_on_a_stale_memory_is_thought_over_too(database: Any, town: Town) -> None:
+    """One process remembers an invoice as due; another has voided it."""
+    invoice = await town.invoice(100)
+    async with handling(database) as other:
+        await other.handle(VoidInvoice(reason="No"), town.admin, id=invoice, now=NOW)
+    with pytest.raises(InvoiceNotIssued):
+        await town(RecordPayment(amount=40, method="cash"), invoice)
+
+
+async def test_a_booking_rests_on_what_it_has_read(database: Any, town: Town) -> None:
+    """One process remembers the patient as active, another has archived him: the guard notices, though the booking has a stream of its own."""
+    await town(town.visit())
+    async with handling(database) as other:
+        await other.handle(ArchivePatient(), town.admin, id=town.patient, now=NOW)
+    with pytest.raises(PatientNotActive):
+        await town(town.visit(town.at(120)))
+
+
+async def test_a_refused_change_leaves_no_trace_in_memory(database: Any, town: Town) -> None:
+    """Refused by the store for its time, or for a text that no row can hold: what comes next builds on what is stored."""
+    kept, moved = await town(town.visit()), await town(town.visit(town.at(60)))
+    with pytest.raises(TimeTaken):
+        await town(ChangeAppointment(doctor_id=town.doctor, start=MONDAY), moved.id)
+    with pytest.raises(TextUnstorable):
+        await town(ChangeRoom(name="A\0B"), town.room)
+    renamed = await town(ChangeRoom(name="AB"), town.room, expect=1)
+    confirmed = await town(ChangeAppointmentStatus(status="confirmed"), moved.id, expect=1)
+    assert (renamed.version, confirmed.version) == (2, 2)
+    assert confirmed.row is not None
+    assert asdict(confirmed.row)["start_local"] == "2026-01-12T10:00:00"
+    assert kept.version == 1
+
+
+async def test_whoever_hangs_up_early_changes_nothing_for_the_others(database: Any, town: Town) -> None:
+    """Requests that are cancelled while they are being stored either happened or did not; the next in line goes on from there."""
+    invoice = await town.invoice(1000)
+    tasks = [asyncio.ensure_future(town(RecordPayment(amount=10, method="cash"), invoice)) for _ in range(40)]
+    for n, task in enumerate(tasks):
+        await asyncio.sleep(0)
+        if n % 2:
+            task.cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    after = await town(RecordPayment(amount=10, method="cash"), invoice)
+    payments = [e for e in stored(database) if e.topic == "PaymentRecorded"]
+    accepted = [o for o in outcomes if isinstance(o, Receipt)]
+    assert {type(o) for o in outcomes} <= {Receipt, asyncio.CancelledError}
+    assert len(accepted) >= 20
+    assert {receipt.version for receipt in [*accepted, after]} <= {event.version for event in payments}
+    assert after.row is not None
+    assert asdict(after.row)["paid"] == 10 * len(payments)
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    """A server that may be stopped."""
+    folder = temporary_directory()
+    server = EmbeddedPostgres(folder)
+    server.start()
+    migrate(server.url("owner"))
+    yield server
+    server.stop()
+    server.home.release()
+    shutil.rmtree(folder)
+
+
+async def test_while_postgres_is_away_nothing_is_accepted_and_nothing_lost(own_postgres: EmbeddedPostgres) -> None:
+    """A clear refusal, and when it is back the same requests, keys and all, find their way; what was accepted before is still there."""
+    database = Database(own_postgres, "anamnesis")
+    async with handling(database) as handler:
+        town = await Town.open(handler)
+        before = await town(town.visit(), key="a", body=b"a")
+        count = len(stored(database))
+        own_postgres.stop()
+        asked = [town(AddRoom(name=f"Room {n + 2}"), key=f"r{n}", body=b"r") for n in range(5)]
+        asked += [town(town.visit(town.at(60)), key="b", body=b"b"), handler.handle(AddRoom(name="X"), who(uuid4()), now=NOW)]
+        refusals = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(r) for r in refusals if not (isinstance(r, Refused) and r.status == 503)] == []
+        assert any(isinstance(r, Unavailable) for r in refusals)
+        own_postgres.start()
+        again = [persistently(town, AddRoom(name=f"Room {n + 2}"), f"r{n}", b"r") for n in range(5)]
+        *_, visit = await asyncio.gather(*again, persistently(town, town.visit(town.at(60)), "b", b"b"), persistently(town, town.visit(), "a", b"a"))
+        assert (visit.id, visit.replayed) == (before.id, True)
+        assert len(stored(database)) == count + 6
+
+
+async def persistently(town: Town, command: Command, key: str, body: bytes) -> Receipt:
+    """Do what a 503 says: ask again, with the same key."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await town(command, key=key, body=body)
+            except Unavailable:
+                await asyncio.sleep(0.1)
+
+
+def test_the_admin_of_these_tests_is_an_ordinary_one() -> None:
+    assert isinstance(who(uuid4()), Who)
+    assert "superadmin" not in who(uuid4()).grants
