@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from domain.kit.model import Invalid
 
+EARLIEST, LATEST = date(2, 1, 1), date(9998, 12, 31)  # nearer to the ends of the calendar a day has no beginning in UTC, or no end
+
 
 class TimeMissing(Invalid):
     """That local time does not exist: the clocks go forward over it. Choose another time."""
@@ -74,4 +76,5 @@ def midnight(on: date, zone_name: str) -> datetime:
 
 def span(first: date, last: date, zone_name: str) -> tuple[datetime, datetime]:
     """Return the half-open interval of instants covered by the clinic's days first..last, both included."""
+    first, last = max(first, EARLIEST), min(last, LATEST)
     return midnight(first, zone_name), midnight(last + timedelta(days=1), zone_name)

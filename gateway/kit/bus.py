@@ -91,7 +91,7 @@ class Bus:
         while self._client is None:
             try:
                 self._client = await nats.connect(
-                    self._url, name="gateway", max_reconnect_attempts=-1, reconnect_time_wait=0.25, connect_timeout=2,  # type: ignore[arg-type]
+                    self._url, name="gateway", max_reconnect_attempts=-1, reconnect_time_wait=0.25, connect_timeout=2,
                     ping_interval=5, max_outstanding_pings=2, error_cb=self._failed, disconnected_cb=self._lost, reconnected_cb=self._there,
                     pending_size=0)
             except (NatsError, OSError, TimeoutError):
@@ -165,6 +165,17 @@ class Watermarks:
             self._count += 1
             heapq.heappush(self._waiting.setdefault(partition, []), (position, self._count, future))
         return future
+
+    def give_up(self, partition: int) -> None:
+        """Forget whoever waits no more."""
+        waiting = self._waiting.get(partition, [])
+        waiting[:] = [one for one in waiting if not one[2].done()]
+        heapq.heapify(waiting)
+
+    @property
+    def waiters(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._waiting.values()))
 
     async def heard(self, message: Msg) -> None:
         """Take a projector's word: `applied.<partition>` with the position in decimal."""

@@ -39,7 +39,7 @@ class Call:
         self.services = services
         self.route = route
         self.params = params or {}
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])  # type: ignore[arg-type]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id")
         self.request_id = given if given and _REQUEST_ID.fullmatch(given) else _new_id()
         self.who: Who = None  # type: ignore[assignment]

@@ -8,7 +8,6 @@ What may go wrong: a bug of ours must not tell a stranger about our inside: it b
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from traceback import extract_tb
 from typing import Any
 from uuid import UUID
@@ -124,16 +123,25 @@ _AT = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _FIELD = re.compile(r"field `(?P<name>[^`]*)`")
 
 
-@cache
-def code(refusal: type[BaseException]) -> str:
-    """Return the error code of a refusal: its name in UPPER_SNAKE."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", refusal.__name__).upper()
+_SAID: dict[type, tuple[str, str]] = {}
 
 
-@cache
-def sentence(refusal: type[BaseException]) -> str:
-    """Return what a refusal says: its docstring."""
-    return " ".join((refusal.__doc__ or code(refusal)).split())
+def said(refusal: type[Refused]) -> tuple[str, str]:
+    """Return a refusal's code, which is its name in UPPER_SNAKE, and its sentence, which is its docstring."""
+    if (found := _SAID.get(refusal)) is None:
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", refusal.__name__).upper()
+        found = _SAID[refusal] = (name, " ".join((refusal.__doc__ or name).split()))
+    return found
+
+
+def code(refusal: type[Refused]) -> str:
+    """Return the error code of a refusal."""
+    return said(refusal)[0]
+
+
+def sentence(refusal: type[Refused]) -> str:
+    """Return what a refusal says."""
+    return said(refusal)[1]
 
 
 def camel(name: str) -> str:
@@ -153,7 +161,7 @@ def failure(status: int, error: str, name: str, details: Sequence[Mapping[str, A
     return Answer(status, body, headers, JSON)
 
 
-def explain(error: BaseException, request_id: str, length: int = 0) -> Answer:
+def explain(error: BaseException, request_id: str, length: int = 0) -> Answer:  # noqa: PLR0911 - one for each sort of error
     """Return the answer to whatever went wrong; `length` is the body's."""
     match error:
         case Refused():
@@ -162,6 +170,8 @@ def explain(error: BaseException, request_id: str, length: int = 0) -> Answer:
             return _refused(BodyInvalid(**problem(str(error))), request_id)
         case msgspec.DecodeError():
             return _refused(JsonMalformed(**offset(str(error), length)), request_id)
+        case RecursionError() if "deserializing" in str(error):
+            return _refused(BodyInvalid(problem="It is nested too deeply"), request_id)
         case HTTPException():
             return _litestar(error, request_id, length)
         case psycopg.OperationalError() | psycopg.InterfaceError() | ConnectionError():
@@ -214,7 +224,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, UUID) else value
 
 
-def _litestar(error: HTTPException, request_id: str, length: int) -> Answer:
+def _litestar(error: HTTPException, request_id: str, length: int) -> Answer:  # noqa: PLR0911 - one for each sort of error
     match error:
         case MethodNotAllowedException():
             answer = _refused(MethodUnknown(), request_id)

@@ -97,7 +97,7 @@ class Gate:
     async def who(self, actor: UUID, clinic: UUID, role: str, subject: UUID | None, session: UUID) -> Who:
         """Return somebody with all he may do; refuse whoever has been removed."""
         role = await self._standing(clinic, role, subject)
-        grants = granted(role, await self._plan(clinic))  # type: ignore[arg-type]
+        grants = granted(role, await self._plan(clinic))
         return Who(actor=actor, clinic=clinic, role=role, grants=grants, subject=subject, session=session)
 
     async def _plan(self, clinic: UUID) -> Any:

@@ -36,7 +36,7 @@ def bare(hint: Any) -> Any:
     """Return a type without None."""
     if get_origin(hint) is Annotated:
         inner, *meta = get_args(hint)
-        return Annotated[(bare(inner), *meta)]  # type: ignore[return-value]
+        return Annotated[(bare(inner), *meta)]
     if type(None) in get_args(hint):
         rest = [a for a in get_args(hint) if a is not type(None)]
         union = rest[0]
@@ -91,11 +91,10 @@ class Query:
             conditions.append((column, operator, values[0]) if len(values) == 1 else (column, "any" if operator == "=" else operator, values))
             references += [(kind, value) for value in values if kind]
         sort = paging.get("sort") or "-" * self.sort.startswith("-") + camel(self.sort.lstrip("-"))
-        column = self.orders.get(sort.lstrip("-"))
-        if column is None:
+        if (order := self.orders.get(sort.lstrip("-"))) is None:
             raise QueryInvalid(field="sort", problem=f"Expected one of {', '.join(self.orders)}, with - in front for descending")
         limit = _value("limit", paging["limit"], Limit) if "limit" in paging else LIMIT
-        return Wanted(tuple(conditions), column, sort.startswith("-"), limit, paging.get("cursor") or None), references
+        return Wanted(tuple(conditions), order, sort.startswith("-"), limit, paging.get("cursor") or None), references
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters as annotations of a handler."""

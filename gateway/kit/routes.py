@@ -20,13 +20,14 @@ condition added whatever it asks for; a patient sees nothing of rows that do not
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response, route
+from litestar.enums import RequestEncodingType
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, JSONBody
+from litestar.params import BodyKwarg, PathParameter
 
 from commands.kit import Command, Creation
 from commands.kit.handling import Receipt, Who
@@ -102,7 +103,8 @@ class CommandRoute(Route):
     def _built(self, call: Call, body: bytes) -> Command:
         if not self.fields and body:
             no_query(call.query())
-            return decoded(call, self._decode, body)
+            command: Command = decoded(call, self._decode, body)
+            return command
         given: dict[str, Any] = decoded(call, _object, body) if body else {k: v for k, v in call.query() if k != "position"}
         for parameter, field in self.fields.items():
             value, name = call.params[parameter], self.names[field]
@@ -211,9 +213,9 @@ def handler(
         return Response(done.body, status_code=done.status, headers=headers, media_type=done.media.decode())
 
     required: dict[str, Any] = {"request": Request[Any, Any, Any]}
-    required.update((name, FromPath[kind_]) for name, kind_ in typed.items())
+    required.update((name, Annotated[hint, PathParameter()]) for name, hint in typed.items())
     if "data" in given:
-        required["data"] = JSONBody[given.pop("data")]
+        required["data"] = Annotated[given.pop("data"), BodyKwarg(media_type=RequestEncodingType.JSON)]
     kind = inspect.Parameter.KEYWORD_ONLY
     listed_ = [inspect.Parameter(n, kind, annotation=t) for n, t in required.items()]
     listed_ += [inspect.Parameter(n, kind, annotation=t, default=None) for n, t in given.items()]
@@ -294,8 +296,6 @@ def decoded(call: Call, decode: Callable[[bytes], Any], body: bytes) -> Any:
         raise BodyInvalid(**problem(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise call.unreadable(str(error), len(body)) from None
-    except RecursionError:
-        raise BodyInvalid(problem="It is nested too deeply") from None
 
 
 _object = msgspec.json.Decoder(dict[str, Any]).decode

@@ -90,6 +90,7 @@ class Services:
             self.watermarks.move(partition, tracked)
             if loop.time() > deadline or position > head:  # nobody was ever given a position beyond the head: not worth waiting for
                 reached.cancel()
+                self.watermarks.give_up(partition)
                 raise ReadBehind(position=position)
 
     async def _clinic(self, clinic: UUID) -> Any:

@@ -33,6 +33,7 @@ TENANT = b"tenant"
 SET_TENANT = b"select set_config('app.clinic', $1, true)"
 STATEMENTS = 400  # prepared per lane
 HUNG = 15.0  # seconds
+SOUND = {"22", "23"}  # the values were at fault, not the statement
 STALE = {"0A000", "26000"}  # a cached plan whose result changed; a statement that is gone
 
 log = structlog.get_logger(__name__)
@@ -222,9 +223,11 @@ class Lane:
     def _read(self, asked: _Asked) -> Answer:
         for result in asked.results:
             if result.status == pq.ExecStatus.FATAL_ERROR:
-                self._known.pop(asked.sql, None)
-                self._columns.pop(asked.sql, None)
-                raise psycopg.errors.error_from_result(result)
+                error = psycopg.errors.error_from_result(result)
+                if (error.sqlstate or "")[:2] not in SOUND:  # preparing it again would leave the old one in the server for ever
+                    self._known.pop(asked.sql, None)
+                    self._columns.pop(asked.sql, None)
+                raise error
         result = asked.results[-1]
         if (columns := self._columns.get(asked.sql)) is None:
             columns = self._columns[asked.sql] = tuple((result.fname(i) or b"").decode() for i in range(result.nfields))
@@ -289,7 +292,8 @@ _NUMBERED: dict[str, bytes] = {}
 def numbered(sql: str) -> bytes:
     """Return a statement with $1, $2, ... where it had %s."""
     if (found := _NUMBERED.get(sql)) is None:
-        parts, n = [], 0
+        parts: list[str] = []
+        n = 0
         for piece in _PLACEHOLDER.split(sql):
             if piece == "s" and len(parts) % 2:
                 n += 1

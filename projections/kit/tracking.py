@@ -29,7 +29,8 @@ on conflict (owner) do update set seen_until = excluded.seen_until
 """  # noqa: S608
 FORGET = "delete from projector_members where seen_until < clock_timestamp() - interval '1 minute'"
 RENEW = f"""
-update projector_tracking t set leased_until = clock_timestamp() + interval '{LEASE}', updated_at = clock_timestamp()
+update projector_tracking t set leased_until = clock_timestamp() + interval '{LEASE}', updated_at = clock_timestamp(),
+    current_at = case when t.position >= (select h.position from store_head h) then clock_timestamp() else t.current_at end
 where t.grp = %(grp)s and t.owner = %(owner)s returning t.partition, t.epoch, t.position
 """  # noqa: S608
 SHARE = """

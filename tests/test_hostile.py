@@ -1,0 +1,209 @@
+"""What somebody would try who means harm, or whose client is broken: each was possible once."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+
+from projections.kit.tracking import HEALTH
+from tests.served import PROTECTED, Person, failure, served, until, working
+
+HOSTILE_DEPTH = 100_000
+
+
+@pytest.fixture
+async def web(module_database):
+    async with served(module_database) as serving:
+        yield serving
+
+
+@pytest.fixture
+async def admin(web):
+    return await web.person(await web.clinic(), "admin")
+
+
+@pytest.fixture
+async def whole(module_database, nats_server):
+    async with served(module_database, nats_server) as serving, working(module_database, nats_server):
+        yield serving
+
+
+@asynccontextmanager
+async def another(web, database, nats=None):
+    """A second gateway on the same clinics."""
+    async with served(database, nats) as other:
+        yield lambda person: Person(other, person.session)
+
+
+async def billed(admin, prices):
+    """Issue one invoice for each price."""
+    patient = (await admin("POST", "/patients", {"givenName": "Noor", "familyName": "Bakker"})).json()["id"]
+    body = {"patientId": patient, "issue": True}
+    made = [await admin("POST", "/invoices", {**body, "lines": [{"description": "Check-up", "unitPrice": price}]}) for price in prices]
+    assert [answer.status_code for answer in made] == [201] * len(prices), made[0].text
+    return [answer.json() for answer in made]
+
+
+async def hired(admin, role):
+    answer = await admin("POST", "/staff/create", {"name": "Sam", "email": "sam@clinic.example", "role": role})
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+async def test_a_key_used_for_another_thing_is_refused_and_not_answered_with_the_first(admin):
+    first, second = await billed(admin, [1000, 1000])
+    payment, once = {"amount": 100, "method": "card"}, {"idempotency-key": "desk-7"}
+    paid = await admin("POST", f"/invoices/{first['id']}/payments", payment, headers=once)
+    assert paid.json()["paid"] == 100
+    failure(await admin("POST", f"/invoices/{second['id']}/payments", payment, headers=once), 422, "KEY_REUSED")
+    again = await admin("POST", f"/invoices/{first['id']}/payments", payment, headers=once)
+    assert (again.status_code, again.headers["idempotency-replayed"], again.json()) == (200, "true", paid.json())
+
+
+async def test_a_key_used_with_another_query_is_refused(admin):
+    (invoice,) = await billed(admin, [1000])
+    once = {"idempotency-key": "desk-8"}
+    voided = await admin("DELETE", f"/invoices/{invoice['id']}?reason=Twice", headers=once)
+    assert voided.json()["status"] == "void", voided.text
+    failure(await admin("DELETE", f"/invoices/{invoice['id']}?reason=Other", headers=once), 422, "KEY_REUSED")
+
+
+@pytest.mark.parametrize("connected", [True, False], ids=["with NATS", "without NATS"])
+async def test_whoever_is_removed_is_out_at_once_at_every_gateway(module_database, nats_server, connected):
+    nats = nats_server if connected else None
+    async with served(module_database, nats) as web, served(module_database, nats) as other:
+        admin = await web.person(await web.clinic(), "admin")
+        clinic, doctor = admin.session["user"]["clinicId"], await hired(admin, "doctor")
+        email = web.account(clinic, "doctor", doctor)
+        here = Person(web, (await web.sign_in(email)).json())
+        there = Person(other, here.session)
+        patient = {"givenName": "Noor", "familyName": "Bakker"}
+        assert [(await p("POST", "/patients", patient)).status_code for p in (here, there)] == [201, 201]
+        assert (await admin("DELETE", f"/staff/{doctor}")).status_code == 200
+
+        async def out():
+            return (await there("POST", "/patients", patient)).status_code == 403
+
+        async with working(module_database, nats_server):
+            await until(out, 3)
+        failure(await here("POST", "/patients", patient), 403, "ACCOUNT_DISABLED")
+        failure(await web.sign_in(email), 403, "ACCOUNT_DISABLED")
+        refreshed = await web.client.post("/api/v1/auth/refresh", json={"refreshToken": here.session["refreshToken"]})
+        failure(refreshed, 403, "ACCOUNT_DISABLED")
+        assert (await admin("POST", f"/staff/{doctor}/reactivate")).status_code == 200
+        assert (await web.sign_in(email)).status_code == 200
+
+
+async def test_whoever_gets_another_role_loses_the_grants_of_the_first(web, admin):
+    doctor = await hired(admin, "doctor")
+    person = await web.person(admin.session["user"]["clinicId"], "doctor", doctor)
+    hours = {"doctorId": doctor, "week": [[]] * 7}
+    assert (await person("PUT", f"/appointments/doctor-schedules/{doctor}", hours)).status_code == 200
+    changed = await admin("PUT", f"/staff/{doctor}", {"name": "Sam", "email": "sam@clinic.example", "role": "receptionist"})
+    assert changed.status_code == 200
+    details = failure(await person("PUT", f"/appointments/doctor-schedules/{doctor}", hours), 403, "FORBIDDEN")
+    assert details == [{"permission": "appointments.block_time"}]
+
+
+async def test_the_event_stream_of_whoever_is_removed_ends(whole):
+    admin = await whole.person(await whole.clinic(), "admin")
+    doctor = await hired(admin, "doctor")
+    person = await whole.person(admin.session["user"]["clinicId"], "doctor", doctor)
+    async with asyncio.timeout(10):
+        async with whole.client.stream("GET", PROTECTED + "/sse/clinic-events", headers=person.headers) as stream:
+            lines = stream.aiter_lines()
+            assert await anext(lines) == "retry: 1000"
+            assert (await admin("DELETE", f"/staff/{doctor}")).status_code == 200
+            assert [line async for line in lines], "the stream ended by itself"
+
+
+@pytest.mark.parametrize("path", ["/rooms", "/auth"])
+async def test_deep_nesting_is_a_bad_request(web, admin, path):
+    deep = b"[" * HOSTILE_DEPTH + b"]" * HOSTILE_DEPTH
+    if path == "/auth":
+        answer = await web.client.post("/api/v1/auth/signin", content=b'{"email":' + deep + b"}", headers={"content-type": "application/json"})
+    else:
+        doctor = await hired(admin, "doctor")
+        answer = await admin("PUT", f"/appointments/doctor-schedules/{doctor}", content=b'{"week":' + deep + b"}")
+    failure(answer, 400, "BODY_INVALID")
+
+
+@pytest.mark.parametrize("query", [
+    "/invoices?dueOnFrom=2026-01-01&dueOnFrom=2026-02-01",
+    "/invoices?number=%00",
+    "/patients/search?q=a%00",
+    "/audit-logs?action=%00",
+])
+async def test_queries_that_make_no_sense_are_refused(admin, query):
+    failure(await admin("GET", query), 400, "QUERY_INVALID")
+
+
+@pytest.mark.parametrize("query", ["to=9999-12-31", "date=9999-12-31", "from=0001-01-01", "date=0001-01-01", "from=0001-01-01&to=9999-12-31"])
+async def test_the_audit_log_can_be_asked_for_the_ends_of_the_calendar(admin, query):
+    assert (await admin("GET", f"/audit-logs?{query}")).status_code == 200
+
+
+async def test_a_position_that_nobody_was_given_is_not_waited_for(web, admin):
+    async with asyncio.timeout(2):
+        answers = await asyncio.gather(*(admin("GET", "/rooms", headers={"x-position": "999999999999999999"}) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {503}
+    failure(answers[0], 503, "READ_BEHIND")
+    assert not web.services.watermarks.waiters, "nobody is left waiting"
+
+
+async def test_bad_cursors_leave_nothing_behind_in_the_database(web, admin, module_database):
+    await admin("POST", "/rooms", {"name": "Room 1"})
+    cursor = "WyJuYW1lIixmYWxzZSwiYSIsIm5vIGlkIl0"  # ["name",false,"a","no id"]
+    lanes = web.services.reading.lanes
+    for _ in range(60):
+        failure(await admin("GET", f"/rooms?cursor={cursor}"), 400, "CURSOR_INVALID")
+    prepared = max([(await lanes.ask(None, "select count(*) from pg_prepared_statements")).rows[0][0] for _ in range(8)])
+    assert prepared < 40, "each refusal prepared the statement anew"
+
+
+async def test_a_token_is_remembered_in_one_spelling_of_bounded_length(web, admin):
+    token = admin.headers["authorization"]
+    answer = await web.client.get(PROTECTED + "/rooms", headers={"authorization": token + "!" * 3000})
+    failure(answer, 401, "TOKEN_INVALID")
+
+
+async def test_a_body_that_ends_early_changes_nothing(web, admin):
+    (invoice,) = await billed(admin, [1000])
+    reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+    head = f"POST {PROTECTED}/invoices/{invoice['id']}/mark-paid HTTP/1.1\r\nhost: x\r\nauthorization: {admin.headers['authorization']}\r\n"
+    writer.write(f"{head}content-length: 400\r\n\r\n".encode())
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+    async def settled():
+        series = web.services.metrics.route("POST", "/api/v1/protected/invoices/{id}/mark-paid")
+        return sum(series.statuses.values())
+
+    await until(settled)
+    paid = await admin("POST", f"/invoices/{invoice['id']}/payments", {"amount": 1000, "method": "card"})
+    assert (paid.status_code, paid.json()["due"]) == (200, 0)
+
+
+async def test_an_idle_installation_is_healthy_when_something_happens(whole, module_database):
+    admin = await whole.person(await whole.clinic(), "admin")
+    with psycopg.connect(module_database.url("owner"), autocommit=True) as owner:
+        await until(_level(owner))
+        owner.execute("update projector_tracking set current_at = clock_timestamp() - interval '1 hour'")  # as after an hour in which nothing happened
+
+        async def seen_level():
+            return all(line[0] for line in owner.execute("select current_at > clock_timestamp() - interval '5 seconds' from projector_tracking"))
+
+        await until(seen_level, 5)
+    made = await admin("POST", "/rooms", {"name": "Room"})
+    assert made.status_code == 201
+    health = (await whole.client.get("/health")).json()
+    assert max(p["stalledSeconds"] for p in health["partitions"]) < 10, health
+
+
+def _level(owner):
+    async def level():
+        return all(line[3] == 0 for line in owner.execute(HEALTH, ("live",)))
+
+    return level
