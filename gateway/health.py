@@ -40,14 +40,14 @@ class Health(Frozen):
 
 
 @get("/health", operation_id="Health", tags=["Operations"], opt={"public": True})
-async def health(request: Request[None, None, Services]) -> Response[Health]:
+async def health(request: Request[Any, Any, Any]) -> Response[Health]:
     """Say how the installation is: 503 if requests fail or read models stand still."""
     found = await look(request.app.state.services)
     return Response(found, status_code=503 if found.status == "down" else 200, headers={"cache-control": "no-store"})
 
 
 @get("/metrics", operation_id="Metrics", tags=["Operations"], opt={"public": True, "media": "text/plain"})
-async def metrics(request: Request[None, None, Services]) -> Response[bytes]:
+async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Show figures for Prometheus: requests, latencies, how far the read models have come."""
     services: Services = request.app.state.services
     found = await look(services)
@@ -57,13 +57,14 @@ async def metrics(request: Request[None, None, Services]) -> Response[bytes]:
         ("anamnesis_up", "Whether a part answers.", {"part": "relay"}, found.relay),
         ("anamnesis_stream_readers", "Readers of event streams.", {}, services.hub.readers),
     ]
-    for p in found.partitions:
-        labels = {"partition": p.partition}
-        gauges.append(("anamnesis_tracked_position", "The position up to which read models are complete.", labels, p.tracked))
-    for p in found.partitions:
-        gauges.append(("anamnesis_stalled_seconds", "Time without progress while the store moved.", {"partition": p.partition}, p.stalled_seconds))
-    gauges.append(("anamnesis_head_position", "The position of the newest event.", {}, max((p.head for p in found.partitions), default=0)))
-    gauges.append(("anamnesis_parked_events", "Events that could not be projected.", {}, found.parked))
+    head = max((p.head for p in found.partitions), default=0)
+    gauges += [
+        *(("anamnesis_tracked_position", "Read models are complete up to here.", {"partition": p.partition}, p.tracked) for p in found.partitions),
+        *(("anamnesis_stalled_seconds", "Time without progress while the store moved.", {"partition": p.partition}, p.stalled_seconds)
+          for p in found.partitions),
+        ("anamnesis_head_position", "The position of the newest event.", {}, head),
+        ("anamnesis_parked_events", "Events that could not be projected.", {}, found.parked),
+    ]
     return Response(services.metrics.text(gauges).encode(), media_type=TEXT.decode())
 
 

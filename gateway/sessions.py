@@ -1,13 +1,21 @@
 """Signing in, going on, signing out."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request, Response, Router, get, post
 from litestar.params import JSONBody
 from msgspec import Meta
 
-from commands.kit.accounts import AccountDisabled, AccountLocked, CredentialsWrong, NoMember, Opened, RefreshInvalid, RefreshReused
+from commands.kit.accounts import (
+    AccountDisabled,
+    AccountLocked,
+    CredentialsWrong,
+    NoMember,
+    Opened,
+    RefreshInvalid,
+    RefreshReused,
+)
 from domain.kit import Frozen
 from gateway.kit import Desk
 from gateway.kit.services import Services
@@ -65,7 +73,7 @@ async def _session(services: Services, opened: Opened) -> Session:
 
 
 @post("/signin", operation_id="SignIn", status_code=200, opt={"public": True, "refusals": [CredentialsWrong, AccountLocked, AccountDisabled, NoMember]})
-async def sign_in(data: JSONBody[SignIn], request: Request[None, None, Services]) -> Session:
+async def sign_in(data: JSONBody[SignIn], request: Request[Any, Any, Any]) -> Session:
     """Open a session with an e-mail address and a password."""
     services: Services = request.app.state.services
     address = request.client.host if request.client else ""
@@ -73,7 +81,7 @@ async def sign_in(data: JSONBody[SignIn], request: Request[None, None, Services]
 
 
 @post("/refresh", operation_id="RefreshSession", status_code=200, opt={"public": True, "refusals": [RefreshInvalid, RefreshReused]})
-async def refresh(data: JSONBody[Refresh], request: Request[None, None, Services]) -> Session:
+async def refresh(data: JSONBody[Refresh], request: Request[Any, Any, Any]) -> Session:
     """Go on with a session: a new access token, and the refresh token to use next.
 
     The same refresh token within ten seconds gives the same answer; later use ends the session, for somebody may have copied it.
@@ -106,7 +114,7 @@ async def _end(desk: Desk) -> None:
 
 
 @get("/.well-known/jwks.json", operation_id="Keys", tags=["Authentication"], opt={"public": True})
-async def keys(request: Request[None, None, Services]) -> Response[KeySet]:
+async def keys(request: Request[Any, Any, Any]) -> Response[KeySet]:
     """Show the public keys."""
     services: Services = request.app.state.services
     return Response(KeySet(**services.keys.jwks()), headers={"cache-control": "public, max-age=300"})

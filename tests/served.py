@@ -126,7 +126,7 @@ async def working(database: Any, nats: Any) -> AsyncIterator[None]:
 async def until(condition: Any, seconds: float = 10.0) -> None:
     """Wait until something is so; a test that waits in vain fails here."""
     async with asyncio.timeout(seconds):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - any condition, not only ours
             await asyncio.sleep(0.01)
 
 

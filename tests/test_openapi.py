@@ -8,10 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from commands.appointments import BookAppointment
+from commands.rooms import ChangeRoom
 from domain.kit.grants import table
-from gateway.app import openapi
+from gateway.app import MODULES, openapi
 from gateway.kit.document import refusals_of
 from gateway.kit.errors import Failure
+from gateway.kit.routes import CommandRoute
 from tests.served import failure, served
 
 DOCUMENT = openapi()
@@ -83,9 +86,6 @@ def test_an_operation_says_what_may_go_wrong(path, method, operation):
 
 
 def test_example_bodies_are_what_the_routes_take():
-    from gateway.app import MODULES
-    from gateway.kit.routes import CommandRoute
-
     routes = {h.operation_id: h.opt["route"] for router in MODULES for h in _handlers(router) if isinstance(h.opt.get("route"), CommandRoute)}
     checked = 0
     for _, _, operation in OPERATIONS:
@@ -99,9 +99,6 @@ def test_example_bodies_are_what_the_routes_take():
 
 
 def test_refusals_are_found_by_following_the_rule():
-    from commands.appointments import BookAppointment
-    from commands.rooms import ChangeRoom
-
     assert "NameTaken" in {r.__name__ for r in refusals_of(ChangeRoom)}
     assert {"TimeTaken", "DoctorNotWorking", "OverbookingNeedsReason"} <= {r.__name__ for r in refusals_of(BookAppointment)}
     assert "NameTaken" not in {r.__name__ for r in refusals_of(BookAppointment)}

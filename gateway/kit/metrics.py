@@ -45,17 +45,17 @@ class Metrics:
         """Return everything in Prometheus's text format; gauges are (name, help, labels, value)."""
         lines = ["# HELP anamnesis_requests_total Requests answered.", "# TYPE anamnesis_requests_total counter"]
         for (method, route), series in sorted(self._routes.items()):
-            labels = {"method": method, "route": route}
+            labels: dict[str, Any] = {"method": method, "route": route}
             lines += [_line("anamnesis_requests_total", {**labels, "status": s}, n) for s, n in sorted(series.statuses.items())]
         lines += ["# HELP anamnesis_request_seconds Time to answer.", "# TYPE anamnesis_request_seconds histogram"]
         for (method, route), series in sorted(self._routes.items()):
             lines += _histogram({"method": method, "route": route}, series)
         seen: set[str] = set()
-        for name, words, labels, value in gauges:
+        for name, words, about, value in gauges:
             if name not in seen:
                 seen.add(name)
                 lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
-            lines.append(_line(name, labels, value))
+            lines.append(_line(name, about, value))
         return "\n".join(lines) + "\n"
 
 

@@ -49,7 +49,7 @@ class StreamRoute(Route):
         asked = dict(pairs)
         types = frozenset(t for name, text in pairs if name == "types" for t in text.split(",") if t) or None
         if types and (unknown := types - classes().keys()):
-            raise QueryInvalid(field="types", problem=f"There is no event {sorted(unknown)[0]}")
+            raise QueryInvalid(field="types", problem=f"There is no event {min(unknown)}")
         entity = _uuid(asked["entityId"]) if "entityId" in asked else None
         eyes = eyes_of(call.who, self.extra, types=types, entity_type=asked.get("entityType"), entity_id=entity)
         if eyes.entity_type and eyes.entity_type not in eyes.kinds:
@@ -79,12 +79,13 @@ class _Writing:
         start: Any = {"type": "http.response.start", "status": 200, "headers": headers}
         await send(start)
         gone = asyncio.create_task(_gone(call.receive, self.watcher))
-        message: Any = {"type": "http.response.body", "more_body": True}
         until = asyncio.get_running_loop().time() + self.seconds
         try:
             async for chunk in self.hub.follow(self.watcher, self.heartbeat, until):
-                await send({**message, "body": chunk})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+                piece: Any = {"type": "http.response.body", "body": chunk, "more_body": True}
+                await send(piece)
+            end: Any = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(end)
         finally:
             gone.cancel()
         return 200

@@ -72,7 +72,7 @@ def payload(spans: Sequence[ReadableSpan]) -> dict[str, Any]:
 
 
 def _span(span: ReadableSpan) -> dict[str, Any]:
-    context = span.get_span_context()
+    context = span.context
     return {
         "traceId": f"{context.trace_id:032x}", "spanId": f"{context.span_id:016x}", "name": span.name, "kind": span.kind.value + 1,
         "startTimeUnixNano": str(span.start_time), "endTimeUnixNano": str(span.end_time), "attributes": _attributes(span.attributes or {}),
