@@ -48,6 +48,14 @@ GIVEN = ("Noor", "Sam", "Eva", "Omar", "Mila", "Liam", "Ada", "Yusuf", "Ines", "
 FAMILY = ("Jansen", "de Vries", "Bakker", "Visser", "Smit", "Meijer", "Mulder", "Bos", "Vos", "Peters")
 
 
+LARGEST = "select c.id, c.zone from clinics c order by (select count(*) from patients p where p.clinic_id = c.id) desc limit 1"
+PEOPLE = {
+    "doctors": "select id from staff where clinic_id = %s and role = 'doctor' and active",
+    "rooms": "select id from rooms where clinic_id = %s and active",
+    "patients": "select id from patients where clinic_id = %s and not archived order by md5(id::text) limit 2000",
+}
+
+
 class Clinic(Struct, kw_only=True):
     """One clinic and those in it."""
 
@@ -121,6 +129,17 @@ def found(
             await handler.close()
 
     return asyncio.run(work())
+
+
+def adopted(owner_url: str, *, users: int = 4) -> Clinic:
+    """The largest clinic that is there, with users of ours."""
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        clinic, zone = owner.execute(LARGEST).fetchone() or (PLATFORM, "UTC")
+        people = {kind: [i for (i,) in owner.execute(statement, [clinic])] for kind, statement in PEOPLE.items()}
+        emails = [f"desk{n}@{clinic}.example" for n in range(users)]
+        for email in emails:
+            create_account(owner, email=email, clinic=clinic, role="receptionist", password=PASSWORD, name="Desk")
+    return Clinic(id=clinic, zone=zone, doctors=people["doctors"], rooms=people["rooms"], patients=people["patients"], emails=emails)
 
 
 def sign_in(url: str, email: str) -> str:

@@ -47,12 +47,17 @@ def bare_store() -> Iterator[EmbeddedPostgres]:
 class Place:
     """A whole installation with clinics in it, under measurement."""
 
-    def __init__(self, stack: Scratch, options: Options, made: list[Clinic]) -> None:
+    def __init__(self, stack: Scratch, bench: Bench, made: list[Clinic]) -> None:
         self.stack = stack
+        self.bench = bench
         self.clinics = made
-        settings = stack.settings("relay")
-        self.bench = Bench(
-            options, owner_url=stack.database_url("owner"), role_url=stack.database_url("gateway"), nats_url=settings.nats_url)
+
+    @classmethod
+    def of(cls, stack: Scratch, options: Options, made: list[Clinic]) -> Self:
+        """Begin to measure an installation, if its conditions are honest."""
+        nats_url = stack.settings("relay").nats_url
+        bench = Bench(options, owner_url=stack.database_url("owner"), role_url=stack.database_url("gateway"), nats_url=nats_url)
+        return cls(stack, bench, made)
 
     @property
     def url(self) -> str:
@@ -70,12 +75,24 @@ class Place:
 
 
 @contextmanager
-def furnished(options: Options, *, doctors: int = 20, patients: int = 1000, number: int = 3, invoices: int = 0) -> Iterator[Place]:
-    """A whole installation, as `anamnesis up` runs it, with clinics that have nothing booked."""
-    with Scratch() as stack:
+def lived_in(options: Options, size: str) -> Iterator[Place]:
+    """A whole installation with a demo of that size, and nobody at work in it."""
+    options.tell(f"  the {size} demo")
+    with Scratch(demo=size) as stack:
+        place = Place.of(stack, options, [])
+        place.caught_up()
+        yield place
+
+
+@contextmanager
+def furnished(
+    options: Options, *, doctors: int = 20, patients: int = 1000, number: int = 3, invoices: int = 0, demo: str | None = None,
+) -> Iterator[Place]:
+    """A whole installation, as `anamnesis up` runs it, with clinics that have nothing booked; perhaps with a demo around them."""
+    with Scratch(demo=demo) as stack:
         options.tell(f"  {number} clinics with {doctors} doctors and {patients} patients each")
         made = clinics.found(stack.settings("gateway"), stack.database_url("owner"), clinics=number, doctors=doctors, patients=patients, invoices=invoices)
-        place = Place(stack, options, made)
+        place = Place.of(stack, options, made)
         place.caught_up()
         yield place
 

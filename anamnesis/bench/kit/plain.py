@@ -5,20 +5,23 @@ claimed or made safe to repeat, and it reads as the tables' owner, past row-leve
 it is slower by is no merit of leaving them out.
 """
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import uvicorn
 from eventsourcing.postgres import PostgresApplicationRecorder
 from litestar import Litestar, Request, get, post
 from litestar.datastructures import State
+from litestar.response import Stream
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -62,6 +65,30 @@ async def week(state: State, clinic: UUID, first: date, last: date, doctor: UUID
         f"where c.clinic_id = %s and c.date between %s and %s{whose} order by c.starts_at"), clinic, first, last, *values)
 
 
+@post("/events")
+async def tell(state: State, body: bytes) -> None:
+    """Pass something on to everybody who listens."""
+    state.told += 1
+    message = b'id: %d\nevent: told\ndata: {"recordedAt":"%s","data":%s}\n\n' % (
+        state.told, datetime.now(UTC).isoformat().encode(), msgspec.json.encode(body.decode()))
+    for queue in state.queues:
+        queue.put_nowait(message)
+
+
+@get("/events")
+async def listen(state: State) -> Stream:
+    """Listen."""
+    queue: asyncio.Queue[bytes] = asyncio.Queue()
+    state.queues.append(queue)
+
+    async def messages() -> AsyncIterator[bytes]:
+        yield b": welcome\n\n"
+        while True:
+            yield await queue.get()
+
+    return Stream(messages(), media_type="text/event-stream")
+
+
 async def _rows(state: State, statement: str, *values: Any) -> list[dict[str, Any]]:
     async with state.pool.connection() as connection:
         return list(await (await connection.execute(statement, values)).fetchall())
@@ -74,6 +101,7 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
         url, min_size=READERS, max_size=READERS, open=False, kwargs={"autocommit": True, "row_factory": dict_row})
     await pool.open()
     app.state.pool = pool
+    app.state.queues, app.state.told = [], 0
     with stock.recorder(url, THREADS) as app.state.recorder:
         yield
     await pool.close()
@@ -86,7 +114,7 @@ def main() -> None:
     listener.listen(2048)
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
-    app = Litestar([append, patient, invoices, week], lifespan=[_lifespan], openapi_config=None, logging_config=None)
+    app = Litestar([append, patient, invoices, week, tell, listen], lifespan=[_lifespan], openapi_config=None, logging_config=None)
     config = uvicorn.Config(app, loop="uvloop", http="httptools", ws="none", access_log=False, log_config=None, server_header=False)
     uvicorn.Server(config).run(sockets=[listener])
 

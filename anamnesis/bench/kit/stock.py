@@ -17,9 +17,11 @@ from psycopg.conninfo import conninfo_to_dict
 SCHEMA = "stock"
 TABLE = "stock_events"
 
+Recorder = PostgresApplicationRecorder
+
 
 @contextmanager
-def recorder(owner_url: str, connections: int) -> Iterator[PostgresApplicationRecorder]:
+def recorder(owner_url: str, connections: int) -> Iterator[Recorder]:
     """A fresh stock recorder with so many connections; its table goes when it ends."""
     with psycopg.connect(owner_url, autocommit=True) as connection:
         connection.execute(f"create schema if not exists {SCHEMA}")
@@ -32,7 +34,7 @@ def recorder(owner_url: str, connections: int) -> Iterator[PostgresApplicationRe
 
 
 @contextmanager
-def opened(owner_url: str, connections: int) -> Iterator[PostgresApplicationRecorder]:
+def opened(owner_url: str, connections: int) -> Iterator[Recorder]:
     """A stock recorder on the schema that is there."""
     parts = conninfo_to_dict(owner_url)
     with PostgresDatastore(
@@ -49,7 +51,7 @@ def booking(body: bytes, stream: UUID | None = None) -> StoredEvent:
     return StoredEvent(originator_id=stream or uuid4(), originator_version=1, topic="AppointmentBooked", state=body)
 
 
-def count(recorder: PostgresApplicationRecorder) -> int:
+def count(recorder: Recorder) -> int:
     """How many events lie in its table."""
     with recorder.datastore.transaction() as cursor:
         row: Any = cursor.execute(f"select count(*) from {SCHEMA}.{TABLE}").fetchone()  # noqa: S608
