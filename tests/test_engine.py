@@ -50,7 +50,7 @@ class Live:
         """Let another function fill a read model."""
         known = PROJECTIONS[name]
         mine = Projection(known.row, known.of, function, known.key, fresh=known.fresh)
-        self.engine = Engine(self.conn, self.engine.ring, projections={**PROJECTIONS, name: mine})
+        self.engine = Engine(self.conn, self.engine.ring, projections={**self.engine.projections, name: mine})
 
 
 @pytest.fixture
@@ -85,6 +85,26 @@ async def test_personal_data_is_opened_for_rows(live):
         "select count(*) from stored_events b where topic = 'AppointmentBooked' and person is not null and not exists "
         "(select from stored_events r where r.originator_id = b.originator_id and r.topic in ('AppointmentRescheduled', 'AppointmentRemoved'))",
     ) > 0
+
+
+async def test_what_is_personal_reaches_only_read_models_that_declare_it(live):
+    seen: dict[str, set[Any]] = {}
+
+    def spy(name: str) -> Any:
+        known = PROJECTIONS[name].function
+
+        def function(row: Any, fact: Fact) -> Any:
+            seen.setdefault(name, set()).add(getattr(fact.event, "notes", None))
+            return known(row, fact)
+
+        return function
+
+    live.use("calendar", spy("calendar"))
+    live.use("appointments", spy("appointments"))
+    await live.engine.look()
+    live.history.life(30)
+    await live.apply()
+    assert seen == {"calendar": {None}, "appointments": {None, "Éva's bridge"}}
 
 
 async def test_another_epoch_or_position_writes_nothing(live):

@@ -2,7 +2,8 @@
 
 How it works. A batch costs two round trips. The first moves the tracked positions (the fence: nothing happens unless epoch and position are what this
 process thinks) and loads every row the batch touches; the fold runs in memory; the second writes each final row once and commits. The fence
-comes first, so what is loaded is what the fence protects. The same `fold` serves rebuilds.
+comes first, so what is loaded is what the fence protects. The same `fold` serves rebuilds. What is personal is opened only for read models that declare
+a personal column: the others could keep it where no erasure looks for it.
 
 What may go wrong, by class (`trouble`):
 - transient (connection, deadlock, disk full, restart): the batch is tried again from the positions that are really there;
@@ -12,6 +13,7 @@ What may go wrong, by class (`trouble`):
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -153,6 +155,12 @@ def _together(projection: Projection, fact: Fact, keys: list[FullKey], rows: dic
     return after
 
 
+@cache
+def opens(projection: Projection) -> bool:
+    """Say whether a projection is given what is personal: its row declares where that ends up."""
+    return any(column.personal for column in projection.table.columns)
+
+
 def touches(projection: Projection, fact: Fact) -> list[FullKey]:
     """Return the full keys of the rows that a fact touches, each once."""
     if projection.key is None:
@@ -242,14 +250,15 @@ class Engine:
             except KeyError:
                 message = f"this release does not know the event {stored.topic} at position {stored.position}"
                 raise StructuralError(message) from None
-            fact: Fact | None = None
+            facts: dict[bool, Fact] = {}  # closed and, for those who may, opened
             for projection in wanting:
                 stream = (projection.name, stored.stream)
                 if (self.parked or newly) and (stream in self.parked or stream in newly):
                     parked.append(_parked(projection, stored, BEHIND))
                     continue
                 try:
-                    fact = fact or fact_of(stored, self.ring.key_of)
+                    opened = stored.person is not None and opens(projection)
+                    fact = facts.get(opened) or facts.setdefault(opened, fact_of(stored, self.ring.key_of if opened else None))
                     keys = touches(projection, fact)
                 except Exception as error:  # noqa: BLE001 - see the header: data
                     parked.append(_parked(projection, stored, explain(error)))

@@ -26,7 +26,7 @@ from psycopg.errors import LockNotAvailable
 
 from domain.kit import Fact
 from projections.kit.declare import PROJECTIONS, Projection
-from projections.kit.engine import BEHIND, MAX_EVENTS, PARK, Parked, Touch, explain, fold, touches
+from projections.kit.engine import BEHIND, MAX_EVENTS, PARK, Parked, Touch, explain, fold, opens, touches
 from projections.kit.keys import KeyRing
 from projections.kit.replay import Skips, replay, resting_collector
 from projections.kit.rows import FullKey, listed, mapper_of
@@ -165,7 +165,7 @@ class Build:
                 self._park(stored, None)
                 continue
             try:
-                fact = fact_of(stored, self.ring.key_of)
+                fact = fact_of(stored, self.ring.key_of if opens(self.projection) else None)
                 touched.append((fact, touches(self.projection, fact)))
             except Exception as error:  # noqa: BLE001 - a handler's bug, whatever it is, stops its stream and nothing else
                 stopped.add(stored.stream)

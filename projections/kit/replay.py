@@ -11,7 +11,7 @@ cannot hold ends the replay with its key.
 """
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ from psycopg import Connection, Cursor
 from domain.kit import Event
 from domain.kit.codec import _decoder, decode
 from projections.kit.declare import ALL, Projection
-from projections.kit.engine import BEHIND, Parked, StructuralError, explain
+from projections.kit.engine import BEHIND, Parked, StructuralError, explain, opens
 from projections.kit.keys import KeyRing
 from projections.kit.rows import Change, RowMapper, mapper_of
 
@@ -45,7 +45,7 @@ WHOLE = f"{SLIM}, stream_kind, actor, command_id, correlation_id, causation_id, 
 
 Line = tuple[Any, ...]
 Skips = frozenset[tuple[UUID, int]]
-Rows = dict[Any, tuple[Any, int]]  # key -> row and the position of its last change
+Rows = dict[Any, list[Any]]  # key -> row and the position of its last change, changed in place: finding it once is enough
 Progress = Callable[[int], None]
 
 
@@ -135,10 +135,10 @@ class Shelf:
                 cold[key] = self._encode(rows.pop(key))
         self.limit = max(HOT, 2 * sum(map(len, self.hot.values())))
 
-    def take(self, clinic: bytes, key: Any) -> tuple[Any, int] | None:
+    def take(self, clinic: bytes, key: Any) -> list[Any] | None:
         """Return a packed row, which is packed no more."""
         packed = self.cold[clinic].pop(key, None) if clinic in self.cold else None
-        return self._decode(packed) if packed else None
+        return list(self._decode(packed)) if packed else None
 
     def changes(self, *, alone: bool) -> Iterator[Change]:
         """Return all rows."""
@@ -191,43 +191,40 @@ class Replay:
                 self._park(line, error)
                 continue
             if row is not before:
-                _put(rows, key, row, line[POSITION])
+                _put(rows, key, kept, row, line[POSITION])
 
     def _together(self, lines: list[Line]) -> None:
         """Many streams, one row: all rows that a fact touches, or none."""
-        hot, keys_of = self.shelf.hot, self.projection.key
+        hot, cold, keys_of, function, fact = self.shelf.hot, self.shelf.cold, self.projection.key, self.projection.function, self.fact
         assert keys_of is not None
         for line in self._recalled(lines):
             rows = hot[line[CLINIC]]
+            after = []
             try:
-                after = self._touched(rows, line, keys_of(self.fact))
+                keys = keys_of(fact)
+                for key in keys if type(keys) is tuple and len(keys) == 1 else dict.fromkeys(keys):
+                    kept = rows.get(key)
+                    if kept is None and cold:
+                        kept = self._warm(rows, line[CLINIC], key)
+                    before = None if kept is None else kept[0]
+                    row = function(before, fact, key)
+                    if row is not before:
+                        after.append((key, kept, row))
             except Exception as error:  # noqa: BLE001 - as above
                 self._park(line, error)
                 continue
-            for key, row in after:
-                _put(rows, key, row, line[POSITION])
-
-    def _touched(self, rows: Rows, line: Line, keys: Iterable[Any]) -> list[tuple[Any, Any]]:
-        after = []
-        for key in keys if type(keys) is tuple and len(keys) == 1 else dict.fromkeys(keys):
-            kept = rows.get(key)
-            if kept is None and self.shelf.cold:
-                kept = self._warm(rows, line[CLINIC], key)
-            before = None if kept is None else kept[0]
-            row = self.projection.function(before, self.fact, key)
-            if row is not before:
-                after.append((key, row))
-        return after
+            for key, kept, row in after:
+                _put(rows, key, kept, row, line[POSITION])
 
     def _recalled(self, lines: list[Line]) -> Iterator[Line]:
         """Put line after line into the fact."""
-        fact, hot, decoders, stopped = self.fact, self.shelf.hot, self._decoders, self.stopped
+        fact, hot, decoders, stopped, opened = self.fact, self.shelf.hot, self._decoders, self.stopped, opens(self.projection)
         for line in lines:
             if stopped and line[STREAM] in stopped:
                 self._park(line, None)
                 continue
             try:
-                fact.event = decoders[line[TOPIC]](line[BODY]) if line[PERSON] is None else self._open(line)
+                fact.event = self._open(line) if opened and line[PERSON] is not None else decoders[line[TOPIC]](line[BODY])
             except Exception as error:  # noqa: BLE001 - as above
                 self._park(line, error)
                 continue
@@ -236,7 +233,7 @@ class Replay:
                 hot[line[CLINIC]] = {}
             yield line
 
-    def _warm(self, rows: Rows, clinic: bytes, key: Any) -> tuple[Any, int] | None:
+    def _warm(self, rows: Rows, clinic: bytes, key: Any) -> list[Any] | None:
         kept = self.shelf.take(clinic, key)
         if kept is not None:
             rows[key] = kept
@@ -268,7 +265,8 @@ def replay(
 def _replay(url: str, conn: Connection[Any], work: Replay, table: str, upto: int, progress: Progress, columns: str) -> Replayed:
     written = 0
     for lines, reached in windows(url, work.projection, upto, columns):
-        work.ring.warm_sync(conn, {line[PERSON] for line in lines})
+        if opens(work.projection):
+            work.ring.warm_sync(conn, {line[PERSON] for line in lines})
         work.feed(lines)
         if work.projection.fresh:
             written += write(conn, work.mapper, table, work.shelf.changes(alone=False))
@@ -322,11 +320,13 @@ def write(conn: Connection[Any], mapper: RowMapper, table: str, changes: Iterabl
     return written
 
 
-def _put(rows: Rows, key: Any, row: Any, position: int) -> None:
+def _put(rows: Rows, key: Any, kept: list[Any] | None, row: Any, position: int) -> None:
     if row is None:
         rows.pop(key, None)
+    elif kept is None:
+        rows[key] = [row, position]
     else:
-        rows[key] = (row, position)
+        kept[0], kept[1] = row, position
 
 
 def clinic_of(raw: bytes) -> UUID:
@@ -337,7 +337,7 @@ def clinic_of(raw: bytes) -> UUID:
     return known
 
 
-def _change(clinic: UUID, key: Any, kept: tuple[Any, int], *, alone: bool) -> Change:
+def _change(clinic: UUID, key: Any, kept: Sequence[Any], *, alone: bool) -> Change:
     row, position = kept
     return Change((clinic, UUID(bytes=key)) if alone else (clinic, *key), row, position)
 
