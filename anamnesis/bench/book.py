@@ -6,7 +6,7 @@ from itertools import cycle, islice
 from anamnesis.bench.kit import checks, http, load, plain
 from anamnesis.bench.kit.clinics import Booking, Diary
 from anamnesis.bench.kit.figures import Figure, Result, Target, latencies
-from anamnesis.bench.kit.frame import Bench, Options
+from anamnesis.bench.kit.frame import Options
 from anamnesis.bench.kit.load import CREATED, Job, Tally
 from anamnesis.bench.kit.places import Lag, Place, furnished
 
@@ -27,7 +27,7 @@ def measure(options: Options) -> list[Result]:
         throughput(place, diary, baseline)
         half_rate(place, diary, baseline)
         colliding(place, diary, baseline)
-        return place.bench.done()
+        return place.done()
 
 
 def throughput(place: Place, diary: Diary, baseline: Figure) -> None:
@@ -103,5 +103,3 @@ def plain_appends(place: Place) -> Figure:
             host=host, port=port, requests=requests, seconds=options.seconds, connections=options.clients, warm=1.0, again=True))
     return {"per_second": round(tally.per_second(CREATED)), **latencies(tally.times)}
 
-
-__all__ = ["Bench", "job_of", "measure", "run"]

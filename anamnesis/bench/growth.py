@@ -46,7 +46,7 @@ def on(options: Options, size: str) -> tuple[dict[str, Figure], list[Result]]:
         loading(place)
         booking(place)
         reading(place)
-        results = place.bench.done()
+        results = place.done()
         for result in results:
             result.conditions = {**result.conditions, "size": size}
         return {result.name: result.figure for result in results}, results

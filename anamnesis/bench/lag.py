@@ -28,11 +28,11 @@ def measure(options: Options) -> list[Result]:
         job.follow = EVERY
         with watch.listening(subscriptions(place)) as subscribers:
             tally, more, checked = run(place, job)
-            heard = subscribers.heard()
+            heard = subscribers.heard(len(tally.accepted))
         all_told(place, heard.each, tally.accepted)
         report(place, "lag to the read model", {**latencies(tally.visible), **more}, baseline, Target("p50_ms", most=15), Target("p99_ms", most=50), checked)
         report(place, "lag to the subscriber", {**latencies(heard.times), **more}, baseline, None, Target("p99_ms", most=100), [*checked, "all delivered"])
-        return place.bench.done()
+        return place.done()
 
 
 def report(place: Place, name: str, figure: Figure, baseline: Figure, median: Target | None, tail: Target, checked: list[str]) -> None:

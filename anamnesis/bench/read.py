@@ -38,7 +38,7 @@ def measure(options: Options) -> list[Result]:
             baselines = {name: summary(run(place, url, theirs[name])) for name in theirs}
         for name in ours:
             figure(place, name, ours[name], baselines[name], checked)
-        return place.bench.done()
+        return place.done()
 
 
 def figure(place: Place, name: str, wanted: list[str], baseline: Figure, checked: list[str]) -> None:

@@ -1,7 +1,5 @@
 """A thousand people listen to one clinic's events: does everybody hear everything, how soon, and what does one of them cost?"""
 
-import time
-
 from anamnesis.bench.book import job_of, run
 from anamnesis.bench.kit import cost, http, load, plain, watch
 from anamnesis.bench.kit.clinics import Diary
@@ -15,7 +13,6 @@ from anamnesis.trouble import Trouble
 SUBSCRIBERS = 1000
 RATE = 20.0
 GATEWAY = "gateway-1"
-SETTLE_SECONDS = 1.0
 
 
 def measure(options: Options) -> list[Result]:
@@ -26,16 +23,15 @@ def measure(options: Options) -> list[Result]:
         job = job_of(place, Diary(place.clinics).take(int(RATE * (options.seconds + 10))), seconds=options.seconds, rate=RATE)
         with watch.listening(everybody(place.url, [http.get(LISTEN, token) for token in place.tokens()[0]])) as subscribers:
             tally, more, checked = run(place, job)
-            time.sleep(SETTLE_SECONDS)
             held = cost.resident(place.stack.pids()[GATEWAY]) - before
-            heard = subscribers.heard()
+            heard = subscribers.heard(SUBSCRIBERS * len(tally.accepted))
         delivered(heard.each, sorted(tally.accepted))
         figure = {
             "subscribers": SUBSCRIBERS, "delivered": len(heard.times), **latencies(heard.times), "kib_per_subscriber": round(held / 1024 / SUBSCRIBERS, 1),
             **more,
         }
         place.bench.add("sse", figure, baseline, by="p99_ms", targets=[Target("p99_ms", most=250)], checked=[*checked, "all delivered"])
-        return place.bench.done()
+        return place.done()
 
 
 def everybody(url: str, requests: list[bytes]) -> Job:
@@ -58,8 +54,7 @@ def passed_on(place: Place) -> Figure:
         host, port = http.address(url)
         message = [http.post("/events", "nobody", b'{"type": "checkup"}' * 20)]
         tally = load.generate(Job(host=host, port=port, requests=message, seconds=options.seconds, connections=4, rate=RATE, again=True))
-        time.sleep(SETTLE_SECONDS)
-        heard = subscribers.heard()
+        heard = subscribers.heard(SUBSCRIBERS * sum(tally.answers.values()))
     if tally.lost or len(heard.times) != SUBSCRIBERS * sum(tally.answers.values()):
         raise Trouble("the server that only passes on lost something")
     return {"delivered": len(heard.times), **latencies(heard.times)}

@@ -234,7 +234,6 @@ class Connection(asyncio.Protocol):
         request = next(self.run.requests, None)
         if request is None:
             self.run.open = False
-            self.run.end = min(self.run.end, time.perf_counter())
             self.run.exhausted.set()
             return
         self.since = since

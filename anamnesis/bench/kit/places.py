@@ -11,10 +11,13 @@ import psycopg
 
 from anamnesis.bench.kit import clinics
 from anamnesis.bench.kit.clinics import Clinic
+from anamnesis.bench.kit.figures import Result
 from anamnesis.bench.kit.frame import Bench, Options
 from anamnesis.migrations import migrate
 from anamnesis.scratch import Scratch, temporary_directory, until
 from anamnesis.stack import EmbeddedPostgres
+from anamnesis.trouble import Trouble
+from projections.kit.rebuild import verify
 
 BEHIND = """
 select coalesce(max(c.position - t.position), 0), coalesce(sum(c.position), 0) from chain_heads c cross join store_settings s
@@ -68,10 +71,26 @@ class Place:
         """Sign every user of every clinic in, anew."""
         return clinics.tokens(self.url, self.clinics)
 
+    def done(self) -> list[Result]:
+        """The results, once every read model has been found equal to its rebuild."""
+        self.caught_up()
+        self.bench.options.tell("  live = rebuild?")
+        models_are_sound(self.bench.owner_url, self.stack.settings("owner").kek)
+        for result in self.bench.results:
+            result.checked = [*result.checked, "live = rebuild"]
+        return self.bench.done()
+
     def caught_up(self) -> None:
         """Wait until the read models are level with the store."""
         with self.bench.connect() as connection:
             until(lambda: connection.execute(BEHIND).fetchone() == (0, 0), CATCH_UP_SECONDS, "the read models do not catch up")
+
+
+def models_are_sound(owner_url: str, kek: bytes) -> None:
+    """Every row of every read model is what history says."""
+    report = verify(owner_url, kek=kek)
+    if wrong := [f"{o.name} ({o.differing} rows)" for o in report.outcomes if o.differing or not o.compared]:
+        raise Trouble(f"live is not rebuild: {', '.join(wrong)}")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Subscribers of event streams, as many as wanted, in a process of their own; each notes what it got, and how old that was.
 
-How it works. `python -m ... FOLDER` reads the job, connects everybody, leaves the file `ready`, listens until the file `stop` appears or the time is up, and leaves the
-tally. An event's age counts from the `recordedAt` it carries, which is before its commit; both clocks are this machine's.
+How it works. `python -m ... FOLDER` reads the job, connects everybody, leaves the file `ready`, listens until the file `stop` appears and as many events as it
+says have come, and leaves what was heard. An event's age counts from the `recordedAt` it carries, which is before its commit; both clocks are this machine's.
 
 What may go wrong. A stream that ends, or an answer that is no 200, ends the job with an error: what was not delivered would not be seen missing.
 """
@@ -24,6 +24,7 @@ from anamnesis.scratch import until
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.1
+LATE_SECONDS = 10.0
 
 
 class Heard(msgspec.Struct):
@@ -61,9 +62,10 @@ class listening:  # noqa: N801 - reads as a sentence
         self._process.wait()
         self._folder.cleanup()
 
-    def heard(self) -> Heard:
-        """End it, and return what everybody got."""
-        (self._path / "stop").touch()
+    def heard(self, expected: int) -> Heard:
+        """End it when so many events have come to all together, or have not for too long; return what everybody got."""
+        (self._path / "stop.new").write_text(str(expected), "ascii")
+        (self._path / "stop.new").rename(self._path / "stop")
         if self._process.wait():
             raise RuntimeError("the subscribers failed")
         return msgspec.msgpack.decode((self._path / "heard").read_bytes(), type=Heard)
@@ -128,6 +130,9 @@ async def listen(job: Job, folder: Path) -> Heard:
     (folder / "ready").touch()
     end = loop.time() + job.seconds
     while not (folder / "stop").exists() and loop.time() < end and not room.failed:  # noqa: ASYNC110 - a file announces nothing
+        await asyncio.sleep(POLL_SECONDS)
+    expected, end = int((folder / "stop").read_text("ascii")) if (folder / "stop").exists() else 0, loop.time() + LATE_SECONDS
+    while len(room.ages) < expected and loop.time() < end and not room.failed:  # noqa: ASYNC110 - as above
         await asyncio.sleep(POLL_SECONDS)
     if room.failed:
         raise RuntimeError(room.failed)
