@@ -33,7 +33,7 @@ def gateway(settings: Settings, fd: int | None = None) -> None:
     config = uvicorn.Config(
         create_app(settings),
         loop="uvloop",
-        http="httptools",
+        http="gateway.kit.http:Protocol",
         ws="none",
         lifespan="on",
         access_log=False,

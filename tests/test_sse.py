@@ -287,15 +287,16 @@ async def test_without_nats_events_still_come(web, admin, nats_server):
         assert await reader.names(4) == ["A", "B", "C", "D"]
 
 
-async def test_lost_doubled_and_forged_pages_change_nothing(module_database, nats_server):
+async def test_lost_doubled_and_forged_pages_change_nothing(module_database, nats_server, monkeypatch):
     """The test plays the relay: it drops pages, sends them twice and late, and somebody forges some."""
+    monkeypatch.setattr(hub_module, "LOOK_SECONDS", 3600)
+    monkeypatch.setattr(hub_module, "POLL_SECONDS", 3600)
     async with served(module_database, nats_server) as web:
         admin = await web.person(await web.clinic(), "admin")
         clinic = UUID(admin.session["user"]["clinicId"])
         subject = f"events.{clinic.bytes[15] % 4}"
         key = web.services.settings.bus_key
         relay = await nats.connect(nats_server.url("relay"))
-        web.services.hub.fed = lambda: True
 
         async def publish(positions, prev, bus_key=key):
             with psycopg.connect(web.owner_url) as owner:
@@ -320,9 +321,8 @@ async def test_lost_doubled_and_forged_pages_change_nothing(module_database, nat
 
 
 async def test_a_page_for_another_clinic_does_not_hide_a_gap(module_database, nats_server, monkeypatch):
-    monkeypatch.setattr(hub_module, "LOOK_SECONDS", 3600)
+    monkeypatch.setattr(hub_module, "POLL_SECONDS", 3600)
     async with served(module_database, nats_server) as web:
-        web.services.hub.fed = lambda: True
         admin = await web.person(await web.clinic(), "admin")
         clinic = UUID(admin.session["user"]["clinicId"])
         neighbour = UUID(bytes=uuid4().bytes[:15] + clinic.bytes[15:])
@@ -351,6 +351,11 @@ async def test_a_page_for_another_clinic_does_not_hide_a_gap(module_database, na
         await relay.close()
 
 
+def framed(message: bytes) -> tuple[bytes, bytes]:
+    """A message, and the same as a chunk."""
+    return message, b"%x\r\n%b\r\n" % (len(message), message)
+
+
 async def test_a_slow_reader_is_told_to_read_afresh(web, admin, monkeypatch):
     monkeypatch.setattr(hub_module, "LIMIT", 20_000)
     clinic = UUID(admin.session["user"]["clinicId"])
@@ -358,9 +363,9 @@ async def test_a_slow_reader_is_told_to_read_afresh(web, admin, monkeypatch):
     sleeper.sendall(f"GET {STREAM} HTTP/1.1\r\nHost: x\r\nAuthorization: {admin.headers['authorization']}\r\n\r\n".encode())
     await until(lambda: asyncio.sleep(0, web.services.hub.readers == 1))
     (watcher,) = web.services.hub._watchers()
-    watcher.give(b": " + b"x" * 16_000_000 + b"\n\n", 0)  # more than the network holds
+    watcher.give(*framed(b": " + b"x" * 16_000_000 + b"\n\n"))  # more than the network holds
     for n in range(200):
-        watcher.give(b"id: %d\nevent: RoomAdded\ndata: %s\n\n" % (n, b"x" * 500), 520)
+        watcher.give(*framed(b"id: %d\nevent: RoomAdded\ndata: %s\n\n" % (n, b"x" * 500)))
         await asyncio.sleep(0)
     assert watcher.full
     assert watcher.waiting == [RESYNC]

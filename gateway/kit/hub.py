@@ -87,9 +87,9 @@ class Eyes(NamedTuple):
 class Watcher:
     """One reader of a clinic's events."""
 
-    __slots__ = ("clinic", "eyes", "full", "over", "position", "session", "size", "waiting", "wake")
+    __slots__ = ("busy", "clinic", "eyes", "full", "over", "position", "push", "session", "size", "waiting", "wake")
 
-    def __init__(self, who: Who, eyes: Eyes, after: int | None) -> None:
+    def __init__(self, who: Who, eyes: Eyes, after: int | None, push: Callable[[bytes], bool] | None = None) -> None:
         self.clinic = who.clinic
         self.session = who.session
         self.eyes = eyes
@@ -99,12 +99,14 @@ class Watcher:
         self.full = False
         self.over = False
         self.wake: asyncio.Future[None] | None = None
+        self.push = push  # straight to the socket, framed
+        self.busy = True  # something is being written that must come first
 
-    def give(self, message: bytes, size: int) -> None:
+    def give(self, message: bytes, framed: bytes) -> None:
         """Put an event before the reader, or the word that he was too slow."""
-        if self.full:
+        if self.full or self.over or (self.push is not None and not self.busy and not self.waiting and self.push(framed)):
             return
-        self.size += size
+        self.size += len(message)
         if self.size > LIMIT:
             self.full = True
             self.waiting.clear()
@@ -202,7 +204,9 @@ class Hub:
             while not watcher.over and (left := until - loop.time()) > 0:
                 if not watcher.waiting:
                     watcher.wake = loop.create_future()
+                    watcher.busy = False
                     await asyncio.wait([watcher.wake], timeout=min(heartbeat, left))
+                    watcher.busy = True
                 full = watcher.full
                 if chunk := watcher.take():
                     yield chunk
@@ -294,13 +298,14 @@ class Hub:
         restricted = any(eyes.owned for eyes in channel.classes)
         owners = await self._owned(clinic, fresh) if restricted else {}
         for stored in fresh:
-            message = b""
+            message = framed = b""
             for eyes, mates in channel.classes.items():
                 if eyes.may_see(stored, owners.get(stored.stream, {})):
-                    message = message or shown(stored)
-                    size = len(message)
+                    if not message:
+                        message = shown(stored)
+                        framed = b"%x\r\n%b\r\n" % (len(message), message)
                     for watcher in mates:
-                        watcher.give(message, size)
+                        watcher.give(message, framed)
             channel.position = stored.position
 
     async def _owned(self, clinic: UUID, events: Sequence[Stored]) -> dict[UUID, dict[str, UUID | None]]:

@@ -13,6 +13,7 @@ from domain.kit.codec import classes
 from gateway.kit.answer import Answer
 from gateway.kit.call import Call
 from gateway.kit.errors import QueryInvalid, TokenInvalid
+from gateway.kit.http import LINE
 from gateway.kit.hub import Hub, Watcher, eyes_of
 from gateway.kit.query import no_query
 from gateway.kit.routes import Route
@@ -55,7 +56,8 @@ class StreamRoute(Route):
         if eyes.entity_type and eyes.entity_type not in eyes.kinds:
             raise Forbidden(entity_type=eyes.entity_type)
         after = call.headers.get(b"last-event-id", b"").decode("latin-1") or asked.get("lastEventId")
-        watcher = Watcher(call.who, eyes, _position(after) if after else None)
+        line = call.scope.get("extensions", {}).get(LINE)
+        watcher = Watcher(call.who, eyes, _position(after) if after else None, line.push if line is not None else None)
         seconds = LIFETIME if "ticket" in asked else call.services.gate.seconds_left(call.headers.get(b"authorization"))
         return Answer(200, b"", [], stream=_Writing(call.services.hub, watcher, seconds, self.heartbeat(call)))
 
