@@ -1,0 +1,292 @@
+"""A walk through the whole API: every operation with valid input, its answer held to the document, its effect seen in a second read.
+
+Then the same requests again, from those who should not get through: another clinic's admin, each role, and nobody at all.
+"""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from domain.kit.grants import granted
+from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, undocumented
+
+TODAY = datetime.now(UTC).date()
+MONDAY = TODAY + timedelta(days=14 - TODAY.weekday())
+WEEK = [[{"start": "08:00", "end": "12:00"}, {"start": "13:00", "end": "17:00"}]] * 5 + [[], []]
+LINES = [{"description": "Crown", "procedureCode": "D2740", "quantity": 2, "unitPrice": 25_000, "taxRate": 2100}]
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+# whoever may not be asked again in somebody else's name: it would end their session
+LAST_CALLS = {"SignOut", "SignOutByLink"}
+
+
+def at(clock: str, on: date = MONDAY) -> str:
+    return datetime.combine(on, time.fromisoformat(clock)).isoformat()
+
+
+@pytest.fixture
+async def caller(stack: Any) -> AsyncIterator[Api]:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+        yield Api(client, stack.database_url("owner"))
+
+
+async def opened(api: Api, name: str) -> tuple[UUID, Person]:
+    """Open a clinic, and give it an admin."""
+    root = await api.superadmin()
+    clinic = await root("OpenClinic", {"name": name, "zone": "Europe/Amsterdam", "currency": "EUR", "plan": "Pro"})
+    await root("ChangeClinicPlan", {"plan": "Pro+"}, id=clinic["id"])
+    return UUID(clinic["id"]), await api.person(UUID(clinic["id"]), "admin")
+
+
+async def clinics(me: Person, ids: Json) -> None:
+    assert (await me("GetClinicContext"))["plan"] == "Pro+"
+    await me("ChangeClinic", {"name": "Grachten", "phone": "+31 20 123 4567"}, id=me.clinic)
+    assert (await me("GetClinicRow", id=me.clinic))["phone"] == "+31 20 123 4567"
+
+
+async def staff(me: Person, ids: Json) -> None:
+    sam = {"name": "Dr Sam Visser", "email": "sam@example.org", "role": "doctor"}
+    ids["staff"] = doctor = (await me("HireStaff", sam))["id"]
+    await me("ChangeStaff", {**sam, "speciality": "Orthodontics"}, id=doctor)
+    assert (await me("GetStaffRow", id=doctor))["speciality"] == "Orthodontics"
+    leaver = (await me("HireStaff", {"name": "Bo Smit", "email": "bo@example.org", "role": "receptionist"}))["id"]
+    await me("DeactivateStaff", id=leaver)
+    assert [one["id"] for one in (await me("BrowseStaffRow", query={"active": "true"}))["items"]] == [doctor]
+    await me("ReactivateStaff", {}, id=leaver)
+    assert (await me("GetStaffRow", id=leaver))["active"]
+
+
+async def rooms(me: Person, ids: Json) -> None:
+    ids["rooms"] = room = (await me("AddRoom", {"name": "Room 1"}))["id"]
+    await me("ChangeRoom", {"name": "Garden room", "type": "surgery"}, id=room)
+    gone = (await me("AddRoom", {"name": "Cellar"}))["id"]
+    await me("DeleteRoom", id=gone)
+    assert [(one["id"], one["name"], one["type"]) for one in (await me("BrowseCurrentRoom"))["items"]] == [(room, "Garden room", "surgery")]
+
+
+async def schedules(me: Person, ids: Json) -> None:
+    await me("SetDoctorSchedule", {"week": WEEK, "slotMinutes": 30}, doctorId=ids["staff"])
+    (schedule,) = (await me("BrowseDoctorSchedules"))["items"]
+    assert (schedule["doctorName"], schedule["week"][5]) == ("Dr Sam Visser", [])
+    await me("BlockTime", {"doctorId": ids["staff"], "start": at("15:00"), "end": at("17:00"), "reason": "A course"})
+    ids["blocks"] = (await me("BlockTime", {"roomId": ids["rooms"], "start": at("08:00"), "end": at("09:00")}))["id"]
+    assert len((await me("BrowseBlockEntry", query={"dateFrom": MONDAY.isoformat()}))["items"]) == 2
+    await me("UnblockTime", id=ids["blocks"])
+    assert len((await me("BrowseBlockEntry"))["items"]) == 1
+
+
+async def patients(me: Person, ids: Json) -> None:
+    noor = {"givenName": "Noor", "familyName": "Bakker", "birthDate": "1990-05-17", "phone": "+31 6 1234 5678"}
+    ids["patients"] = patient = (await me("RegisterPatient", noor))["id"]
+    await me("ChangePatient", {**noor, "familyName": "Bakker-Smit", "email": "noor@example.org"}, id=patient)
+    assert (await me("GetPatientRow", id=patient))["email"] == "noor@example.org"
+    history = {"allergies": [{"name": "Penicillin", "since": "2001-01-01"}], "conditions": [], "medications": []}
+    await me("ChangeMedicalHistory", history, id=patient)
+    assert (await me("GetMedicalHistoryRow", id=patient))["allergies"][0]["name"] == "Penicillin"
+    await me("ArchivePatient", id=patient)
+    assert [one["id"] for one in (await me("BrowsePatientRow", query={"archived": "true"}))["items"]] == [patient]
+    await me("RestorePatient", {}, id=patient)
+    assert [one["id"] for one in (await me("SearchPatients", query={"q": "nóor smit"}))["items"]] == [patient]
+
+
+async def appointments(me: Person, ids: Json) -> None:
+    free = {"doctorId": ids["staff"], "date": MONDAY.isoformat(), "roomId": ids["rooms"]}
+    starts = [slot["startLocal"] for slot in (await me("BrowseAvailableSlots", query=free))["items"]]
+    assert starts[:2] == [at("08:00"), at("08:30")]
+    wanted = {"doctorId": ids["staff"], "roomId": ids["rooms"], "start": starts[0], "duration": 30}
+    visit = (await me("BookAppointment", {**wanted, "patientId": ids["patients"], "notes": "Afraid of drills"}))["id"]
+    ids["appointments"] = visit
+    assert at("08:00") not in [slot["startLocal"] for slot in (await me("BrowseAvailableSlots", query=free))["items"]]
+    await me("ChangeAppointment", {**wanted, "start": at("10:00")}, id=visit)
+    assert (await me("GetAppointmentRow", id=visit))["startLocal"] == at("10:00")
+    for status in ("confirmed", "arrived", "in-chair", "completed"):
+        await me("ChangeAppointmentStatus", {"status": status}, id=visit)
+    (entry,) = (await me("BrowseCalendarEntry", query={"doctorId": ids["staff"], "status": "completed"}))["items"]
+    assert (entry["patientName"], entry["roomName"]) == ("Noor Bakker-Smit", "Garden room")
+    slip = (await me("BookAppointment", {**wanted, "patientId": ids["patients"]}))["id"]
+    await me("RemoveAppointment", id=slip)
+    shown = await me("GetCalendar", query={"from": MONDAY.isoformat(), "to": MONDAY.isoformat()})
+    assert ([one["id"] for one in shown["appointments"]], len(shown["blocks"])) == ([visit], 1)
+
+
+async def invoices(me: Person, ids: Json) -> None:
+    bill = {"patientId": ids["patients"], "lines": [{**LINES[0], "doctorId": ids["staff"]}]}
+    first = (await me("GetNextInvoiceNumber"))["number"]
+    ids["invoices"] = invoice = (await me("CreateInvoice", bill))["id"]
+    await me("EditInvoice", {"lines": bill["lines"], "discount": {"percent": 1000}, "notes": "Ten off"}, id=invoice)
+    issued = await me("IssueInvoice", {}, id=invoice)
+    assert (issued["number"], issued["total"], issued["due"]) == (first, 54_450, 54_450)
+    await me("RecordPayment", {"amount": 20_000, "method": "card"}, id=invoice)
+    await me("MarkInvoicePaid", {"method": "cash"}, id=invoice)
+    paid, rest = (await me("BrowsePayments", id=invoice))["items"]
+    assert (paid["amount"], rest["amount"], rest["method"]) == (20_000, 34_450, "cash")
+    await me("RefundPayment", {"paymentId": paid["id"], "amount": 450, "reason": "A courtesy"}, id=invoice)
+    assert {k: v for k, v in (await me("GetInvoiceRow", id=invoice)).items() if k in ("status", "due", "refunded")} == {
+        "status": "partly-paid", "due": 450, "refunded": 450,
+    }
+    voided = (await me("CreateInvoice", {**bill, "issue": True}))["id"]
+    await me("VoidInvoice", {"reason": "Billed twice"}, id=voided)
+    discarded = (await me("CreateInvoice", bill))["id"]
+    await me("DeleteInvoice", id=discarded)
+    ids["draft"] = draft = (await me("CreateInvoice", bill))["id"]
+    found = {one["id"]: one["status"] for one in (await me("BrowseInvoiceRow", query={"patientId": ids["patients"]}))["items"]}
+    assert found == {invoice: "partly-paid", voided: "void", draft: "draft"}
+
+
+async def figures(me: Person, ids: Json) -> None:
+    """What the day came to: two invoices of which one is void, two payments, a refund, one completed visit."""
+    (day,) = (await me("BrowseRevenueDayRow", query={"doctorId": ids["staff"]}))["items"]
+    assert (day["billed"], day["collected"], day["refunded"], day["voided"]) == (54_450 + 60_500, 54_450, 450, 60_500)
+    (visits,) = (await me("BrowseAppointmentDayRow", query={"dayFrom": MONDAY.isoformat()}))["items"]
+    assert (visits["booked"], visits["completed"]) == (1, 1)
+    month = {"from": (TODAY - timedelta(days=1)).isoformat(), "to": (TODAY + timedelta(days=1)).isoformat()}
+    assert (await me("GetFinancialSummary", query={**month, "groupBy": "doctor"}))["collected"] == 54_450
+    assert (await me("GetStats", query={**month, "to": (MONDAY + timedelta(days=1)).isoformat()}))["appointments"]["completed"] == 1
+
+
+async def records(me: Person, ids: Json) -> None:
+    told = (await me("GetActivity", entityType="appointment", entityId=ids["appointments"]))["items"]
+    assert [step["action"] for step in told][:2] == ["AppointmentCompleted", "PatientSeated"]
+    lines = (await me("BrowseAuditLog", query={"entityId": ids["invoices"], "action": "PaymentRefunded"}))["items"]
+    assert [line["actor"] for line in lines] == [me.session["user"]["id"]]
+
+
+async def events(me: Person, ids: Json) -> None:
+    """Everything so far comes out of the stream, and with a ticket in place of the header."""
+    ticket = (await me("TakeStreamTicket"))["ticket"]
+    path = OPERATIONS["ClinicEvents"].path
+    query = {"lastEventId": "0", "ticket": ticket, "types": "RoomAdded"}
+    async with me.api.client.stream("GET", path, params=query) as stream:
+        assert stream.status_code == 200
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        async for line in stream.aiter_lines():
+            if line.startswith("data:") and ids["rooms"] in line:
+                break
+    me.api.called.append(Request(OPERATIONS["ClinicEvents"], path, {"entityType": "rooms", "entityId": ids["rooms"]}, None))
+
+
+async def sessions(me: Person, ids: Json) -> None:
+    """Going on, and ending it: afterwards the token opens nothing."""
+    nobody = Person(me.api, {}, "", me.clinic)
+    assert "P-256" in str(await nobody("Keys"))
+    fresh = await nobody("RefreshSession", {"refreshToken": me.session["refreshToken"]})
+    assert fresh["user"]["id"] == me.session["user"]["id"]
+    for way in ("SignOut", "SignOutByLink"):
+        guest = await me.api.person(me.clinic, "receptionist")
+        await guest("GetClinicContext")
+        await guest(way)
+        assert (await guest.send(request_of(OPERATIONS["GetClinicContext"]))).status_code == 401
+
+
+async def operations(me: Person, ids: Json) -> None:
+    nobody = Person(me.api, {}, "", me.clinic)
+    assert (await nobody("Health"))["status"] == "ok"
+    assert "anamnesis_tracked_position" in await nobody("Metrics")
+
+
+def request_of(operation: Operation) -> Request:
+    return Request(operation, operation.path, {}, None)
+
+
+CHAPTERS = [clinics, staff, rooms, schedules, patients, appointments, invoices, figures, records, events, sessions, operations]
+
+
+async def walked(api: Api) -> tuple[Person, Json]:
+    """Walk through all of it, in a new clinic."""
+    _, me = await opened(api, "Grachten")
+    ids: Json = {"clinics": str(me.clinic)}
+    for chapter in CHAPTERS:
+        await chapter(me, ids)
+    return me, ids
+
+
+async def test_every_operation_does_what_it_says(caller: Api) -> None:
+    await walked(caller)
+    assert {request.operation.id for request in caller.called} == set(OPERATIONS)
+
+
+async def test_whatever_names_another_clinics_things_is_not_found(caller: Api) -> None:
+    """Every request of the walk that names an id, in path, query or body, sent by another clinic's admin; and no list shows what is not theirs."""
+    me, ids = await walked(caller)
+    requests = [r for r in caller.called if r.operation.key and r.operation.id not in {*LAST_CALLS, "ClinicEvents"}]
+    mine = {*ids.values(), me.session["user"]["id"], *(found for request in requests for found in ID.findall(request.path))}
+    _, other = await opened(caller, "Kanal")
+    refused = set()
+    for request in requests:
+        answer = await other.send(request)
+        if request.operation.key == "superadmin":
+            assert answer.status_code == 403, request
+        elif mine & set(ID.findall(request.words)) and request.operation.id != "BrowseAuditLog":  # which may be asked about anything, and tells nothing
+            assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND"), (request, answer.text)
+            refused.add(request.operation.id)
+        else:
+            assert answer.is_success or answer.status_code == 409, (request, answer.text)
+            assert not mine & set(ID.findall(answer.text)), request
+    assert len(refused) > 35
+    assert await seen_by(other, ids["rooms"]) == []
+
+
+async def seen_by(person: Person, room: str) -> list[str]:
+    """Return what somebody hears of a room from the first event on, up to one of their own."""
+    own, heard = (await person("AddRoom", {"name": "Attic"}))["id"], []
+    async with person.api.client.stream("GET", OPERATIONS["ClinicEvents"].path, headers={**person.headers, "last-event-id": "0"}) as stream:
+        async for line in stream.aiter_lines():
+            heard += [line] if room in line else []
+            if line.startswith("data:") and own in line:
+                return heard
+    raise AssertionError("the stream ended early")
+
+
+# what an operation takes beside its own key, as this walk uses it
+SECOND_KEYS = {
+    "ChangeMedicalHistory": "patients.view_medical_history",
+    "SetDoctorSchedule": "settings.working_hours.manage",  # it is not their own
+    "GetActivity": "appointments.view_detail",  # of an appointment
+    "ClinicEvents": "settings.rooms.view",  # of a room
+}
+
+
+@pytest.mark.parametrize("plan", ["Pro", "Pro+"])
+async def test_each_role_is_let_through_exactly_where_the_grants_say_so(caller: Api, plan: Any) -> None:
+    """Every request of the walk again, by each role and by nobody; whoever holds the keys gets any answer but 401 and 403."""
+    me, ids = await walked(caller)
+    root = await caller.superadmin()
+    await root("ChangeClinicPlan", {"plan": plan}, id=me.clinic)
+    requests = list({request.operation.id: request for request in caller.called}.values())
+    people = [await caller.person(me.clinic, role, UUID(ids["patients"]) if role == "patient" else None) for role in ("admin", "doctor", "receptionist", "patient")]
+    wrong = []
+    for request in [r for r in requests if r.operation.key and r.operation.id not in LAST_CALLS]:
+        assert (await Person(caller, {}, "", me.clinic).send(request)).status_code == 401, request
+        for person in people:
+            status = await first_status(person, request)
+            keys = {request.operation.key, SECOND_KEYS.get(request.operation.id, "signed in")} - {"signed in"}
+            if (status == 403) is (keys <= granted(person.role, plan)):
+                wrong.append((person.role, request.operation.id, status))
+    assert wrong == []
+
+
+async def first_status(person: Person, request: Request) -> int:
+    """Return the status of an answer, whose body may have no end."""
+    async with person.api.client.stream(
+        request.operation.method, request.path, params=request.query, json=request.body, headers=person.headers,
+    ) as answer:
+        return answer.status_code
+
+
+def test_the_walk_would_notice_an_answer_that_is_not_documented() -> None:
+    """Bad samples: a status, a header, a field and a type that the document does not know."""
+    fetch = OPERATIONS["GetNextInvoiceNumber"]
+    headers = {"x-request-id": "1", "content-type": "application/json"}
+    good = httpx.Response(200, headers=headers, json={"number": "2026-000001"})
+    assert undocumented(fetch, good) == []
+    for bad in (
+        httpx.Response(201, headers=headers, json={"number": "2026-000001"}), httpx.Response(200, json={"number": "2026-000001"}),
+        httpx.Response(200, headers=headers, json={"number": "1", "more": 1}), httpx.Response(200, headers=headers, json={"number": 1}),
+        httpx.Response(200, headers=headers, json={}), httpx.Response(200, headers={**headers, "content-type": "text/html"}, text=""),
+    ):
+        assert undocumented(fetch, bad), bad.text
