@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 
+from domain.kit import PLATFORM
 from projections.kit.tracking import HEALTH
 from tests.served import PROTECTED, Person, failure, served, until, working
 
@@ -162,15 +163,37 @@ async def test_bad_cursors_leave_nothing_behind_in_the_database(web, admin, modu
     assert prepared < 40, "each refusal prepared the statement anew"
 
 
-async def test_a_token_is_remembered_in_one_spelling_of_bounded_length(web, admin):
-    token = admin.headers["authorization"]
-    answer = await web.client.get(PROTECTED + "/rooms", headers={"authorization": token + "!" * 3000})
+async def test_a_token_is_remembered_in_spellings_of_bounded_length(web, admin):
+    token = admin.headers["authorization"].removeprefix("Bearer ")
+    answer = await web.client.get(PROTECTED + "/rooms", headers={"authorization": f"Bearer {' ' * 3000}{token}"})
     failure(answer, 401, "TOKEN_INVALID")
+
+
+async def test_insisting_on_a_version_suffers_from_nobody_elses_changes(web, admin, module_database):
+    patient = (await admin("POST", "/patients", {"givenName": "Noor", "familyName": "Bakker"})).json()["id"]
+    body = {"patientId": patient, "lines": [{"description": "Check-up", "unitPrice": 1000}]}
+    drafts = [(await admin("POST", "/invoices", body)).json()["id"] for _ in range(40)]
+    async with served(module_database) as other:
+        desks = [admin, Person(other, admin.session)]
+        issues = (desks[n % 2]("POST", f"/invoices/{draft}/issue", {}, headers={"if-match": '"1"'}) for n, draft in enumerate(drafts))
+        issued = await asyncio.gather(*issues)
+    assert [answer.status_code for answer in issued] == [200] * len(drafts), "all drew their numbers from one series; no draft had changed"
+    assert sorted(int(answer.json()["number"][-6:]) for answer in issued) == list(range(1, len(drafts) + 1))
+
+
+async def test_that_nothing_needs_doing_is_not_said_from_memory(module_database):
+    async with served(module_database) as web, served(module_database) as other:
+        clinic = await web.clinic("Pro")
+        root = await web.person(PLATFORM, "superadmin")
+        rooted = Person(other, root.session)
+        for n, (desk, plan) in enumerate(((root, "Pro+"), (rooted, "Enterprise"), (root, "Pro+"), (rooted, "Enterprise")), 2):
+            changed = await desk("PUT", f"/clinics/{clinic}/subscription", {"plan": plan})
+            assert (changed.status_code, changed.json().get("plan"), changed.headers["etag"]) == (200, plan, f'"{n}"')
 
 
 async def test_a_body_that_ends_early_changes_nothing(web, admin):
     (invoice,) = await billed(admin, [1000])
-    reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+    _, writer = await asyncio.open_connection("127.0.0.1", web.port)
     head = f"POST {PROTECTED}/invoices/{invoice['id']}/mark-paid HTTP/1.1\r\nhost: x\r\nauthorization: {admin.headers['authorization']}\r\n"
     writer.write(f"{head}content-length: 400\r\n\r\n".encode())
     await writer.drain()

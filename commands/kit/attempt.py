@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from commands.kit import writer as w
 from commands.kit.command import Command, Creation, Decision
 from commands.kit.errors import Contended, KeyReused, NameTaken, StaleVersion, TimeTaken, Unavailable
@@ -88,6 +90,7 @@ class Attempt:
     expect: int | None = None
     request_hash: bytes | None = None
     causation: UUID | None = None
+    doubted = False  # whether what rested on cached streams has been looked at afresh
 
     def __init__(self, store: Store, command: Command, who: Who, stream: UUID, command_id: UUID) -> None:
         self.store = store
@@ -98,17 +101,14 @@ class Attempt:
         self.correlation = command_id
         self.tenant = who.clinic
 
-    async def run(self) -> Receipt:  # noqa: C901 - one case per way an attempt can end
+    async def run(self) -> Receipt:
         """Decide until it is settled."""
         deadline = time.monotonic() + PATIENCE
-        doubted = False
         while True:
             look = Looking(self.store, await self._at())
             try:
                 return await self._once(look)
-            except Conflict:
-                if self.expect is not None:
-                    raise StaleVersion from None
+            except Conflict:  # if it was the pinned version that moved, the next look says so
                 if time.monotonic() > deadline:
                     raise Contended from None
             except Seen as seen:
@@ -118,9 +118,9 @@ class Attempt:
             except Refused:
                 if (earlier := await self._earlier()) is not None:
                     return earlier
-                if doubted or not look.from_cache:
+                if self.doubted or not look.from_cache:
                     raise
-                doubted = True
+                self.doubted = True
             for stream in look.entries:
                 await self.store.streams.drop(stream)
 
@@ -154,6 +154,9 @@ class Attempt:
         await self._seal(stream, plans)
         if look.moved():
             raise Conflict
+        if not plans and look.from_cache and not self.doubted:  # that nothing needs doing may be news of yesterday
+            self.doubted = True
+            raise Conflict
         if not plans:
             return Receipt(id=stream, version=entry.version, position=0, row=entry.row)
         prepared = Prepared(self, look, stream, entry, plans)
@@ -177,9 +180,10 @@ class Attempt:
             entry = look.entries[stream] = Entry(self.tenant, state.kind, state())
             look.versions[stream] = 0
             return entry
-        if look.at.clinic != self.tenant:
-            look = Looking(self.store, At(id=stream, now=look.at.now, today=look.at.today, actor=look.at.actor, clinic=self.tenant))
-        entry = await look.entry(state, stream, row=own_projection(state.kind) is not None)
+        here = look if look.at.clinic == self.tenant else Looking(self.store, replace(look.at, clinic=self.tenant))
+        entry = look.entries[stream] = await here.entry(state, stream, row=own_projection(state.kind) is not None)
+        look.versions[stream] = entry.version
+        look.from_cache = look.from_cache or here.from_cache
         if not entry.version and not isinstance(self.command, Creation):
             raise NotFound(kind=state.kind, id=str(stream))
         if self.expect is not None and entry.version != self.expect:
