@@ -101,7 +101,7 @@ def test_copied_rows_are_the_same_as_written_ones(database, things):
         with owner.cursor().copy(mapper.copy_sql("copied")) as copy:
             copy.set_types(mapper.copy_types)
             for change in changes(*rows):
-                copy.write_row(mapper.copied(change))
+                copy.write_row(mapper.copied(change.key[0], change.row, change.position))
         named = ", ".join(f'"{n}"' for n in mapper.names)
         differing = owner.execute(f"select count(*) from (select {named} from things except select {named} from copied) q").fetchone()  # noqa: S608
         assert (differing, owner.execute("select count(*) from copied").fetchone()) == ((0,), (4,))

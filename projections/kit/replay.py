@@ -11,7 +11,7 @@ cannot hold ends the replay with its key.
 """
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -27,10 +27,10 @@ from domain.kit.codec import _decoder, decode
 from projections.kit.declare import ALL, Projection
 from projections.kit.engine import BEHIND, Parked, StructuralError, explain, opens
 from projections.kit.keys import KeyRing
-from projections.kit.rows import Change, RowMapper, mapper_of
+from projections.kit.rows import KeyMismatchError, RowMapper, mapper_of
 
-PAGE = 20_000  # events of a window, about
-WIDEST = 100_000  # positions of a window, at most
+PAGE = 5_000  # events of a window, about: more of them leave the processor's cache, and cost a quarter more
+WIDEST = 50_000  # positions of a window, at most
 HOT = 100_000  # rows kept as structs; more than that, and those at rest are packed
 READER = "-c timezone=UTC -c jit=off -c enable_seqscan=off -c default_transaction_read_only=on"
 Y2K = datetime(2000, 1, 1, tzinfo=UTC)  # Postgres counts microseconds from here
@@ -140,14 +140,17 @@ class Shelf:
         packed = self.cold[clinic].pop(key, None) if clinic in self.cold else None
         return list(self._decode(packed)) if packed else None
 
-    def changes(self, *, alone: bool) -> Iterator[Change]:
-        """Return all rows."""
+    def rows(self) -> Iterator[tuple[UUID, Any, Any, int]]:
+        """Return all rows: clinic, key, row and position."""
         for clinic, rows in self.hot.items():
             of = clinic_of(clinic)
-            yield from (_change(of, key, kept, alone=alone) for key, kept in rows.items())
+            for key, (row, position) in rows.items():
+                yield of, key, row, position
         for clinic, packed in self.cold.items():
             of = clinic_of(clinic)
-            yield from (_change(of, key, self._decode(kept), alone=alone) for key, kept in packed.items())
+            for key, kept in packed.items():
+                row, position = self._decode(kept)
+                yield of, key, row, position
 
 
 class Replay:
@@ -269,11 +272,11 @@ def _replay(url: str, conn: Connection[Any], work: Replay, table: str, upto: int
             work.ring.warm_sync(conn, {line[PERSON] for line in lines})
         work.feed(lines)
         if work.projection.fresh:
-            written += write(conn, work.mapper, table, work.shelf.changes(alone=False))
+            written += write(conn, work.mapper, table, work.shelf.rows())
             work.shelf.hot.clear()
         work.shelf.settle(reached - 2 * WIDEST)
         progress(reached)
-    written += write(conn, work.mapper, table, work.shelf.changes(alone=work.projection.key is None))
+    written += write(conn, work.mapper, table, work.shelf.rows())
     return Replayed(work.events, written, work.parked)
 
 
@@ -304,17 +307,21 @@ def windows(url: str, projection: Projection, upto: int, columns: str) -> Iterat
         coming.result()
 
 
-def write(conn: Connection[Any], mapper: RowMapper, table: str, changes: Iterable[Change]) -> int:
+def write(conn: Connection[Any], mapper: RowMapper, table: str, rows: Iterable[tuple[UUID, Any, Any, int]]) -> int:
     """Write fresh rows by COPY; return how many."""
     written = 0
     cursor: Cursor[Any] = conn.cursor()
     with cursor.copy(mapper.copy_sql(table)) as copy:
         copy.set_types(mapper.copy_types)
-        for change in changes:
+        for clinic, key, row, position in rows:
+            own = mapper.own_key(row)
+            if own != key and (type(key) is not bytes or own[0].bytes != key):
+                message = f"{mapper.table.name}: asked for {key}, got the row {own}"
+                raise KeyMismatchError(message)
             try:
-                copy.write_row(mapper.copied(change))
+                copy.write_row(mapper.copied(clinic, row, position))
             except Exception as error:
-                message = f"{mapper.table.name}: the row {change.key} cannot be written: {explain(error)}"
+                message = f"{mapper.table.name}: the row {own} cannot be written: {explain(error)}"
                 raise StructuralError(message) from error
             written += 1
     return written
@@ -335,11 +342,6 @@ def clinic_of(raw: bytes) -> UUID:
     if known is None:
         known = Recalled.clinics[raw] = UUID(bytes=raw)
     return known
-
-
-def _change(clinic: UUID, key: Any, kept: Sequence[Any], *, alone: bool) -> Change:
-    row, position = kept
-    return Change((clinic, UUID(bytes=key)) if alone else (clinic, *key), row, position)
 
 
 @contextmanager

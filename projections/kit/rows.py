@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 
@@ -121,14 +122,17 @@ class RowMapper:
         beside = [dict(zip(self._beside_names, (c.key[0], c.position, *[h(c.row) for h in self._hidden]), strict=True)) for c in changes]
         return _encode(rows).decode(), _encode(beside).decode()
 
-    def copied(self, change: Change) -> list[Any]:
+    def copied(self, clinic: UUID, row: Row, position: int) -> list[Any]:
         """Return the values of a fresh row for COPY."""
-        row = self._checked(change)
-        values = [*self._plain(row), *[h(row) for h in self._hidden], change.key[0], change.position]
+        values = [*self._plain(row), *[h(row) for h in self._hidden], clinic, position]
         for n in self._documents:
             if values[n] is not None:
                 values[n] = JSONB_BINARY + _encode(values[n])
         return values
+
+    def own_key(self, row: Row) -> tuple[Any, ...]:
+        """Return a row's key, without the clinic."""
+        return self._own_key(row)
 
     def _checked(self, change: Change) -> Row:
         row = change.row
