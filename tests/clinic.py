@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -39,17 +39,18 @@ class Town:
     room: UUID
     patient: UUID
 
-    def __init__(self, handler: Handler, clinic: UUID) -> None:
+    def __init__(self, handler: Handler, clinic: UUID, now: datetime = NOW) -> None:
         self.handler = handler
         self.id = clinic
         self.admin = who(clinic)
+        self.now = now
 
     @classmethod
-    async def open(cls, handler: Handler) -> "Town":
+    async def open(cls, handler: Handler, now: datetime = NOW) -> "Town":
         """Open a clinic and take on whoever it needs."""
-        town = cls(handler, uuid4())
+        town = cls(handler, uuid4(), now)
         opening = OpenClinic(name="Grachten", zone="Europe/Amsterdam", currency="EUR", plan="Pro+")
-        await handler.handle(opening, who(town.id, "superadmin"), id=town.id, now=NOW)
+        await handler.handle(opening, who(town.id, "superadmin"), id=town.id, now=now)
         town.doctor = await town.hire()
         town.room = (await town(AddRoom(name="Room 1"))).id
         town.patient = await town.register()
@@ -57,7 +58,7 @@ class Town:
 
     async def __call__(self, command: Command, id: UUID | None = None, **options: Any) -> Receipt:  # noqa: A002
         """Have a command of the admin's decided, at a fixed moment."""
-        return await self.handler.handle(command, options.pop("who", self.admin), id=id, **{"now": NOW, **options})
+        return await self.handler.handle(command, options.pop("who", self.admin), id=id, **{"now": self.now, **options})
 
     async def hire(self, name: str = "Dr Sam Visser") -> UUID:
         doctor = (await self(HireStaff(name=name, email="sam@example.org", role="doctor"))).id
@@ -73,12 +74,14 @@ class Town:
     def bill(self, total: int = 10_000, *, issue: bool = True) -> CreateInvoice:
         return CreateInvoice(patient_id=self.patient, lines=[Line(description="Crown", unit_price=total, doctor_id=self.doctor)], issue=issue)
 
-    def visit(self, start: datetime = MONDAY, minutes: int = 30, **other: Any) -> BookAppointment:
+    def visit(self, start: datetime | None = None, minutes: int = 30, **other: Any) -> BookAppointment:
         wanted = {"doctor_id": self.doctor, "patient_id": self.patient, "room_id": self.room, **other}
-        return BookAppointment(start=start, duration=minutes, **wanted)
+        return BookAppointment(start=start or self.at(0), duration=minutes, **wanted)
 
     def at(self, minutes: int) -> datetime:
-        return MONDAY + timedelta(minutes=minutes)
+        """Return a wall-clock time that many minutes after nine o'clock, a week ahead."""
+        nine = datetime.combine(self.now.date() + timedelta(days=7), time(9))
+        return nine + timedelta(minutes=minutes)
 
 
 @asynccontextmanager

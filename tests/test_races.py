@@ -1,58 +1,115 @@
 """Many want one thing at the same moment: exactly the right ones get it, the rest are told why, and no number is lost.
 
-Every race is run in one process and split over two, whose caches know nothing of each other.
+Every race is run in one process, split over two whose caches know nothing of each other, and over HTTP.
 """
 
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import httpx
 import psycopg
 import pytest
-from msgspec import json
+from msgspec import json, to_builtins
 
 from commands.invoices import IssueInvoice, MarkInvoicePaid, RecordPayment, RefundPayment
 from commands.kit import Command, NameTaken, TimeTaken
-from commands.kit.handling import Receipt
+from commands.kit.handling import Handler, Receipt
 from commands.rooms import AddRoom
 from domain.invoices import InvoiceAlreadyPaid, InvoiceNotDraft, PaymentTooLarge, RefundTooLarge
 from domain.kit import Refused
+from gateway.kit.errors import code
 from tests.clinic import NOW, Town, handling, stored
+from tests.laws.project import REFUSALS
+from tests.walk import OPERATIONS, Api, Person, Request
+
+CODES = {code(refusal): refusal for refusal in REFUSALS}
+
+Wish = tuple[Command, UUID | None]
 
 
 class Arena:
     """A clinic, and one or two processes that serve it in turn."""
 
-    def __init__(self, database: Any, town: Town, processes: Sequence[Any]) -> None:
+    def __init__(self, database: Any, town: Town, processes: Sequence[Handler]) -> None:
         self.database = database
         self.town = town
         self.processes = processes
 
-    async def race(self, wishes: Sequence[tuple[Command, UUID | None]], **options: Any) -> list[Receipt | Refused]:
+    async def race(self, wishes: Sequence[Wish], **options: Any) -> list[Receipt | Refused]:
         """Have all of these decided at once, dealt out over the processes; anything but a receipt or a refusal fails here."""
-        asked: list[Awaitable[Receipt]] = [
-            self.processes[n % len(self.processes)].handle(command, self.town.admin, id=id_, now=NOW, **options) for n, (command, id_) in enumerate(wishes)
-        ]
+        asked = [self.processes[n % len(self.processes)].handle(c, self.town.admin, id=id_, now=NOW, **options) for n, (c, id_) in enumerate(wishes)]
         outcomes = await asyncio.gather(*asked, return_exceptions=True)
         assert [o for o in outcomes if not isinstance(o, Receipt | Refused)] == []
         return outcomes  # type: ignore[return-value]
 
     def bodies(self, topic: str) -> list[dict[str, Any]]:
-        return [json.decode(event.body) for event in stored(self.database) if event.topic == topic]
+        return [json.decode(event.body) for event in stored(self.database) if event.topic == topic and event.clinic == self.town.id]
 
 
-@pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
-async def arena(request: pytest.FixtureRequest, database: Any) -> AsyncIterator[Arena]:
-    async with handling(database) as first, handling(database) as second:
-        arena = Arena(database, await Town.open(first), [first, second][: request.param])
+class Served(Arena):
+    """The same over HTTP, on real gateways with everything behind them."""
+
+    def __init__(self, database: Any, town: Town, client: httpx.AsyncClient, admin: Person) -> None:
+        super().__init__(database, town, [])
+        self.client = client
+        self.admin = admin
+
+    async def race(self, wishes: Sequence[Wish], **options: Any) -> list[Receipt | Refused]:
+        """Send all of these at once; any answer but a success or a refusal of ours that can be read fails here."""
+        headers = {"idempotency-key": options["key"]} if "key" in options else {}
+        requests = [Request(o := OPERATIONS[type(c).__name__], o.path.format(id=id_), {}, to_builtins(c)) for c, id_ in wishes]
+        return [self.read(answer) for answer in await asyncio.gather(*(self.admin.send(request, headers) for request in requests))]
+
+    def read(self, answer: httpx.Response) -> Receipt | Refused:
+        assert answer.is_success or answer.status_code == 409, answer.text
+        if not answer.is_success:
+            return CODES[answer.json()["code"]]()
+        told = answer.headers
+        return Receipt(
+            id=UUID(answer.json()["id"]), version=int(told["etag"].strip('"')), position=int(told["x-position"]), replayed="idempotency-replayed" in told)
+
+
+class Installation(NamedTuple):
+    """The database of a whole stack, as `database` is one of a test."""
+
+    stack: Any
+
+    def url(self, role: str) -> str:
+        return str(self.stack.database_url(role))
+
+    def settings(self, kind: Any) -> Any:
+        return self.stack.settings(kind)
+
+
+@pytest.fixture(params=["one process", "two processes", "over HTTP"])
+async def arena(request: pytest.FixtureRequest) -> AsyncIterator[Arena]:
+    async with served(request) if request.param == "over HTTP" else handled(request) as arena:
         yield arena
-        events = stored(database)
+        events = stored(arena.database)
         assert [event.position for event in events] == list(range(1, len(events) + 1))  # whatever was fought over, nothing is missing
         assert max(Counter((event.stream, event.version) for event in events).values()) == 1
+
+
+@asynccontextmanager
+async def handled(request: pytest.FixtureRequest) -> AsyncIterator[Arena]:
+    database = request.getfixturevalue("database")
+    async with handling(database) as first, handling(database) as second:
+        yield Arena(database, await Town.open(first), [first, second][: 1 if request.param == "one process" else 2])
+
+
+@asynccontextmanager
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[Arena]:
+    stack = request.getfixturevalue("stack")
+    database, limits = Installation(stack), httpx.Limits(max_connections=100)
+    async with handling(database) as handler, httpx.AsyncClient(base_url=stack.url, timeout=20, limits=limits) as client:
+        town = await Town.open(handler, datetime.now(UTC))
+        yield Served(database, town, client, await Api(client, database.url("owner")).person(town.id, "admin"))
 
 
 def won(outcomes: Sequence[Receipt | Refused]) -> list[Receipt]:
@@ -139,10 +196,10 @@ async def test_fifty_issues_at_once_leave_no_gap(arena: Arena) -> None:
     """Fifty drafts, and as many that are made and issued in one go: a hundred numbers, each once."""
     town = arena.town
     drafts = [await town.invoice(issue=False) for _ in range(50)]
-    wishes: list[tuple[Command, UUID | None]] = [*((IssueInvoice(), draft) for draft in drafts), *((town.bill(), None) for _ in drafts)]
+    wishes: list[Wish] = [*((IssueInvoice(), draft) for draft in drafts), *((town.bill(), None) for _ in drafts)]
     outcomes = await arena.race(wishes)
     assert len(won(outcomes)) == 100
-    assert sorted(issued["number"] for issued in arena.bodies("InvoiceIssued")) == [f"2026-{n:06}" for n in range(1, 101)]
+    assert sorted(issued["number"] for issued in arena.bodies("InvoiceIssued")) == [f"{town.now.year}-{n:06}" for n in range(1, 101)]
     assert [allotted["number"] for allotted in arena.bodies("NumberAllotted")] == list(range(1, 101))
 
 
@@ -172,6 +229,7 @@ async def test_one_key_twenty_times_is_one_booking(arena: Arena) -> None:
     assert len(arena.bodies("AppointmentBooked")) == 1
 
 
+@pytest.mark.parametrize("arena", ["one process"], indirect=True)
 async def test_a_race_without_a_wall_would_be_noticed(arena: Arena) -> None:
     """The bad sample: with the store's claims taken away behind its back, two bookings overlap, and the check above says so."""
     town = arena.town
