@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
+from domain.kit.codec import classes
 from projections.kit.declare import INSTALLED, PROJECTIONS, Projection
 from projections.kit.rows import listed
 from schemas.kit import Row
@@ -119,10 +120,11 @@ class Version(NamedTuple):
 
 
 def load() -> None:
-    """See to it that every projection is known: import the package's modules."""
-    package = sys.modules["projections"]
-    for module in iter_modules(package.__path__):
-        import_module(f"projections.{module.name}")
+    """See to it that every event and every projection is known: import the modules of both."""
+    for name in ("domain", "projections"):
+        for module in iter_modules(import_module(name).__path__):
+            import_module(f"{name}.{module.name}")
+    classes.cache_clear()
 
 
 def install(conn: Connection[Any]) -> list[str]:

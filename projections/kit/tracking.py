@@ -22,6 +22,8 @@ SETTINGS = (
     "-c synchronous_commit=off -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off -c timezone=UTC -c plan_cache_mode=force_generic_plan "
     "-c idle_in_transaction_session_timeout=5s"
 )
+# a server that does not answer is given up within seconds
+CONNECT: dict[str, Any] = {"connect_timeout": 5, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 
 ANNOUNCE = f"""
 insert into projector_members (owner, grp, seen_until) values (%(owner)s, %(grp)s, clock_timestamp() + interval '{LEASE}')

@@ -24,7 +24,7 @@ from projections.kit.engine import MAX_EVENTS, Batch, ChangedError, Engine, Fenc
 from projections.kit.keys import KeyRing
 from projections.kit.pages import LAST, ForgedError, Page, unpack
 from projections.kit.stored import COLUMNS, Stored
-from projections.kit.tracking import SETTINGS, Leases
+from projections.kit.tracking import CONNECT, SETTINGS, Leases
 from workers.kit.bus import Bus, Pace, Said, applied
 from workers.kit.feed import Feed
 
@@ -76,7 +76,7 @@ class Projector:
 
     async def _connected(self) -> None:
         async with await AsyncConnection.connect(
-            self.database_url, autocommit=True, options=SETTINGS, application_name=self.leases.owner, prepare_threshold=0,
+            self.database_url, autocommit=True, options=SETTINGS, application_name=self.leases.owner, prepare_threshold=0, **CONNECT,
         ) as conn:
             engine = Engine(conn, self.ring)
             self.ticked, self.behind = float("-inf"), True

@@ -28,7 +28,7 @@ from psycopg import AsyncConnection
 from projections.kit.pages import MESSAGE_ID, pack, subject_of
 from projections.kit.stored import COLUMNS
 from projections.kit.tables import LIVE
-from projections.kit.tracking import SETTINGS
+from projections.kit.tracking import CONNECT, SETTINGS
 from workers.kit.bus import HEARTBEAT, HEARTBEAT_SECONDS, HINTS, STREAM, Bus, Pace, Said
 
 LEADER = 7020042  # the advisory lock
@@ -104,8 +104,10 @@ class Relay:
             beating.cancel()
 
     async def _campaign(self) -> None:
-        url, options = self.database_url, f"{SETTINGS} -c default_transaction_read_only=on"
-        async with await AsyncConnection.connect(url, autocommit=True, options=options, application_name="relay", prepare_threshold=0) as conn:
+        options = f"{SETTINGS} -c default_transaction_read_only=on"
+        async with await AsyncConnection.connect(
+            self.database_url, autocommit=True, options=options, application_name="relay", prepare_threshold=0, **CONNECT,
+        ) as conn:
             while not await _value(conn, "select pg_try_advisory_lock(%s)", LEADER):
                 self.say("relay.standby")
                 await asyncio.sleep(0.25)
