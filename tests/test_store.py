@@ -201,6 +201,22 @@ async def test_a_move_frees_and_takes_at_once(writer: Writer) -> None:
     assert (moved.status, next_in.status) == (w.SAVED, w.SAVED)
 
 
+async def test_what_one_save_takes_another_of_the_same_batch_gives_back(writer: Writer, owner: psycopg.Connection[Any]) -> None:
+    """Booked, moved and cancelled at once, beside others: only what is held at the end is claimed."""
+    stream, other = uuid4(), uuid4()
+    outcomes = await asyncio.gather(
+        writer.save(taking(slot(1, 0), stream=stream)),
+        writer.save(taking(slot(1, 60), stream=stream, before=1, slots_freed=[(stream, slot(1, 0))])),
+        writer.save(taking(slot(2, 0), stream=other)),
+        writer.save(save(stream=stream, before=2, slots_freed=[(stream, slot(1, 60))])),
+        writer.save(save(names=[(UUID(int=7), other)], stream=other, before=1)),
+        writer.save(save(names_freed=[(UUID(int=7), other)], stream=other, before=2)),
+    )
+    assert {o.status for o in outcomes} == {w.SAVED}
+    assert owner.execute("select resource, owner from time_claims").fetchall() == [(UUID(int=2), other)]
+    assert owner.execute("select count(*) from unique_claims").fetchone() == (0,)
+
+
 async def test_a_refused_move_keeps_what_it_had(writer: Writer) -> None:
     """A reschedule that fails must not lose the old slot."""
     stream = uuid4()

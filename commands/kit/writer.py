@@ -159,6 +159,17 @@ def parameters(saves: Sequence[Save]) -> tuple[list[Any], bool]:
     return columns, entangled
 
 
+def crossed(saves: Sequence[Save]) -> bool:
+    """Say whether a save gives back a claim that an earlier one takes; the hopeful way, which gives everything back first, would keep it."""
+    taken: set[tuple[UUID, UUID] | tuple[UUID, UUID, datetime]] = set()
+    for save in saves:
+        freed = [*save.names_freed, *((slot.resource, owner, slot.start) for owner, slot in save.slots_freed)]
+        if not taken.isdisjoint(freed):
+            return True
+        taken.update(save.names, ((slot.resource, owner, slot.start) for owner, slot in save.slots))
+    return False
+
+
 class Writer:
     """The one place where this process writes events."""
 
@@ -249,7 +260,7 @@ class Writer:
     async def _send(self, saves: Sequence[Save]) -> list[Outcome]:
         columns, entangled = parameters(saves)
         # after a collision the next batch likely has one too: go the careful way at once
-        hopeful = not entangled and not self._collided
+        hopeful = not self._collided and not (entangled and crossed(saves))
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
