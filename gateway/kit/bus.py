@@ -22,7 +22,7 @@ SESSIONS = "control.sessions"
 APPLIED = "applied.*"
 EVENTS = "events.*"
 HINTS = "hints.committed"
-HINT_SECONDS = 0.002  # at most one hint in so long
+HINT_SECONDS = 0.005  # at most one hint in so long; each costs a system call and wakes two processes
 CONNECT_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
@@ -39,6 +39,7 @@ class Bus:
         self._task: asyncio.Task[None] | None = None
         self._heard: dict[str, OnMessage] = {}
         self._hinted = False
+        self._hinted_at = 0.0
         self._said: bool | None = None
         self.ready = asyncio.Event()
 
@@ -78,10 +79,12 @@ class Bus:
         if self._hinted or not self.up:
             return
         self._hinted = True
-        asyncio.get_running_loop().call_later(HINT_SECONDS, self._send_hint, position)
+        loop = asyncio.get_running_loop()
+        loop.call_at(max(loop.time(), self._hinted_at + HINT_SECONDS), self._send_hint, position)
 
     def _send_hint(self, position: int) -> None:
         self._hinted = False
+        self._hinted_at = asyncio.get_running_loop().time()
         if self._client is not None and self._client.is_connected:
             task = asyncio.ensure_future(self._client.publish(HINTS, b"%d" % position))
             task.add_done_callback(_forgive)
