@@ -50,7 +50,7 @@ class ArchivePatient(Command):
     state = Patient
     permission = "patients.delete"
 
-    def decide(self, patient: Patient, at: At) -> list[Event]:  # noqa: ARG002
+    def decide(self, patient: Patient, at: At) -> list[Event]:
         return patient.archive()
 
 
@@ -60,5 +60,5 @@ class RestorePatient(Command):
     state = Patient
     permission = "patients.delete"
 
-    def decide(self, patient: Patient, at: At) -> list[Event]:  # noqa: ARG002
+    def decide(self, patient: Patient, at: At) -> list[Event]:
         return patient.restore()

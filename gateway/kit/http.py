@@ -65,7 +65,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {LINE: self}  # type: ignore[typeddict-item]
+        self.scope["extensions"] = {LINE: self}  # type: ignore[dict-item]
 
     def push(self, framed: bytes) -> bool:
         """Send a chunk of a running answer at once, unless the reader is behind."""
