@@ -2,10 +2,12 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from commands.kit.writer import AGAIN, SAVED, NewEvent, Save
 from domain.kit import PLATFORM
 from projections.kit.tracking import HEALTH
 from tests.served import PROTECTED, Person, failure, served, until, working
@@ -179,6 +181,33 @@ async def test_insisting_on_a_version_suffers_from_nobody_elses_changes(web, adm
         issued = await asyncio.gather(*issues)
     assert [answer.status_code for answer in issued] == [200] * len(drafts), "all drew their numbers from one series; no draft had changed"
     assert sorted(int(answer.json()["number"][-6:]) for answer in issued) == list(range(1, len(drafts) + 1))
+
+
+async def test_a_database_that_falls_silent_is_not_waited_for(web, admin, module_database):
+    once = {"idempotency-key": "silent"}
+    with psycopg.connect(module_database.url("owner"), autocommit=True) as owner:
+        owner.execute("select pg_advisory_lock(7020041)")  # the append function waits for this lock, and we for its answer
+        async with asyncio.timeout(9):
+            refused = await admin("POST", "/rooms", {"name": "Silent"}, headers=once)
+        failure(refused, 503, "UNAVAILABLE")
+        assert refused.headers["retry-after"] == "1"
+        owner.execute("select pg_advisory_unlock(7020041)")
+    assert (await admin("POST", "/rooms", {"name": "Silent"}, headers=once)).status_code == 201
+    failure(await admin("POST", "/rooms", {"name": "Silent"}), 409, "NAME_TAKEN")
+
+
+async def test_one_key_twice_in_a_batch_does_not_refuse_the_batch(web):
+    writer, clinic, command = web.services.handler.writer, uuid4(), uuid4()
+
+    def save(this):
+        stream = uuid4()
+        event = NewEvent(stream, 1, "RoomDeleted", "rooms", uuid4(), None, b"", b"{}")
+        return Save(command=this, clinic=clinic, actor=clinic, correlation=this, events=[event], expected=[(stream, 0, 1)])
+
+    flushes = writer.flushes
+    outcomes = await asyncio.gather(*(writer.put(save(this)) for this in (command, uuid4(), command)))
+    assert [outcome.status for outcome in outcomes] == [SAVED, SAVED, AGAIN]
+    assert writer.flushes == flushes + 1
 
 
 async def test_that_nothing_needs_doing_is_not_said_from_memory(module_database):

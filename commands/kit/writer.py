@@ -3,14 +3,17 @@
 How it works: while one batch is being flushed the next accumulates, so that batches grow with the load and a lone save waits for nobody. A batch has
 at most 256 saves and 2,000 events, so that an import never stops a booking. The batch goes to `append_events` in one round trip.
 
-What may go wrong: the connection breaks around the commit, and nobody knows whether it happened. The same batch is sent again on a new connection;
+What may go wrong: the connection breaks, or the server falls silent, around the commit, and nobody knows whether it happened. The same batch is sent again on a new connection;
 the command ids tell which saves are already there. After five seconds of that, the callers get `Unavailable`, and may themselves send the command again.
 """
 
 import asyncio
+import os
+import socket
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -156,7 +159,7 @@ def parameters(saves: Sequence[Save]) -> tuple[list[Any], bool]:
         s_v.append(len(v_claim))
         s_t.append(len(t_resource))
         s_r.append(len(r_resource))
-    return columns, entangled
+    return columns, entangled or len(set(command)) < len(command)
 
 
 def crossed(saves: Sequence[Save]) -> bool:
@@ -263,6 +266,7 @@ class Writer:
         hopeful = not self._collided and not (entangled and crossed(saves))
         deadline = time.monotonic() + PATIENCE
         while True:
+            hung = asyncio.get_running_loop().call_later(PATIENCE, self._hang_up)
             try:
                 cursor = self._cursor or await self._connect()
                 await cursor.execute(CALL, [hopeful, entangled, *packed(ARRAYS, columns)], prepare=True)
@@ -274,6 +278,8 @@ class Writer:
                     log.warning("events cannot be stored", error=type(error).__name__)
                     raise Unavailable from error
                 await asyncio.sleep(0.05)
+            finally:
+                hung.cancel()
         self.flushes += 1
         outcomes = [Outcome(*row) for row in rows]
         for number, outcome in enumerate(outcomes):
@@ -288,6 +294,12 @@ class Writer:
         register(self._conn)
         self._cursor = self._conn.cursor(binary=True)
         return self._cursor
+
+    def _hang_up(self) -> None:
+        """Break a connection on which no answer comes: whoever waits for one is told at once."""
+        if self._conn is not None and not self._conn.closed:
+            with socket.socket(fileno=os.dup(self._conn.fileno())) as line, suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
 
     async def _drop(self) -> None:
         conn, self._conn, self._cursor = self._conn, None, None
