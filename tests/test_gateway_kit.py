@@ -1,9 +1,11 @@
 """The gateway's verbs, tried through real HTTP on a real database: what they answer, and how they refuse."""
 
 import asyncio
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import jwt
+import msgspec
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -351,6 +353,65 @@ async def test_a_bug_tells_nobody_about_our_inside(web, admin, monkeypatch):
         answer = await admin("GET", path)
         failure(answer, 500, "INTERNAL")
         assert "secret" not in answer.text
+
+
+async def test_a_row_can_be_asked_for_as_it_was(web, admin):
+    made = await admin("POST", "/staff/create", {"name": "Sam", "email": "s@clinic.example", "role": "doctor"})
+    sam = made.json()["id"]
+    between = datetime.now(UTC)
+    await admin("PUT", f"/staff/{sam}", {"name": "Samuel", "email": "s@clinic.example", "role": "doctor"})
+    changed = await admin("PUT", f"/staff/{sam}", {"name": "Samuel II", "email": "s@clinic.example", "role": "doctor"})
+    positions = int(made.headers["x-position"]), int(changed.headers["x-position"])
+    for at, name in (
+        (positions[0], "Sam"), (positions[1] - 1, "Samuel"), (positions[1], "Samuel II"), (10**17, "Samuel II"),
+        (between.isoformat(), "Sam"), (between.isoformat().replace("+", "%2B"), "Sam"), ("2099-01-01T00:00:00Z", "Samuel II"),
+    ):
+        read = await admin("GET", f"/staff/{sam}?asOf={at}")
+        assert (read.status_code, read.json()["name"]) == (200, name), at
+    failure(await admin("GET", f"/staff/{sam}?asOf={positions[0] - 1}"), 404, "NOT_FOUND")
+    failure(await admin("GET", f"/staff/{sam}?asOf=2001-01-01T00:00:00Z"), 404, "NOT_FOUND")
+    for bad in ("yesterday", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", "-1"):
+        failure(await admin("GET", f"/staff/{sam}?asOf={bad}"), 400, "QUERY_INVALID")
+    stranger = await web.person(await web.clinic(), "admin")
+    failure(await stranger("GET", f"/staff/{sam}?asOf={positions[0]}"), 404, "NOT_FOUND")
+    failure(await admin("GET", f"/rooms?asOf={positions[0]}"), 400, "PARAMETER_UNKNOWN")
+
+
+async def test_the_past_too_is_only_ones_own(web, admin):
+    clinic = UUID(admin.session["user"]["clinicId"])
+    ids = [await _patient(admin) for _ in range(2)]
+    line = {"description": "Filling", "quantity": 1, "unitPrice": 1000}
+    bills = [(await admin("POST", "/invoices", {"patientId": p, "lines": [line]})).json()["id"] for p in ids]
+    patient = await web.person(clinic, "patient", UUID(ids[0]))
+    assert (await patient("GET", f"/invoices/{bills[0]}?asOf={10**17}")).status_code == 200
+    failure(await patient("GET", f"/invoices/{bills[1]}?asOf={10**17}"), 404, "NOT_FOUND")
+
+
+async def test_spans_go_to_the_collector_and_continue_the_clients_trace(module_database, monkeypatch):
+    got: list[dict] = []
+    arrived = asyncio.Event()
+
+    async def collect(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        (length,) = [int(line.split(b":")[1]) for line in head.lower().splitlines() if line.startswith(b"content-length")]
+        got.append(msgspec.json.decode(await reader.readexactly(length)))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        arrived.set()
+
+    collector = await asyncio.start_server(collect, "127.0.0.1", 0)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.sockets[0].getsockname()[1]}")
+    async with served(module_database) as web:
+        admin = await web.person(await web.clinic(), "admin")
+        trace = uuid4().hex
+        await admin("POST", "/rooms", ROOM, headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+        await asyncio.to_thread(web.services.spans.flush)
+        await asyncio.wait_for(arrived.wait(), 5)
+    spans = [s for g in got for r in g["resourceSpans"] for scope in r["scopeSpans"] for s in scope["spans"] if s["traceId"] == trace]
+    by_name = {span["name"]: span for span in spans}
+    request = by_name[f"POST {PROTECTED}/rooms"]
+    assert request["parentSpanId"] == "00f067aa0ba902b7"
+    assert by_name["AddRoom"]["parentSpanId"] == request["spanId"]
+    collector.close()
 
 
 async def test_many_at_once_each_get_their_own_answer(web, admin):

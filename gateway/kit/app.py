@@ -24,7 +24,6 @@ from gateway.kit.errors import explain
 from gateway.kit.metrics import Series
 from gateway.kit.routes import Route
 from gateway.kit.services import Services
-from gateway.kit.tracing import Spans
 
 Served = tuple[Route, str, Series]
 
@@ -91,7 +90,6 @@ class Gateway(Litestar):
 
     def __init__(self, services: Services, **options: Any) -> None:
         self.services = services
-        self.spans = Spans()
         self.short = ShortWay()
         super().__init__(
             lifespan=[_lifespan], guards=[admitted], dependencies={"desk": desk}, exception_handlers={Exception: _explained},
@@ -114,8 +112,8 @@ class Gateway(Litestar):
         started = time.perf_counter()
         (how, template, series), params = found
         call = Call(scope, receive, self.services, template, params)
-        if self.spans.on:
-            with self.spans.request(call):
+        if (spans := self.services.spans).on:
+            with spans.request(template, call.headers, call.request_id):
                 status = await self._answered(how, call, send)
         else:
             status = await self._answered(how, call, send)
@@ -145,8 +143,8 @@ class Gateway(Litestar):
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", call.request_id)]
             await send(message)
 
-        if self.spans.on:
-            with self.spans.request(call):
+        if (spans := self.services.spans).on:
+            with spans.request(scope["method"], call.headers, call.request_id):
                 await super().__call__(scope, receive, sending)
         else:
             await super().__call__(scope, receive, sending)

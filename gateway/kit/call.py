@@ -144,14 +144,21 @@ class Call:
 
     async def handle(self, command: Command, id: UUID | None = None) -> Receipt:  # noqa: A002
         """Have a command decided."""
-        said = b"\n".join((self.scope["path"].encode(), self.scope["query_string"], await self.body()))  # about another thing it is another request
-        receipt = await self.services.handler.handle(
-            command, self.who, id=id, expect=self.expect, key=self.key, route=f"{self.route} {type(command).__name__}", body=said,
-            correlation=self.correlation)
+        if (spans := self.services.spans).on:
+            with spans.step(type(command).__name__):
+                receipt = await self._decided(command, id)
+        else:
+            receipt = await self._decided(command, id)
         self.services.bus.hint(receipt.position)
         if command.state in {self.services.clinic_state, self.services.staff_state}:
             self.services.gate.forget()
         return receipt
+
+    async def _decided(self, command: Command, stream: UUID | None) -> Receipt:
+        said = b"\n".join((self.scope["path"].encode(), self.scope["query_string"], await self.body()))  # about another thing it is another request
+        return await self.services.handler.handle(
+            command, self.who, id=stream, expect=self.expect, key=self.key, route=f"{self.route} {type(command).__name__}", body=said,
+            correlation=self.correlation)
 
 
 def may(who: Who, permission: str) -> bool:

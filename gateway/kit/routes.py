@@ -20,6 +20,7 @@ condition added whatever it asks for; a patient sees nothing of rows that do not
 import inspect
 import re
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
@@ -27,7 +28,7 @@ import msgspec
 from litestar import Request, Response, route
 from litestar.enums import RequestEncodingType
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import BodyKwarg, PathParameter
+from litestar.params import BodyKwarg, PathParameter, QueryParameter
 
 from commands.kit import Command, Creation
 from commands.kit.handling import Receipt, Who
@@ -38,10 +39,14 @@ from gateway.kit.call import Call, may
 from gateway.kit.errors import BodyInvalid, QueryInvalid, problem
 from gateway.kit.query import Query, bare, no_query
 from projections.kit import PROJECTIONS
+from projections.kit.past import past, told
 from projections.kit.reading import Page
 from schemas.kit import Row
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+AS_OF = "asOf"
+WORDS_AS_OF = "As it was at this position or instant (RFC 3339, with offset), under today's permissions."
 
 _encode = msgspec.json.Encoder().encode
 _PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
@@ -124,10 +129,15 @@ class FetchRoute(Route):
         self.row = row
         self.permission = row.detail or row.permission
         self.columns = {p: snake(p) for p in parameters(path)}
+        self.past = told(row) if list(self.columns.values()) == ["id"] else None
+        self.known = (AS_OF,) if self.past else ()
 
     async def run(self, call: Call) -> Answer:
         call.require(self.permission)
-        no_query(call.query())
+        query = call.query()
+        no_query(query, self.known)
+        if moments := [text for name, text in query if name == AS_OF]:
+            return await self._as_it_was(call, moment(moments[-1]))
         wanted: dict[str, Any] = {column: call.params[p] for p, column in self.columns.items()}
         if (own := own_column(self.row, call.who)) is not None:
             if wanted.get(own, call.who.subject) != call.who.subject:
@@ -140,6 +150,15 @@ class FetchRoute(Route):
         if headers and call.headers.get(b"if-none-match") == headers[0][1]:
             return Answer(_NOT_MODIFIED, b"", headers)
         return Answer(self.status, found.body, headers)
+
+    async def _as_it_was(self, call: Call, at: int | datetime) -> Answer:
+        assert self.past is not None
+        (id_,) = call.params.values()
+        own = own_column(self.row, call.who)
+        found = await past(await call.reader(), call.services.handler.keys, self.past, id_, at)
+        if found is None or (own is not None and getattr(found.row, own) != call.who.subject):
+            raise NotFound
+        return Answer(self.status, _encode(found.row), [(b"x-position", b"%d" % found.position)])
 
 
 class BrowseRoute(Route):
@@ -172,7 +191,9 @@ def fetch(path: str, row: type[Row], **options: Any) -> HTTPRouteHandler:
     """Show one row; the path's parameters are its key."""
     types = hints(row)
     typed = {p: bare(types[snake(p)]) for p in parameters(path)}
-    return handler("GET", path, FetchRoute(row, path), said(row, "Get"), typed, {}, row, options)
+    how = FetchRoute(row, path)
+    asked = {AS_OF: Annotated[str | None, QueryParameter(name=AS_OF, description=WORDS_AS_OF)]} if how.past else {}
+    return handler("GET", path, how, said(row, "Get"), typed, asked, row, options)
 
 
 def create(path: str, command: type[Command], **options: Any) -> HTTPRouteHandler:
@@ -225,6 +246,19 @@ def handler(
     opt = {"route": how, "permission": how.permission, **options.pop("opt", {})}
     spelled = _PARAMETER.sub(lambda m: f"{{{m[1]}:{_spelling(typed.get(m[1], UUID))}}}", path)
     return route(spelled, http_method=[method], status_code=how.status, opt=opt, **{**words, **options})(respond)
+
+
+def moment(text: str) -> int | datetime:
+    """Return the position or instant that `asOf` names."""
+    if text.isdigit() and len(text) <= 18:  # noqa: PLR2004 - what a bigint holds
+        return int(text)
+    try:
+        found: datetime | None = msgspec.convert(text.replace(" ", "+"), datetime)  # a plus sign unescaped
+    except msgspec.ValidationError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise QueryInvalid(field=AS_OF, problem="Expected a position, or an instant with its offset such as 2026-03-02T08:30:00Z")
+    return found
 
 
 def parameters(path: str) -> list[str]:

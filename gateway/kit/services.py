@@ -15,6 +15,7 @@ from gateway.kit.gate import Gate
 from gateway.kit.hub import Hub
 from gateway.kit.metrics import Metrics
 from gateway.kit.tokens import Keys
+from gateway.kit.tracing import Spans
 from projections.kit.reading import Reader, Reading
 from projections.kit.stored import Stored
 
@@ -32,6 +33,7 @@ class Services:
         self.clinic_state = clinic_state
         self.staff_state = staff_state
         self.metrics = Metrics()
+        self.spans = Spans()
         self.watermarks = Watermarks()
         self.reading = Reading(settings.database_url)
         self.accounts = Accounts(self.reading.lanes, settings.mac_key)
@@ -61,6 +63,7 @@ class Services:
         if self.handler:
             await self.handler.close()
         self.accounts.close()
+        self.spans.close()
         await self.reading.close()
 
     async def reader(self, clinic: UUID, position: int = 0) -> Reader:

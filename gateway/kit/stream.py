@@ -56,7 +56,7 @@ class StreamRoute(Route):
         if eyes.entity_type and eyes.entity_type not in eyes.kinds:
             raise Forbidden(entity_type=eyes.entity_type)
         after = call.headers.get(b"last-event-id", b"").decode("latin-1") or asked.get("lastEventId")
-        line = call.scope.get("extensions", {}).get(LINE)
+        line: Any = (call.scope.get("extensions") or {}).get(LINE)
         watcher = Watcher(call.who, eyes, _position(after) if after else None, line.push if line is not None else None)
         seconds = LIFETIME if "ticket" in asked else call.services.gate.seconds_left(call.headers.get(b"authorization"))
         return Answer(200, b"", [], stream=_Writing(call.services.hub, watcher, seconds, self.heartbeat(call)))

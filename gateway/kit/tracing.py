@@ -7,7 +7,7 @@ What may go wrong: a collector that is away must not hold anything up: spans are
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +16,6 @@ from opentelemetry import propagate, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-
-from gateway.kit.call import Call
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
@@ -32,19 +30,34 @@ class Spans:
         url = os.environ.get(TRACES_ENDPOINT) or (f"{base}/v1/traces" if base else "")
         self.on = bool(url)
         if self.on:
-            provider = TracerProvider(resource=Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", service)}))
+            self._provider = provider = TracerProvider(resource=Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", service)}))
             provider.add_span_processor(BatchSpanProcessor(JsonExporter(url)))
             trace.set_tracer_provider(provider)
             self._tracer = provider.get_tracer("gateway")
 
     @contextmanager
-    def request(self, call: Call) -> Iterator[None]:
+    def request(self, name: str, headers: Mapping[bytes, bytes], request_id: bytes) -> Iterator[None]:
         """A span around the answering of a request."""
-        carrier = {name: call.headers[name.encode()].decode("latin-1") for name in ("traceparent", "tracestate") if name.encode() in call.headers}
-        name = call.route or call.scope["method"]  # type: ignore[typeddict-item]
-        attributes = {"http.request.method": call.scope["method"], "request.id": call.request_id.decode()}  # type: ignore[typeddict-item]
+        carrier = {key.decode(): headers[key].decode("latin-1") for key in (b"traceparent", b"tracestate") if key in headers}
+        attributes = {"request.id": request_id.decode()}
         with self._tracer.start_as_current_span(name, propagate.extract(carrier), kind=trace.SpanKind.SERVER, attributes=attributes):
             yield
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """A span within that of the request."""
+        with self._tracer.start_as_current_span(name):
+            yield
+
+    def flush(self) -> None:
+        """Send what has been gathered so far."""
+        if self.on:
+            self._provider.force_flush()
+
+    def close(self) -> None:
+        """Send what is left."""
+        if self.on:
+            self._provider.shutdown()
 
 
 class JsonExporter(SpanExporter):
