@@ -290,16 +290,19 @@ begin
     ), moved as (
         update store_head set position = top + (select count(*) from chained) where exists (select from chained)
     ), firsts as materialized (
-        select distinct on (c.save) c.save, c.pos, c.us, c.stream, (select max(d.version) from chained d where d.save = c.save and d.stream = c.stream) as version,
-            (select max(d.pos) from chained d where d.save = c.save) as last
+        select distinct on (c.save) c.save, c.pos, c.us, c.stream, max(c.version) over (partition by c.save, c.stream) as version,
+            max(c.pos) over (partition by c.save) as last
         from chained c order by c.save, c.pos
     ), remembered as (
         insert into command_log (command_id, request_hash, stream, version, position, saved_at)
         select s_command[f.save], s_hash[f.save], f.stream, f.version, f.last, moment from firsts f
     )
-    select outcomes[i.i], f.pos, f.us, coalesce(f.stream, streams[i.i]), coalesce(f.version, versions[i.i]), coalesce(f.last, positions[i.i]),
-        details[i.i]
-    from generate_series(1, n) i(i) left join firsts f on f.save = i.i order by i.i;
+    select q.outcome, q.pos, q.us, q.stream, q.version, q.last, q.detail from (
+        select f.save, outcomes[f.save] as outcome, f.pos, f.us, f.stream, f.version, f.last, details[f.save] as detail from firsts f
+        union all
+        select i, outcomes[i], null, null, streams[i], versions[i], positions[i], details[i] from generate_series(1, n) i
+        where outcomes[i] <> 0 or s_e[i] = coalesce(s_e[i - 1], 0)) q
+    order by q.save;
 end $$;
 """
 
