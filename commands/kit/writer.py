@@ -159,7 +159,7 @@ def parameters(saves: Sequence[Save]) -> tuple[list[Any], bool]:
         s_v.append(len(v_claim))
         s_t.append(len(t_resource))
         s_r.append(len(r_resource))
-    return columns, entangled or len(set(command)) < len(command)
+    return columns, entangled
 
 
 def crossed(saves: Sequence[Save]) -> bool:
@@ -263,7 +263,8 @@ class Writer:
     async def _send(self, saves: Sequence[Save]) -> list[Outcome]:
         columns, entangled = parameters(saves)
         # after a collision the next batch likely has one too: go the careful way at once
-        hopeful = not self._collided and not (entangled and crossed(saves))
+        twins = len({save.command for save in saves}) < len(saves)
+        hopeful = not self._collided and not twins and not (entangled and crossed(saves))
         deadline = time.monotonic() + PATIENCE
         while True:
             hung = asyncio.get_running_loop().call_later(PATIENCE, self._hang_up)
