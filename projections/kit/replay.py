@@ -3,7 +3,7 @@
 How it works. Events come from Postgres in windows of position, the next one fetched by a thread while this one is folded; only the wanted topics, with a
 decoder per topic. The function is given a `Recalled` fact that takes its fields from the line when asked, and is used again for the next line: making a
 thousand million objects is what a replay would otherwise spend its time on. The same goes for the cyclic collector, which is off meanwhile (it
-costs a factor of 2.6). Few columns are fetched at first; a function that asks for the rest of the envelope makes the replay begin again with all of them.
+costs a factor of 2.6). Only the barest columns are fetched at first; a function that asks for more of the envelope makes the replay begin again with them.
 Rows that rest are packed to bytes, about half a KB each, so that memory stays bounded. Final rows are written once, by COPY.
 
 What may go wrong. A fact that fails is parked as live (`engine.fold` says the same in other words; a law compares the two). A row that Postgres
@@ -35,11 +35,12 @@ HOT = 100_000  # rows kept as structs; more than that, and those at rest are pac
 READER = "-c timezone=UTC -c jit=off -c enable_seqscan=off -c default_transaction_read_only=on"
 Y2K = datetime(2000, 1, 1, tzinfo=UTC)  # Postgres counts microseconds from here
 
-POSITION, STREAM, STREAM_BYTES, VERSION, TOPIC, CLINIC, EVENT_ID, PERSON, TIME, BODY, PARTITION = range(11)
+POSITION, TOPIC, CLINIC, BODY, STREAM, STREAM_BYTES, VERSION, TIME, PERSON, EVENT_ID, PARTITION = range(11)
 KIND, ACTOR, COMMAND, CORRELATION, CAUSATION, HASH, MAC = range(11, 18)
+BARE = "notification_id, topic, uuid_send(clinic_id), state"
 SLIM = (
-    "notification_id, originator_id, uuid_send(originator_id), originator_version, topic, uuid_send(clinic_id), "
-    "case when person is not null then event_id end, person, timestamptz_send(recorded_at), state, partition"
+    f"{BARE}, originator_id, uuid_send(originator_id), originator_version, timestamptz_send(recorded_at), person, "
+    "case when person is not null then event_id end, partition"
 )
 WHOLE = f"{SLIM}, stream_kind, actor, command_id, correlation_id, causation_id, hash, mac"
 
@@ -58,42 +59,27 @@ def _wanted(_: Any) -> Any:
 
 
 class Recalled:
-    """A fact, read when asked."""
+    """A fact, read when asked; the barest."""
 
     __slots__ = ("event", "line")
     clinics: dict[bytes, UUID] = {}  # noqa: RUF012 - ids, the same for all
     line: Line
     event: Event
-
-    @property
-    def id(self) -> UUID:
-        """The stream."""
-        return self.line[STREAM]  # type: ignore[no-any-return]
-
-    @property
-    def version(self) -> int:
-        """Of the stream."""
-        return self.line[VERSION]  # type: ignore[no-any-return]
-
-    @property
-    def position(self) -> int:
-        """In the store."""
-        return self.line[POSITION]  # type: ignore[no-any-return]
-
-    @property
-    def clinic(self) -> UUID:
-        """Whose it is."""
-        return clinic_of(self.line[CLINIC])
-
-    @property
-    def recorded_at(self) -> datetime:
-        """When it was recorded."""
-        return Y2K + timedelta(microseconds=int.from_bytes(self.line[TIME], "big", signed=True))
-
-    kind = actor = command = correlation = causation = hash = mac = property(_wanted)
+    position = property(lambda self: self.line[POSITION])
+    clinic = property(lambda self: clinic_of(self.line[CLINIC]))
+    id = version = recorded_at = kind = actor = command = correlation = causation = hash = mac = property(_wanted)
 
 
-class RecalledWhole(Recalled):
+class RecalledSlim(Recalled):
+    """A fact with what most projections ask for."""
+
+    __slots__ = ()
+    id = property(lambda self: self.line[STREAM])
+    version = property(lambda self: self.line[VERSION])
+    recorded_at = property(lambda self: Y2K + timedelta(microseconds=int.from_bytes(self.line[TIME], "big", signed=True)))
+
+
+class RecalledWhole(RecalledSlim):
     """A fact with its whole envelope."""
 
     __slots__ = ()
@@ -104,6 +90,9 @@ class RecalledWhole(Recalled):
     causation = property(lambda self: self.line[CAUSATION])
     hash = property(lambda self: self.line[HASH])
     mac = property(lambda self: self.line[MAC])
+
+
+WAYS: tuple[tuple[str, type[Recalled]], ...] = ((BARE, Recalled), (SLIM, RecalledSlim), (WHOLE, RecalledWhole))
 
 
 class Replayed(NamedTuple):
@@ -156,7 +145,7 @@ class Shelf:
 class Replay:
     """One projection's way through history."""
 
-    def __init__(self, projection: Projection, ring: KeyRing, skips: Skips) -> None:
+    def __init__(self, projection: Projection, ring: KeyRing, skips: Skips, fact: Recalled) -> None:
         self.projection = projection
         self.ring = ring
         self.skips = skips
@@ -165,7 +154,8 @@ class Replay:
         self.parked: list[Parked] = []
         self.stopped: set[UUID] = set()
         self.events = 0
-        self.fact: Any = Recalled()
+        self.fact: Any = fact
+        self.bare = type(fact) is Recalled
         self._decoders: dict[str, Callable[[bytes], Any]] = {topic: _decoder(topic)[1] for topic in projection.topics}
 
     def feed(self, lines: list[Line]) -> None:
@@ -246,6 +236,8 @@ class Replay:
         return decode(line[TOPIC], line[BODY], event_id=line[EVENT_ID], person=line[PERSON], key_of=self.ring.key_of)
 
     def _park(self, line: Line, error: Exception | None) -> None:
+        if self.bare:
+            raise EnvelopeWanted
         self.stopped.add(line[STREAM])
         why = explain(error) if error else BEHIND
         name = self.projection.name
@@ -256,13 +248,14 @@ def replay(
     url: str, conn: Connection[Any], projection: Projection, table: str, upto: int, ring: KeyRing, skips: Skips, progress: Progress,
 ) -> Replayed:
     """Fill a fresh table, through `conn`, with what a read model is after all events up to a position."""
+    bare = projection.key is not None and not skips and not opens(projection)
     with resting_collector():
-        try:
-            return _replay(url, conn, Replay(projection, ring, skips), table, upto, progress, SLIM)
-        except EnvelopeWanted:
-            whole = Replay(projection, ring, skips)
-            whole.fact = RecalledWhole()
-            return _replay(url, conn, whole, table, upto, progress, WHOLE)
+        for columns, fact in WAYS if bare else WAYS[1:]:
+            try:
+                return _replay(url, conn, Replay(projection, ring, skips, fact()), table, upto, progress, columns)
+            except EnvelopeWanted:
+                conn.execute(f"truncate {table}")
+    raise AssertionError
 
 
 def _replay(url: str, conn: Connection[Any], work: Replay, table: str, upto: int, progress: Progress, columns: str) -> Replayed:
