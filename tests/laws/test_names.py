@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, get_args, get_origin
 from uuid import UUID
 
 import pytest
+from msgspec import Meta
 
 from commands.kit import Command
 from domain.kit import Event, Forbidden, Frozen, Invalid, PatientId, Personal, Refused, State
@@ -34,6 +35,21 @@ BARE = {  # ids that point at no stream -> why
     "PaymentRefunded.payment_id": "a payment is a part of its invoice's stream",
     "PaymentRefunded.refund_id": "a refund is a part of its invoice's stream",
     "RefundPayment.payment_id": "the invoice itself says whether it has such a payment",
+}
+
+OPEN = {  # free text that lies open in the store -> whose it is
+    "Allocation.procedure_code": "the price list's", "BilledLine.procedure_code": "the price list's", "DoctorShare.procedure_code": "the price list's",
+    "BilledLine.description": "the price list's: what was sold, and stays in the books",
+    "PaymentRefunded.reason": "the books': why money left, to be read as long as they are kept",
+    "InvoiceVoided.reason": "the books': why a number was cancelled",
+    "InvoiceIssued.number": "the books'", "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
+    "ClinicOpened.name": "the clinic's", "ClinicOpened.address": "the clinic's", "ClinicOpened.phone": "the clinic's", "ClinicOpened.email": "the clinic's",
+    "ClinicChanged.name": "the clinic's", "ClinicChanged.address": "the clinic's", "ClinicChanged.phone": "the clinic's",
+    "ClinicChanged.email": "the clinic's", "ClinicOpened.zone": "ours", "RoomAdded.name": "the clinic's", "RoomChanged.name": "the clinic's",
+    "StaffHired.speciality": "the clinic's: what is offered", "StaffChanged.speciality": "the clinic's: what is offered",
+    "AppointmentBooked.type": "the clinic's: what is offered", "AppointmentRescheduled.type": "the clinic's: what is offered",
+    "AppointmentDetailsChanged.type": "the clinic's: what is offered", "AppointmentBooked.zone": "ours", "AppointmentRescheduled.zone": "ours",
+    "TimeBlocked.zone": "ours", "TimeBlocked.start_local": "a time", "TimeBlocked.end_local": "a time",
 }
 
 
@@ -119,6 +135,24 @@ def personal_faults(event: type[Event]) -> Iterator[str]:
         inner = [extra for struct in nested(hint) for field in hints(struct).values() for extra in metas(field)]
         if any("personal" in extra for extra in inner):
             yield f"{event.__name__}.{name} hides personal data where it is not sealed"
+
+
+def legible(struct: type[Any]) -> Iterator[str]:
+    """Yield the fields of an event, and of what it holds, in which somebody may have written something and which are not sealed."""
+    for name, hint in hints(struct).items():
+        if any("personal" in extra for extra in metas(hint)):
+            continue
+        if free_text(hint):
+            yield f"{struct.__name__}.{name}"
+        for inner in nested(hint):
+            yield from legible(inner)
+
+
+def free_text(hint: Any) -> bool:
+    """Say whether an annotation lets any text in; a pattern makes it a code."""
+    if get_origin(hint) is Annotated and any(isinstance(meta, Meta) and meta.pattern for meta in hint.__metadata__):
+        return False
+    return hint is str or any(free_text(argument) for argument in get_args(hint))
 
 
 def everything(hint: Any) -> set[Any]:
@@ -247,6 +281,24 @@ def test_personal_data_that_would_stay_open_is_caught() -> None:
         mouth: Mouth
 
     assert len(list(personal_faults(ToothPulled))) == 3
+
+
+def test_free_text_is_sealed_or_known_to_be_about_nobody() -> None:
+    """Whatever somebody can write about a patient must go with the patient's key."""
+    assert {field for event in EVENTS for field in legible(event)} == set(OPEN)
+
+
+def test_legible_text_is_caught() -> None:
+    class Mouth(Frozen):
+        smell: str
+
+    class ToothPulled(Event):
+        tooth: Annotated[str, Meta(pattern="^[1-4][1-8]$")]
+        note: Annotated[str | None, Personal()] = None
+        mouths: list[Mouth]
+        remark: str | None = None
+
+    assert list(legible(ToothPulled)) == ["Mouth.smell", "ToothPulled.remark"]
 
 
 def test_every_key_in_use_is_held_by_some_role(served: Json) -> None:
