@@ -31,7 +31,7 @@ from projections.kit.rows import KeyMismatchError, RowMapper, mapper_of
 
 PAGE = 5_000  # events of a window, about: more of them leave the processor's cache, and cost a quarter more
 WIDEST = 50_000  # positions of a window, at most
-HOT = 100_000  # rows kept as structs; more than that, and those at rest are packed
+HOT = 50_000  # rows kept as structs; more than that, and those at rest are packed
 READER = "-c timezone=UTC -c jit=off -c enable_seqscan=off -c default_transaction_read_only=on"
 Y2K = datetime(2000, 1, 1, tzinfo=UTC)  # Postgres counts microseconds from here
 

@@ -98,6 +98,8 @@ class Leases:
         before = {p: h.epoch for p, h in self.held.items()}
         me = {"owner": self.owner, "grp": self.group}
         await conn.execute(ANNOUNCE, me)
+        if not self.held:
+            await conn.execute(FORGET)
         self.held = await self._lines(conn, RENEW, me)
         share = await self._share(conn, me)
         if len(self.held) > share:
@@ -116,7 +118,6 @@ class Leases:
         """Hand everything back and be no member any more."""
         await self.release(conn)
         await conn.execute("delete from projector_members where owner = %s", (self.owner,))
-        await conn.execute(FORGET)
 
     def moved(self, moves: dict[int, int]) -> None:
         """Remember committed positions."""

@@ -91,6 +91,7 @@ class Projector:
     async def _leave(self, conn: AsyncConnection[Any]) -> None:
         """Hand the partitions back, if the connection still serves."""
         try:
+            await asyncio.wait_for(conn.rollback(), 1)
             await asyncio.wait_for(self.leases.leave(conn), 1)
         except (psycopg.Error, TimeoutError):
             log.debug("projector.lease_runs_out")
