@@ -162,6 +162,7 @@ class BlockTooFar(Invalid):
     """Time is blocked within three years of today."""
 
 
+@lru_cache(maxsize=4096)
 def schedule_of(doctor: UUID) -> UUID:
     """Return the id of a doctor's schedule."""
     return uuid5(SCHEDULES, str(doctor))

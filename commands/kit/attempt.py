@@ -56,9 +56,11 @@ class Looking:
 
     async def entry(self, state: type[State], stream: UUID, *, row: bool = False) -> Entry:
         """Read a stream and note that the decision rests on it."""
-        streams = self.store.streams
-        self.from_cache = self.from_cache or streams.cached(stream, self.at.clinic) is not None
-        entry = await streams.get(state, stream, self.at.clinic, row=row)
+        streams, clinic = self.store.streams, self.at.clinic
+        entry = streams.cached(stream, clinic)
+        self.from_cache = self.from_cache or entry is not None
+        if entry is None or entry.kind != state.kind or (row and not entry.row_known):
+            entry = await streams.get(state, stream, clinic, row=row)
         self.entries[stream] = entry
         self.versions[stream] = entry.version
         return entry
@@ -171,7 +173,8 @@ class Attempt:
 
     async def _references(self) -> None:
         for stream, kind in references(self.command):
-            if not await self.store.known(self.tenant, kind, stream):
+            entry = self.store.streams.cached(stream, self.tenant)
+            if (entry.kind if entry else await self.store.streams.kind(stream, self.tenant)) != kind:
                 raise NotFound(kind=kind, id=str(stream))
 
     async def _target(self, look: Looking, stream: UUID) -> Entry:

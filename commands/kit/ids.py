@@ -5,17 +5,26 @@ import os
 import time
 from uuid import UUID
 
+from msgspec import msgpack
+
+_read = msgpack.Decoder(UUID).decode
+_BINARY = b"\xc4\x10"  # msgpack's word for 16 bytes
+
 
 def new_id() -> UUID:
     """Return a fresh id that sorts by time (RFC 9562, version 7)."""
-    stamp = time.time_ns() // 1_000_000
-    rest = int.from_bytes(os.urandom(10), "big")
-    return UUID(int=(stamp << 80) | (7 << 76) | ((rest >> 64 & 0xFFF) << 64) | (2 << 62) | (rest & (1 << 62) - 1))
+    stamp, chance = (time.time_ns() // 1_000_000).to_bytes(6, "big"), os.urandom(10)
+    return uuid_of(stamp + bytes((0x70 | chance[0] & 0x0F, chance[1], 0x80 | chance[2] & 0x3F)) + chance[3:])
 
 
 def derived(*parts: bytes) -> UUID:
     """Return an id that follows from its parts alone."""
-    return UUID(bytes=hashlib.blake2b(b"\x1f".join(parts), digest_size=16).digest())
+    return uuid_of(hashlib.blake2b(b"\x1f".join(parts), digest_size=16).digest())
+
+
+def uuid_of(raw: bytes) -> UUID:
+    """Return the id of 16 bytes; UUID's own constructor takes four times as long, and a booking makes half a dozen."""
+    return _read(_BINARY + raw)
 
 
 def resource(clinic: UUID, kind: str, thing: bytes) -> UUID:

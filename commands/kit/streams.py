@@ -84,13 +84,10 @@ class Streams:
     def cached(self, stream: UUID, clinic: UUID) -> Entry | None:
         """Return the entry if this process has it; another clinic's is none."""
         entry = self._cache.get(stream)
-        if entry is None or entry.clinic != clinic:
-            return None
-        self._cache.move_to_end(stream)
-        return entry
+        return entry if entry is not None and (entry.clinic is clinic or entry.clinic == clinic) else None
 
     def keep(self, stream: UUID, entry: Entry) -> None:
-        """Remember an entry."""
+        """Remember an entry; the oldest goes, used or not, for keeping account of use would cost more than loading a popular one again."""
         self._cache[stream] = entry
         while len(self._cache) > CACHE:
             self._cache.popitem(last=False)
