@@ -37,7 +37,7 @@ ProcedureCode = Annotated[str, Meta(min_length=1, max_length=40, examples=["D274
 PaymentId = Annotated[UUID, Meta(description="Id of one of the invoice's payments.")]
 RefundId = Annotated[UUID, Meta(description="Id of one of the invoice's refunds.")]
 
-LARGEST = 2**53 - 1  # what every JSON reader holds exactly
+LARGEST = 10**13  # exact in every JSON reader, and a bigint holds the sum of 900,000 of them
 TERM = timedelta(days=30)
 EARLIEST = date(1900, 1, 1)  # a slip of the keyboard opens no series of the year 26
 

@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 LINE = "anamnesis.line"
 _HEAD = b"HTTP/1."
+HEAD_LIMIT = 64 << 10  # bytes of a request's head, which nobody has signed
+HEAD_SECONDS = 30.0
 
 
 class Cork:
@@ -58,12 +60,42 @@ class Cork:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol on a corked transport."""
+    """uvicorn's protocol on a corked transport, for heads that are not endless and come within a time."""
+
+    _heading = True
+    _head = 0
+    _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(Cork(transport, self.loop))  # type: ignore[arg-type]
+        self._late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        if self._heading:
+            self._head += len(data)
+            if self._head > HEAD_LIMIT:
+                self.send_400_response("The head of the request is too long.")
+                return
+        super().data_received(data)
+        if self._heading and self._late is None:  # only a head that comes in pieces costs a timer
+            self._late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def on_headers_complete(self) -> None:
+        self._heading = False
+        self._in_time()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._in_time()
+        super().connection_lost(exc)
+
+    def _in_time(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
     def on_message_begin(self) -> None:
+        self._heading, self._head = True, 0
         super().on_message_begin()
         self.scope["extensions"] = {LINE: self}  # type: ignore[dict-item]
 
