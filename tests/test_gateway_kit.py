@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import jwt
@@ -243,6 +244,19 @@ async def test_the_short_way_and_litestars_own_answer_alike(web, admin):
 
     assert [told(a) for a in short] == [told(a) for a in long[:-1]]
     assert long[-1].status_code == 200
+
+
+def test_a_parameter_never_takes_an_address_of_its_own():
+    short, odd = ShortWay(), object()
+    name = SimpleNamespace(name="name", parser=None)
+    short.add("GET", ["things", name], "/things/{name}", odd)
+    short.add("GET", ["things", name, "parts"], "/things/{name}/parts", odd)
+    short.skip("GET", "/things/search")
+    assert short.find("GET", "/things/one") == (odd, {"name": "one"})
+    assert short.find("GET", "/things/search") is None
+    assert short.find("GET", "/things/search/parts") == (odd, {"name": "search"})
+    assert short.find("POST", "/things/one") is None
+    assert short.find("GET", "/things") is None
 
 
 async def test_a_request_keeps_its_id_and_what_it_causes_carries_it(web, admin, module_database):

@@ -9,6 +9,8 @@ JSON = b"application/json"
 TEXT = b"text/plain"
 HTML = b"text/html"
 
+BODILESS = {204, 304}
+
 Headers = list[tuple[bytes, bytes]]
 Stream = Callable[[Any, Send], Awaitable[int]]
 
@@ -24,7 +26,9 @@ class Answer(NamedTuple):
 
     async def send(self, send: Send, request_id: bytes) -> None:
         """Send it."""
-        headers = [(b"content-type", self.media), (b"content-length", b"%d" % len(self.body)), (b"x-request-id", request_id), *self.headers]
+        headers = [(b"x-request-id", request_id), *self.headers]
+        if self.status not in BODILESS:
+            headers += (b"content-type", self.media), (b"content-length", b"%d" % len(self.body))
         start: Any = {"type": "http.response.start", "status": self.status, "headers": headers}
         body: Any = {"type": "http.response.body", "body": self.body}
         await send(start)

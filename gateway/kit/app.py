@@ -26,6 +26,7 @@ from gateway.kit.routes import Route
 from gateway.kit.services import Services
 
 Served = tuple[Route, str, Series]
+_UNKNOWN: Any = object()
 
 
 class Node:
@@ -45,7 +46,7 @@ class ShortWay:
 
     def __init__(self) -> None:
         self._root = Node()
-        self._plain: dict[tuple[str, str], Served] = {}
+        self._plain: dict[tuple[str, str], Served | None] = {}
 
     def add(self, method: str, components: list[Any], template: str, served: Served) -> None:
         """Note a route; components are Litestar's, strings or parameter definitions."""
@@ -61,10 +62,14 @@ class ShortWay:
         if not names:
             self._plain[method, template] = served
 
+    def skip(self, method: str, template: str) -> None:
+        """Note an address without parameters that is Litestar's, so that no parameter of ours takes it."""
+        self._plain[method, template] = None
+
     def find(self, method: str, path: str) -> tuple[Served, dict[str, Any]] | None:
         """Return the route and the values of its path's parameters; None if Litestar should see to it."""
-        if (served := self._plain.get((method, path))) is not None:
-            return served, {}
+        if (served := self._plain.get((method, path), _UNKNOWN)) is not _UNKNOWN:
+            return (served, {}) if served is not None else None
         node, values = self._root, []
         for step in path.split("/"):
             if not step:
@@ -100,6 +105,8 @@ class Gateway(Litestar):
                 if how := handler.opt.get("route"):
                     served = (how, f"{method} {found.path_format}", services.metrics.route(method, found.path_format))
                     self.short.add(method, found.path_components, found.path_format, served)
+                elif not found.path_parameters:
+                    self.short.skip(method, found.path_format)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
