@@ -47,6 +47,12 @@ from tests.laws.project import COMMANDS
 
 
 @pytest.fixture
+def database(module_database: Database) -> Database:
+    """Each test has a clinic of its own, and that is enough."""
+    return module_database
+
+
+@pytest.fixture
 async def handler(database: Any) -> AsyncIterator[Handler]:
     async with handling(database) as handler:
         yield handler
@@ -294,7 +300,7 @@ async def test_a_refusal_that_rests_on_a_stale_memory_is_thought_over(database: 
     """One process remembers an invoice as paid; another has refunded it meanwhile: the first may not say no."""
     invoice = await town.invoice(100)
     await town(MarkInvoicePaid(), invoice)
-    (payment,) = [json.decode(e.body)["paymentId"] for e in stored(database) if e.topic == "PaymentRecorded"]
+    (payment,) = [json.decode(e.body)["paymentId"] for e in stored(database) if e.topic == "PaymentRecorded" and e.stream == invoice]
     async with handling(database) as other:
         await other.handle(RefundPayment(payment_id=UUID(payment), amount=40, reason="No"), town.admin, id=invoice, now=NOW)
     paid = await town(RecordPayment(amount=40, method="cash"), invoice)
@@ -346,7 +352,7 @@ async def test_whoever_hangs_up_early_changes_nothing_for_the_others(database: A
             task.cancel()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     after = await town(RecordPayment(amount=10, method="cash"), invoice)
-    payments = [e for e in stored(database) if e.topic == "PaymentRecorded"]
+    payments = [e for e in stored(database) if e.topic == "PaymentRecorded" and e.stream == invoice]
     accepted = [o for o in outcomes if isinstance(o, Receipt)]
     assert {type(o) for o in outcomes} <= {Receipt, asyncio.CancelledError}
     assert len(accepted) >= 20

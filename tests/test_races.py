@@ -98,7 +98,7 @@ async def arena(request: pytest.FixtureRequest) -> AsyncIterator[Arena]:
 
 @asynccontextmanager
 async def handled(request: pytest.FixtureRequest) -> AsyncIterator[Arena]:
-    database = request.getfixturevalue("database")
+    database = request.getfixturevalue("module_database")  # a clinic of its own is enough
     async with handling(database) as first, handling(database) as second:
         yield Arena(database, await Town.open(first), [first, second][: 1 if request.param == "one process" else 2])
 
@@ -199,7 +199,7 @@ async def test_fifty_issues_at_once_leave_no_gap(arena: Arena) -> None:
     wishes: list[Wish] = [*((IssueInvoice(), draft) for draft in drafts), *((town.bill(), None) for _ in drafts)]
     outcomes = await arena.race(wishes)
     assert len(won(outcomes)) == 100
-    assert sorted(issued["number"] for issued in arena.bodies("InvoiceIssued")) == [f"{town.now.year}-{n:06}" for n in range(1, 101)]
+    assert sorted(issued["number"].partition("-")[2] for issued in arena.bodies("InvoiceIssued")) == [f"{n:06}" for n in range(1, 101)]
     assert [allotted["number"] for allotted in arena.bodies("NumberAllotted")] == list(range(1, 101))
 
 
