@@ -7,12 +7,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from commands.kit.accounts import AccountLocked, CredentialsWrong
 from commands.kit.writer import AGAIN, SAVED, NewEvent, Save
 from domain.invoices import LARGEST
 from domain.kit import PLATFORM
 from gateway.kit import http
 from projections.kit.tracking import HEALTH
-from tests.served import PROTECTED, Person, failure, served, until, working
+from tests.served import PASSWORD, PROTECTED, Person, failure, served, until, working
 
 HOSTILE_DEPTH = 100_000
 
@@ -165,6 +166,23 @@ async def test_a_token_is_remembered_in_spellings_of_bounded_length(web, admin):
     token = admin.headers["authorization"].removeprefix("Bearer ")
     answer = await web.client.get(PROTECTED + "/rooms", headers={"authorization": f"Bearer {' ' * 3000}{token}"})
     failure(answer, 401, "TOKEN_INVALID")
+
+
+async def test_guessing_from_elsewhere_locks_nobody_out(web):
+    accounts, email = web.services.accounts, web.account(await web.clinic(), "admin")
+
+    async def guess(address, password="wrong"):  # noqa: S107
+        try:
+            return await accounts.sign_in(email, password, address)
+        except (CredentialsWrong, AccountLocked) as refused:
+            return type(refused)
+
+    assert [await guess("192.0.2.1") for _ in range(11)] == [CredentialsWrong] * 10 + [AccountLocked]
+    assert (await guess("198.51.100.7", PASSWORD)).member.role == "admin", "who knows the password comes in from elsewhere"
+    assert await guess("192.0.2.1") is AccountLocked, "which gives the guesser no fresh ten"
+    for n in range(2, 11):
+        assert [await guess(f"192.0.2.{n}") for _ in range(10)] == [CredentialsWrong] * 10
+    assert await guess("192.0.2.99") is AccountLocked, "and a hundred are enough, wherever they come from"
 
 
 async def test_insisting_on_a_version_suffers_from_nobody_elses_changes(web, admin, module_database):

@@ -269,6 +269,7 @@ async def test_each_user_does_its_own_work_only(nats_server):
     ]
     must_not = [
         ("gateway", {"publish": "applied.3"}),
+        ("gateway", {"publish": "control.heartbeat"}),
         ("gateway", {"subscribe": "_INBOX.>"}),
         ("gateway", {"publish": "$JS.API.STREAM.PURGE.EVENTS"}),
         ("gateway", {"publish": "$JS.API.STREAM.CREATE.EVENTS"}),

@@ -60,7 +60,7 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
         "subscribe": ["control.heartbeat", INBOX],
     },
     "gateway": {
-        "publish": ["hints.committed", "control.>"],
+        "publish": ["hints.committed", "control.sessions", "control.grants"],
         "subscribe": ["events.*", "applied.*", "control.>"],
     },
 }

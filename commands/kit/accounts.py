@@ -7,7 +7,8 @@ the token in use. Using the one before within ten seconds (two tabs, an answer l
 that somebody has a copy, and ends the session.
 
 What may go wrong: an attempt is counted before the password is looked at and struck off when it was right, so a thousand guesses at once are
-still ten; and an unknown address costs as much time as a known one. Whoever guesses on purpose can lock an account for a quarter of an hour.
+still ten; and an unknown address costs as much time as a known one. Whoever guesses from one network address locks nobody out elsewhere; it takes
+ten of them to lock an account for everybody. Behind a proxy that hides addresses all are one.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from psycopg import Connection
 from domain.kit import Refused
 from projections.kit.lanes import Lanes
 
-FAILURES = 10  # of one account, and WIDE of one network address, within WINDOW
+FAILURES = 10  # of one account from one network address, ten times as many from all, and WIDE of one address, within a quarter of an hour
 WIDE = 50
 GRACE_SECONDS = 10
 TICKET_SECONDS = 30
@@ -62,13 +63,15 @@ create table if not exists stream_tickets (hash bytea primary key, session uuid 
 
 create or replace function signin_begin(of_account bytea, of_address bytea, failures int, wide int, out attempt bigint, out seconds_left int)
 language plpgsql volatile security definer set search_path = public, pg_temp as $$
-declare since timestamptz := now() - interval '15 minutes'; oldest timestamptz; other timestamptz;
+declare since timestamptz := now() - interval '15 minutes'; oldest timestamptz; other timestamptz; everybody timestamptz;
 begin
     perform pg_advisory_xact_lock(7020051, hashtext(encode(of_account, 'hex')));
     perform pg_advisory_xact_lock(7020052, hashtext(encode(of_address, 'hex')));
-    select a.at into oldest from signin_attempts a where a.account = of_account and a.at > since order by a.at desc offset failures - 1 limit 1;
+    select a.at into oldest from signin_attempts a where a.account = of_account and a.address = of_address and a.at > since
+    order by a.at desc offset failures - 1 limit 1;
+    select a.at into everybody from signin_attempts a where a.account = of_account and a.at > since order by a.at desc offset 10 * failures - 1 limit 1;
     select a.at into other from signin_attempts a where a.address = of_address and a.at > since order by a.at desc offset wide - 1 limit 1;
-    oldest := greatest(oldest, other);
+    oldest := greatest(oldest, other, everybody);
     if oldest is not null then
         seconds_left := greatest(1, ceil(extract(epoch from oldest - since)));
         return;
@@ -80,7 +83,7 @@ end $$;
 
 create or replace function signin_right(this bigint, of_account bytea) returns void
 language sql volatile security definer set search_path = public, pg_temp as $$
-    delete from signin_attempts a where a.id = this or a.account = of_account;
+    delete from signin_attempts a using signin_attempts r where r.id = this and a.account = of_account and a.address = r.address;
 $$;
 
 create or replace function signin_account(of_email text)

@@ -42,6 +42,7 @@ class Bus:
         self._hinted_at = 0.0
         self._said: bool | None = None
         self.ready = asyncio.Event()
+        self.returned: Callable[[], None] = lambda: None  # called when messages may have been missed
 
     def hear(self, subject: str, listener: OnMessage) -> None:
         """Have a subject's messages given to a listener; say so before `open`."""
@@ -117,6 +118,7 @@ class Bus:
         self._say(up=False)
 
     async def _there(self) -> None:
+        self.returned()
         self._say(up=True)
 
     def _say(self, *, up: bool) -> None:

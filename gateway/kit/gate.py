@@ -53,6 +53,7 @@ class Gate:
         self._passes: dict[bytes, Pass] = {}
         self._ended: dict[UUID, float] = {}
         self._heard = float("-inf")
+        self._turn = 0
 
     def known(self, header: bytes | None) -> Who | None:
         """Return who is asking if the token is remembered and the feed is alive; refuse an expired one; None means: ask `admit`."""
@@ -69,7 +70,7 @@ class Gate:
             raise SignInRequired
         if header[:7].lower() != BEARER:
             raise SignInRequired
-        found = self._passes.get(header)
+        found, turn = self._passes.get(header), self._turn
         deaf = not self.listening  # then nobody says that somebody was removed, or is now something else
         if found is None or found.expires <= time.time() or (deaf and time.monotonic() - found.made > SILENCE):
             found = await self._verified(header)
@@ -80,7 +81,8 @@ class Gate:
             raise SessionEnded
         while len(self._passes) >= REMEMBERED:
             del self._passes[next(iter(self._passes))]
-        self._passes[header] = found
+        if turn == self._turn:  # nothing was forgotten while we asked
+            self._passes[header] = found
         return found.who
 
     async def _verified(self, header: bytes) -> Pass:
@@ -136,3 +138,8 @@ class Gate:
     def forget(self) -> None:
         """Forget every token; they are verified anew when they are shown."""
         self._passes.clear()
+        self._turn += 1
+
+    def doubt(self) -> None:
+        """Note that something may have been missed: until the next heartbeat the feed counts as silent."""
+        self._heard = float("-inf")

@@ -42,6 +42,7 @@ class Services:
         self.bus = Bus(settings.nats_url)
         self.hub = Hub(self.reading, settings.bus_key)
         self.handler: Handler = None  # type: ignore[assignment]
+        self._looked_at: set[UUID] = set()  # clinics and staff as they are since the feed is alive
 
     async def open(self) -> None:
         """Connect to everything; what is not there is awaited in the background."""
@@ -53,6 +54,7 @@ class Services:
         self.bus.hear(HEARTBEAT, self._beat)
         self.bus.hear(SESSIONS, self._ended)
         self.bus.hear(EVENTS, self.hub.heard)
+        self.bus.returned = self.gate.doubt
         await self.bus.open()
         await self.hub.open()
 
@@ -97,16 +99,24 @@ class Services:
                 raise ReadBehind(position=position)
 
     async def _clinic(self, clinic: UUID) -> Any:
-        if not self.gate.listening:
-            await self.handler.streams.drop(clinic)
+        await self._fresh(clinic)
         return await self.handler.clinic(clinic)
+
+    async def _fresh(self, stream: UUID) -> None:
+        """See to it that a stream is not remembered from before the feed could tell of its changes."""
+        if stream in self._looked_at and self.gate.listening:
+            return
+        if len(self._looked_at) > 10_000:  # noqa: PLR2004 - they are soon looked at again
+            self._looked_at.clear()
+        if self.gate.listening:
+            self._looked_at.add(stream)
+        await self.handler.streams.drop(stream)
 
     async def _standing(self, clinic: UUID, role: str, subject: UUID | None) -> str:
         """Return the role somebody has by now: what a member of staff is outranks what the account was made for."""
         if subject is None or role not in STAFF:
             return role
-        if not self.gate.listening:
-            await self.handler.streams.drop(subject)
+        await self._fresh(subject)
         member: Any = await self.handler.streams.get(self.staff_state, subject, clinic)
         if not member.version:
             return role
@@ -115,6 +125,8 @@ class Services:
         return str(member.state.role)
 
     async def _beat(self, _: Msg) -> None:
+        if not self.gate.listening:
+            self._looked_at.clear()
         self.gate.beat()
 
     async def _ended(self, message: Msg) -> None:
@@ -129,5 +141,6 @@ class Services:
         known = self.handler.streams.cached(stored.stream, stored.clinic)
         if known is not None and known.version < stored.version:
             self.handler.streams.forget(stored.stream)
+        self._looked_at.discard(stored.stream)
         self.gate.forget()
         self.hub.end_of(stored.stream)
