@@ -35,9 +35,9 @@ class DeleteRoom(Command):
     permission = "settings.rooms.manage"
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        # a courtesy: a booking made this very moment may be missed, and then has to be moved by hand
+        # a courtesy, for a clear answer; what it misses, the room's own claim on the time to come refuses
         ahead = [row for status in ("booked", "confirmed") for row in await look.find(CalendarRow, room_id=look.at.id, status=status)]
         return {"booked": any(row.ends_at > look.at.now for row in ahead)}
 
     def decide(self, room: Room, at: At, *, booked: bool) -> list[Event]:
-        return room.delete(booked=booked)
+        return room.delete(at.id, at.now, booked=booked)

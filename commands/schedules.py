@@ -29,7 +29,7 @@ class SetDoctorSchedule(Creation, Timetable):
 
 
 class BlockTime(Creation):
-    """Block a doctor's or a room's time, so that nothing is booked in it."""
+    """Block a doctor's or a room's time, so that nothing is booked in it. Doctors may block their own."""
 
     state = BlockedTime
     permission = "appointments.block_time"
@@ -41,7 +41,8 @@ class BlockTime(Creation):
 
     def decide(self, block: BlockedTime, at: At) -> list[Event]:
         wanted = period(self.start, self.end, at.now, at.zone)
-        return block.block(self.doctor_id, self.room_id, wanted, self.reason)
+        own, manages = at.subject == self.doctor_id, at.may("settings.working_hours.manage")
+        return block.block(self.doctor_id, self.room_id, wanted, self.reason, own=own, manages=manages)
 
 
 class UnblockTime(Command):
@@ -51,4 +52,4 @@ class UnblockTime(Command):
     permission = "appointments.block_time"
 
     def decide(self, block: BlockedTime, at: At) -> list[Event]:
-        return block.unblock()
+        return block.unblock(at.subject, manages=at.may("settings.working_hours.manage"))

@@ -1,10 +1,14 @@
 """Rooms: where patients are seen; a name is used once in a clinic, until its room is deleted."""
 
+from datetime import UTC, datetime
 from typing import ClassVar, Literal, Self
+from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.kit import Claim, Event, Frozen, Invalid, NotFound, Refused, State, Text, UniqueClaim, only
+from domain.kit import Claim, Event, Frozen, Invalid, NotFound, Refused, RoomId, State, Text, TimeClaim, UniqueClaim, only
+
+FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 RoomType = Literal["operatory", "consultation", "surgery", "imaging", "other"]
 
@@ -23,7 +27,9 @@ class RoomAdded(Event, Furnishing): ...
 class RoomChanged(Event, Furnishing): ...
 
 
-class RoomDeleted(Event): ...
+class RoomDeleted(Event):
+    room_id: RoomId | None = None
+    since: datetime | None = None
 
 
 RoomEvent = RoomAdded | RoomChanged | RoomDeleted
@@ -44,16 +50,19 @@ class Room(State):
     name: str = ""
     active: bool = False
     deleted: bool = False
+    gone: RoomDeleted | None = None
 
     def evolve(self, event: RoomEvent) -> Self:
         match event:
             case RoomAdded(name=name, active=active) | RoomChanged(name=name, active=active):
                 return replace(self, name=name, active=active)
             case RoomDeleted():
-                return replace(self, active=False, deleted=True)
+                return replace(self, active=False, deleted=True, gone=event)
 
     def claims(self) -> frozenset[Claim]:
-        """Its name, however it is written."""
+        """Its name, however it is written; of a deleted room, all the time to come, so that no visit can have been booked in it meanwhile."""
+        if self.gone is not None and self.gone.room_id is not None and self.gone.since is not None:
+            return frozenset({TimeClaim(kind="room", id=self.gone.room_id, start=self.gone.since, end=FOR_EVER)})
         if self.deleted or not self.name:
             return frozenset()
         return frozenset({UniqueClaim(scope="rooms.name", key=" ".join(self.name.casefold().split()))})
@@ -70,9 +79,9 @@ class Room(State):
             raise RoomNeedsName
         return [RoomChanged(**only(Furnishing, furnishing))]
 
-    def delete(self, *, booked: bool) -> list[Event]:
+    def delete(self, room: UUID, now: datetime, *, booked: bool) -> list[Event]:
         if self.deleted:
             raise NotFound
         if booked:
             raise RoomBooked
-        return [RoomDeleted()]
+        return [RoomDeleted(room_id=room, since=now)]

@@ -213,16 +213,20 @@ class BlockedTime(State):
         whose = {"doctor": b.doctor_id, "room": b.room_id}
         return frozenset(TimeClaim(kind=kind, id=id_, start=b.starts_at, end=b.ends_at) for kind, id_ in whose.items() if id_ is not None)
 
-    def block(self, doctor: UUID | None, room: UUID | None, wanted: Period, reason: str | None) -> list[Event]:
+    def block(self, doctor: UUID | None, room: UUID | None, wanted: Period, reason: str | None, *, own: bool, manages: bool) -> list[Event]:
+        if doctor is not None and not own and not manages:
+            raise Forbidden(permission="settings.working_hours.manage")
         if doctor is None and room is None:
             raise BlockOfNothing
         if not timedelta() < wanted.ends_at - wanted.starts_at <= LONGEST:
             raise BlockNeverEnds
         return [TimeBlocked(doctor_id=doctor, room_id=room, **only(Period, wanted), reason=reason)]
 
-    def unblock(self) -> list[Event]:
+    def unblock(self, subject: UUID | None, *, manages: bool) -> list[Event]:
         if (b := self.blocked) is None:
             raise NotFound
+        if b.doctor_id not in {None, subject} and not manages:
+            raise Forbidden(permission="settings.working_hours.manage")
         return [TimeUnblocked(doctor_id=b.doctor_id, room_id=b.room_id, on=b.on)]
 
 

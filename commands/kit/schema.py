@@ -80,7 +80,7 @@ create table if not exists person_keys (
 );
 """
 
-# what the chain covers of an event, in this order; `audit` computes the same in Python
+# what the chain covers of an event, in this order; tests and benchmarks compute the same in Python
 DIGEST = """
 create or replace function event_content(
     pos bigint, stream uuid, version bigint, topic text, clinic uuid, kind text, event_id uuid, command uuid, correlation uuid, causation uuid,
