@@ -21,6 +21,7 @@ from operator import attrgetter
 from uuid import UUID
 
 import psycopg
+import uvloop
 from msgspec import Struct
 
 from anamnesis.demo.house import Ask, House, Scale, Worker
@@ -41,9 +42,9 @@ from domain.kit.grants import Role
 from projections.kit.tracking import health_sync
 
 SCALES = {
-    "small": Scale(doctors=3, desks=2, bookings=1_090, growth=4),
-    "medium": Scale(doctors=7, desks=3, bookings=34_000, growth=2),
-    "large": Scale(doctors=20, desks=6, bookings=440_000, growth=1.3),
+    "small": Scale(doctors=3, desks=2, bookings=1_090, growth=4, grid=15),
+    "medium": Scale(doctors=6, desks=3, bookings=34_000, growth=2, grid=15),
+    "large": Scale(doctors=20, desks=6, bookings=600_000, growth=1.3, grid=5),
 }
 EVENTS = {"small": 10_000, "medium": 300_000, "large": 5_000_000}
 PASSWORD = "anamnesis-demo"  # noqa: S105 - printed for everybody to use
@@ -149,7 +150,8 @@ def run(installation: Installation, *, size: str, seed: int, until: date | None 
     if not is_empty(owner_url):
         raise Trouble("this database has events; demo data goes into an empty one only (choose another --data-dir)")
     with bars() if told is None else nullcontext(told) as tell:
-        made = asyncio.run(fill(installation.settings("gateway"), size=size, seed=seed, until=until, told=tell))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            made = runner.run(fill(installation.settings("gateway"), size=size, seed=seed, until=until, told=tell))
         admit(owner_url, made)
         settle(owner_url)
         caught_up(owner_url, tell)

@@ -17,7 +17,6 @@ from domain.kit import zone
 UNIT = 5  # minutes
 NOON = 12 * 60
 WHOLE = (1 << 24 * 60 // UNIT) - 1
-QUARTERS = sum(1 << unit for unit in range(0, 24 * 60 // UNIT, 3))
 
 
 class Calendar:
@@ -65,20 +64,21 @@ class Slot(NamedTuple):
 class Diary:
     """One doctor's time: the hours of each day, and what is taken of them."""
 
-    def __init__(self, days: int, before: int = 0, after: int = 0) -> None:
+    def __init__(self, days: int, *, grid: int, before: int = 0, after: int = 0) -> None:
         self.hours = [0] * days
         self.taken = [0] * days
         self.squeezed = [0] * days  # by overbookings, which lie over others and go without them
+        self.grid = sum(1 << unit for unit in range(0, 24 * 60 // UNIT, grid // UNIT))
         self.before = before // UNIT
         self.after = after // UNIT
 
     def find(self, day: int, minutes: int, *, earliest: int = 0) -> Slot | None:
-        """Return the first free visit of that length which starts on a quarter, at or after a time of day."""
+        """Return the first free visit of that length which starts on the grid, at or after a time of day."""
         open_ = self.hours[day]
         if not open_:
             return None
         units, free = minutes // UNIT, WHOLE & ~(self.taken[day] | self.squeezed[day])
-        starts = runs(open_, units) & (runs(free, self.before + units + self.after) << self.before) & QUARTERS
+        starts = runs(open_, units) & (runs(free, self.before + units + self.after) << self.before) & self.grid
         starts &= -1 << earliest // UNIT
         return self.slot(day, first(starts) * UNIT, minutes) if starts else None
 

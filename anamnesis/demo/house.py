@@ -36,12 +36,13 @@ Intention = Iterator[int]
 
 
 class Scale(Struct, frozen=True):
-    """How large the clinics are: `bookings` in all three together, `growth` from the first day to the last."""
+    """How large the clinics are: `bookings` in all three together, `growth` from the first day to the last, `grid` the minutes between starts."""
 
     doctors: int
     desks: int
     bookings: int
     growth: float
+    grid: int
 
 
 class Ask(NamedTuple):
@@ -119,7 +120,7 @@ class Decks:
         self.kinds = Deck(rng, {kind.name: kind.share for kind in KINDS if kind.share})
         self.outcome = Deck(rng, {"kept": 158, "missed": 15, "cancelled": 14, "cancelled late": 10, "removed": 3})
         self.moved = Deck(rng, {0: 41, 1: 7, 2: 2})
-        self.confirmed = Deck(rng, {True: 7, False: 3})
+        self.confirmed = Deck(rng, {True: 8, False: 2})
         self.edited = one_in(rng, 25)
         self.squeezed = one_in(rng, 12)
         self.noted = one_in(rng, 8)

@@ -26,17 +26,17 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("checkup", (15, 20, 30), ("exam",), 34),
-    Kind("cleaning", (20, 30), ("clean",), 17),
-    Kind("checkup and x-ray", (30,), ("exam", "xray"), 9),
-    Kind("filling", (30, 45), ("filling",), 14),
+    Kind("checkup", (15, 20), ("exam",), 34),
+    Kind("cleaning", (20, 20, 30), ("clean",), 17),
+    Kind("checkup and x-ray", (20, 30), ("exam", "xray"), 9),
+    Kind("filling", (30, 30, 45), ("filling",), 14),
     Kind("root canal", (45, 60), ("root",), 4, ("root canal", "crown preparation")),
     Kind("crown preparation", (45, 60), ("crown", "xray"), 3, ("crown placement",)),
     Kind("crown placement", (30,), ("fit",), 0),
-    Kind("extraction", (30, 45), ("pull",), 4, ("control",)),
+    Kind("extraction", (30,), ("pull",), 4, ("control",)),
     Kind("control", (10, 15), ("control",), 5),
     Kind("whitening", (45, 60), ("white", "paste"), 2),
-    Kind("pain", (20, 30), ("pain", "xray"), 8, ("filling", "root canal")),
+    Kind("pain", (15, 20), ("pain", "xray"), 8, ("filling", "root canal")),
 )
 
 

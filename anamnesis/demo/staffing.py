@@ -65,7 +65,7 @@ def career(house: House, number: int) -> Intention:
     doctor = Doctor(*hired(house, "doctor", **more))
     doctor.room = house.ask(AddRoom(name=f"Room {number + 1}"), house.admin)
     week = working_week(house, number)
-    doctor.diary = Diary(HISTORY + AHEAD, after=5 if number % 3 == 1 else 0)
+    doctor.diary = Diary(HISTORY + AHEAD, grid=house.scale.grid, after=5 if number % 3 == 1 else 0)
     write_hours(house, doctor, week)
     house.doctors.append(doctor)
     house.start(timetables(house, doctor, week))
@@ -108,7 +108,7 @@ def timetables(house: House, doctor: Doctor, week: Week) -> Intention:
         off = [DayHours(on=on, hours=[]) for on in sorted(house.holidays) if today <= on <= last and week[on.weekday()]]
         asked = SetDoctorSchedule(
             doctor_id=doctor.id, week=[said(hours) for hours in week], exceptions=[*off, *extra], buffer_before=doctor.diary.before * 5,
-            buffer_after=doctor.diary.after * 5)
+            buffer_after=doctor.diary.after * 5, slot_minutes=house.scale.grid)
         house.ask(asked, doctor.who if house.rng.random() < 0.5 else house.admin, alone=alone)
         alone = False
         november = date(today.year + (today.month > 10), 11, 3)

@@ -6,7 +6,7 @@ from heapq import heappop
 from itertools import accumulate
 
 from anamnesis.demo.billing import bill
-from anamnesis.demo.days import QUARTERS, Slot, first, runs
+from anamnesis.demo.days import Slot, first, runs
 from anamnesis.demo.house import DAY, HISTORY, MINUTE, Doctor, House, Household, Intention, Patient, Wish, wall_time
 from anamnesis.demo.places import KINDS, Kind
 from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
@@ -184,7 +184,7 @@ def squeeze(house: House, minutes: int) -> tuple[Doctor | None, Slot | None]:
     for doctor in house.rng.sample(house.doctors, len(house.doctors)):
         diary = doctor.diary
         for day in range(house.today + 1, house.today + 4) if doctor.active else ():
-            if starts := runs(diary.hours[day], minutes // 5) & diary.taken[day] & QUARTERS:
+            if starts := runs(diary.hours[day], minutes // 5) & diary.taken[day] & diary.grid:
                 slot = diary.slot(day, first(starts) * 5, minutes)
                 if not diary.squeezed[day] & slot.mask:
                     return doctor, slot
