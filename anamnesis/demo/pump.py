@@ -1,13 +1,16 @@
 """Commands on their way to the store: in the order of their time, hundreds at once.
 
-How it works. Whatever a command rests on was written a moment ago by this process, which knows it still; so a command is decided and queued without waiting
-for anything, in the order in which it was asked, and the writer flushes hundreds together. Keys of new patients are made for a whole chunk beforehand. What must
-look something up in Postgres goes alone.
+How it works. Whatever a command rests on was written by this process, which remembers it until the story is done with it; so a command is decided and queued
+without waiting for anything, in the order in which it was asked, and the writer flushes hundreds together. Keys of new patients are made for a whole chunk beforehand.
+What must look something up in Postgres goes alone.
+
+What may go wrong. A stream that is forgotten too early is loaded again, and meanwhile others overtake: a slot would be taken before it is given back.
 """
 
 import asyncio
+import sys
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from uuid import UUID
@@ -25,8 +28,17 @@ IN_FLIGHT = 1024
 
 async def pump(handler: Handler, asks: Iterable[Ask], told: Callable[[], object]) -> None:
     """Handle every command; `told` is called now and then."""
+    handler.streams.capacity = sys.maxsize
     flight: deque[asyncio.Task[None]] = deque()
-    source = iter(asks)
+    try:
+        await _all(handler, iter(asks), flight, told)
+    finally:
+        for task in flight:
+            task.cancel()
+        await asyncio.gather(*flight, return_exceptions=True)
+
+
+async def _all(handler: Handler, source: Iterator[Ask], flight: deque[asyncio.Task[None]], told: Callable[[], object]) -> None:
     while chunk := list(islice(source, CHUNK)):
         await _keys(handler, chunk)
         for ask in chunk:
@@ -42,7 +54,8 @@ async def pump(handler: Handler, asks: Iterable[Ask], told: Callable[[], object]
 
 async def _landed(flight: deque[asyncio.Task[None]], left: int) -> None:
     while len(flight) > left:
-        await flight.popleft()
+        await flight[0]
+        flight.popleft()
 
 
 async def _one(handler: Handler, ask: Ask) -> None:

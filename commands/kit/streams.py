@@ -77,6 +77,7 @@ class Streams:
     def __init__(self, lanes: Lanes, keys: KeyRing) -> None:
         self._lanes = lanes
         self.keys = keys
+        self.capacity = CACHE  # an import may set more, and forget what it is done with
         self._cache: OrderedDict[UUID, Entry] = OrderedDict()
         self._waiting: defaultdict[UUID, dict[UUID, asyncio.Future[list[Stored]]]] = defaultdict(dict)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,7 +90,7 @@ class Streams:
     def keep(self, stream: UUID, entry: Entry) -> None:
         """Remember an entry; the oldest goes, used or not, for keeping account of use would cost more than loading a popular one again."""
         self._cache[stream] = entry
-        while len(self._cache) > CACHE:
+        while len(self._cache) > self.capacity:
             self._cache.popitem(last=False)
 
     async def drop(self, stream: UUID) -> None:
