@@ -51,6 +51,7 @@ PASSWORD = "anamnesis-demo"  # noqa: S105 - printed for everybody to use
 SUPERADMIN = "superadmin@platform.example"
 ROLES: tuple[Role, ...] = ("admin", "doctor", "receptionist", "patient")
 PAUSE = 0.2
+STALLED = 60.0  # seconds without progress after which nobody waits for the read models any more
 
 Told = Callable[[str, int, int | None], object]
 
@@ -139,7 +140,7 @@ def caught_up(owner_url: str, told: Told) -> None:
             left = max(line.lag for line in lines)
             first = left if first is None else max(first, left)
             told("read models", first - left, first)
-            if not left:
+            if not left or min(line.stalled_seconds for line in lines if line.lag) > STALLED:
                 return
             time.sleep(PAUSE)
 
