@@ -109,8 +109,8 @@ class Trial:
     async def duplicates(self) -> None:
         """Honest pages again, with other borders: old ones, and such as reach past what is projected."""
         async with self.bus() as publish:
-            for partition in {event.partition for event in self.latest(200)}:
-                events = [event for event in self.latest(2000) if event.partition == partition]
+            for partition in {event.partition for event in await self.latest(200)}:
+                events = [event for event in await self.latest(2000) if event.partition == partition]
                 for first in self.dice.choices(range(1, len(events)), k=4):
                     last = self.dice.randint(first, len(events) - 1)
                     page = pack(events[first : last + 1], subject_of(partition), events[first - 1].position, events[last].position, self.bus_key)
@@ -119,7 +119,7 @@ class Trial:
     async def forgeries(self) -> None:
         """Pages that somebody else made: other bodies, positions far ahead, a partition's page under another's name, rubbish."""
         async with self.bus() as publish:
-            event = self.latest(1)[0]
+            event = (await self.latest(1))[0]
             lie = replace(event, position=event.position + 1, version=event.version + 1, body=b'{"event":"RoomAdded","name":"theirs"}')
             for prev, key in ((event.position, FORGER), (0, FORGER)):
                 payload, headers = pack([lie, replace(lie, position=10**9)], subject_of(event.partition), prev, 10**9, key)
@@ -148,11 +148,14 @@ class Trial:
     def bus_key(self) -> bytes:
         return bytes(self.stack.settings("relay").bus_key)
 
-    def latest(self, number: int) -> list[Stored]:
-        """Return the newest events."""
-        with psycopg.connect(self.database.url("owner")) as connection:
-            found = connection.execute(f"select {COLUMNS} from stored_events order by notification_id desc limit %s", [number]).fetchall()  # noqa: S608
-        return [Stored(*row) for row in reversed(found)]
+    async def latest(self, number: int) -> list[Stored]:
+        """Return the newest events; Postgres may have been killed this very moment, and is waited for."""
+        async with asyncio.timeout(60):
+            while True:
+                with suppress(psycopg.OperationalError), psycopg.connect(self.database.url("owner")) as connection:
+                    query = f"select {COLUMNS} from stored_events order by notification_id desc limit %s"  # noqa: S608
+                    return [Stored(*row) for row in reversed(connection.execute(query, [number]).fetchall())]
+                await asyncio.sleep(0.1)
 
     async def level(self) -> None:
         """Wait until the read models have caught up."""
