@@ -15,7 +15,7 @@ CONFLICT = 409
 PATIENCE = 1.0  # seconds within which every read model is to be level
 MOST = 9000  # a second; more are not made ready
 WARM = 2.0
-OPEN_CONNECTIONS = 64
+CLIENTS = 64
 FRESH = 0.1  # the share that is free when nine in ten collide
 
 
@@ -31,7 +31,7 @@ def measure(options: Options) -> list[Result]:
 
 
 def throughput(place: Place, diary: Diary, baseline: Figure) -> None:
-    """Thirty-two clients, each with its next booking as soon as the last is answered."""
+    """Many clients, each with its next booking as soon as the last is answered."""
     options = place.bench.options
     job = job_of(place, diary.take(int(MOST * (options.seconds + WARM))), seconds=options.seconds)
     tally, more, checked = run(place, job)
@@ -70,9 +70,8 @@ def job_of(place: Place, bookings: list[Booking], *, seconds: float, rate: float
     users = [cycle(tokens) for tokens in place.tokens()]
     requests = [http.post(http.BOOK, next(users[b.clinic]), b.body) for b in bookings]
     host, port = http.address(place.url)
-    connections = OPEN_CONNECTIONS if rate else place.bench.options.clients
     return Job(
-        host=host, port=port, requests=requests, seconds=seconds, connections=connections, rate=rate, warm=WARM, watch=place.stack.pids())
+        host=host, port=port, requests=requests, seconds=seconds, connections=CLIENTS, rate=rate, warm=WARM, watch=place.stack.pids())
 
 
 def run(place: Place, job: Job) -> tuple[Tally, Figure, list[str]]:
@@ -85,7 +84,7 @@ def run(place: Place, job: Job) -> tuple[Tally, Figure, list[str]]:
         place.caught_up()
         checks.nothing_lost(tally.lost)
         checks.accepted_is_stored(connection, tally.accepted, "AppointmentBooked", since)
-    more = {"answers": len(tally.times), "behind_seconds": round(lag.worst, 3), **tally.cost}
+    more = {"clients": job.connections, "answers": len(tally.times), "behind_seconds": round(lag.worst, 3), **tally.cost}
     unexpected = {status: n for status, n in tally.answers.items() if status not in (CREATED, CONFLICT)}
     more |= {f"status_{status}": n for status, n in unexpected.items()}
     return tally, more, ["accepted = stored", *place.bench.store_is_sound(since)]
@@ -100,6 +99,6 @@ def plain_appends(place: Place) -> Figure:
         requests = [http.post("/appointments", "nobody", body) for body in islice(bodies, 1000)]
         options = place.bench.options
         tally = load.generate(Job(
-            host=host, port=port, requests=requests, seconds=options.seconds, connections=options.clients, warm=1.0, again=True))
+            host=host, port=port, requests=requests, seconds=options.seconds, connections=CLIENTS, warm=1.0, again=True))
     return {"per_second": round(tally.per_second(CREATED)), **latencies(tally.times)}
 

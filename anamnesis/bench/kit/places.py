@@ -29,7 +29,7 @@ select get_byte(uuid_send(c.clinic_id), 15) % s.partitions, max(c.position), max
 join projector_tracking t on t.grp = 'live' and t.partition = get_byte(uuid_send(c.clinic_id), 15) % s.partitions group by 1
 """
 CATCH_UP_SECONDS = 600.0
-SAMPLE_SECONDS = 0.025
+SAMPLE_SECONDS = 0.05
 
 
 @contextmanager
