@@ -48,7 +48,7 @@ GIVEN = ("Noor", "Sam", "Eva", "Omar", "Mila", "Liam", "Ada", "Yusuf", "Ines", "
 FAMILY = ("Jansen", "de Vries", "Bakker", "Visser", "Smit", "Meijer", "Mulder", "Bos", "Vos", "Peters")
 
 
-LARGEST = "select c.id, c.zone from clinics c order by (select count(*) from patients p where p.clinic_id = c.id) desc limit 1"
+LARGEST = "select c.id, c.zone from clinics c order by (select count(*) from invoices i where i.clinic_id = c.id) desc limit 1"
 PEOPLE = {
     "doctors": "select id from staff where clinic_id = %s and role = 'doctor' and active",
     "rooms": "select id from rooms where clinic_id = %s and active",
