@@ -143,4 +143,5 @@ class Services:
             self.handler.streams.forget(stored.stream)
         self._looked_at.discard(stored.stream)
         self.gate.forget()
-        self.hub.end_of(stored.stream)
+        if stored.version > 1:  # nobody's standing was any other before it began
+            self.hub.end_of(stored.stream)
