@@ -44,6 +44,7 @@ def gateway(settings: Settings, fd: int | None = None) -> None:
         log_config=None,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # read where a client's address matters (`gateway.kit.app`)
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

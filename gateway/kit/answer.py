@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from litestar.types import Send
 
+from gateway.kit.http import answered
+
 JSON = b"application/json"
 TEXT = b"text/plain"
 HTML = b"text/html"
@@ -29,6 +31,8 @@ class Answer(NamedTuple):
         headers = [(b"x-request-id", request_id), *self.headers]
         if self.status not in BODILESS:
             headers += (b"content-type", self.media), (b"content-length", b"%d" % len(self.body))
+        if answered(send, self.status, headers, self.body):
+            return
         start: Any = {"type": "http.response.start", "status": self.status, "headers": headers}
         body: Any = {"type": "http.response.body", "body": self.body}
         await send(start)

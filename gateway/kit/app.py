@@ -7,6 +7,7 @@ with the same question who asks, end in the same error shape, carry the same req
 What may go wrong: a handler that forgets to protect itself is protected: whoever is not signed in gets no further than handlers marked `public`.
 """
 
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gateway.kit.call import BODY_LIMIT, Call
 from gateway.kit.desk import Desk
@@ -96,6 +98,7 @@ class Gateway(Litestar):
     def __init__(self, services: Services, **options: Any) -> None:
         self.services = services
         self.short = ShortWay()
+        self._forwarded = ProxyHeadersMiddleware(super().__call__, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1"))  # type: ignore[arg-type]
         super().__init__(
             lifespan=[_lifespan], guards=[admitted], dependencies={"desk": desk}, exception_handlers={Exception: _explained},
             request_max_body_size=BODY_LIMIT, logging_config=None, **options)
@@ -152,9 +155,9 @@ class Gateway(Litestar):
 
         if (spans := self.services.spans).on:
             with spans.request(scope["method"], call.headers, call.request_id):
-                await super().__call__(scope, receive, sending)
+                await self._forwarded(scope, receive, sending)  # type: ignore[arg-type]
         else:
-            await super().__call__(scope, receive, sending)
+            await self._forwarded(scope, receive, sending)  # type: ignore[arg-type]
         template = scope.get("path_template") if "route_handler" in scope else "unrouted"
         self.services.metrics.route(scope["method"], template or "unrouted").count(status, time.perf_counter() - started)
 
