@@ -7,6 +7,7 @@ from uuid import UUID
 from nats.aio.msg import Msg
 
 from commands.kit.accounts import AccountDisabled, Accounts
+from commands.kit.codes import Codes
 from commands.kit.handling import Handler
 from domain.kit import State
 from gateway.kit.bus import APPLIED, EVENTS, HEARTBEAT, SESSIONS, Bus, Watermarks, session_of
@@ -37,6 +38,7 @@ class Services:
         self.watermarks = Watermarks()
         self.reading = Reading(settings.database_url)
         self.accounts = Accounts(self.reading.lanes, settings.mac_key)
+        self.codes = Codes(self.reading.lanes, settings.kek)
         self.keys = Keys(settings.signing_key)
         self.gate = Gate(self.keys, self.accounts.alive, self._clinic, self._standing)
         self.bus = Bus(settings.nats_url)
