@@ -1,15 +1,58 @@
-"""Who may do what: every permission key, the plan it needs, and who holds it by default.
+"""Who may do what: every permission key, the plan it needs, who holds it by default, and what a clinic may change about that.
 
-A line reads: key, lowest plan, holders on Pro, holders on Pro+ and Enterprise, roles that can never lose it. D doctor, R receptionist, P patient,
-o patient on their own rows only; an admin holds every key of the clinic's plan and a superadmin every key. A test compares the table with the
-reference (`tests/spec/permissions.csv`).
+A line of the table reads: key, lowest plan, holders on Pro, holders on Pro+ and Enterprise, roles that can never lose it. D doctor, R receptionist,
+P patient, o patient on their own rows only; an admin holds every key of the clinic's plan and a superadmin every key. A test compares the table with
+the reference (`tests/spec/permissions.csv`).
+
+What somebody may really do (`effective`) is decided key by key, in layers: what the role holds by default on the clinic's plan; the clinic's template
+for the role; the person's own override; and the floor, which gives back what a role cannot work without. What the plan does not reach, and whatever
+belongs to a module that is off, no layer can give; nor, to a patient, what is no patient's. Admins hold all of their plan: nothing is said about them.
+
+What may go wrong: a clinic that falls back to a lower plan keeps templates that name more than it has; they are ignored, not refused, and count again
+when the plan rises. Only what is asked for anew is looked at (`agreed`).
 """
 
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
+
+from domain.kit.model import Forbidden, Invalid, Refused
 
 Role = Literal["superadmin", "admin", "doctor", "receptionist", "patient"]
 Plan = Literal["Pro", "Pro+", "Enterprise"]
+Layer = Literal["role", "plan", "module", "template", "override", "floor"]
+
+
+class Module(NamedTuple):
+    """An optional part of the product that a clinic may switch off."""
+
+    prefix: str
+    plan: Plan
+
+
+class PermissionUnknown(Invalid):
+    """There is no such permission key."""
+
+
+class PermissionReserved(Refused):
+    """Patients only ever hold what concerns themselves. Leave this key to the staff."""
+
+
+class FloorIrrevocable(Refused):
+    """Nobody can do this role's work without that permission. It cannot be taken away."""
+
+
+class AdminHoldsAll(Refused):
+    """Admins hold everything that the clinic's plan has; nothing is given to them or taken from them."""
+
+
+class ModuleDisabled(Forbidden):
+    """This part of the product is switched off in your clinic. An admin can have it switched on."""
+
+
+class PlanUpgradeRequired(Forbidden):
+    """Your clinic's plan does not include this. An admin can upgrade it."""
+
 
 TABLE = """
 appointments.view                         Pro  DRo DRo DR
@@ -212,6 +255,44 @@ appointments.overbook                      Pro  DR  DR  -
 billing.payments.refund                    Pro  DR  DR  -
 """
 
+# optional modules: what their keys begin with, and the lowest plan that has them
+MODULES = {
+    "ai_insights": Module("ai.", "Pro"),
+    "lead_inbox": Module("leads.", "Pro"),
+    "inventory": Module("inventory.", "Pro"),
+    "lab": Module("lab.", "Pro"),
+    "bridge": Module("bridge.", "Pro+"),
+    "inpatient": Module("clinical.ipd.", "Pro+"),
+    "insurance": Module("billing.insurance.", "Pro+"),
+    "payroll": Module("billing.payroll.", "Pro"),
+    "expenses": Module("billing.expenses.", "Pro"),
+    "recalls": Module("clinical.recalls.", "Pro"),
+    "reports": Module("reports.", "Pro"),
+    "messaging": Module("comms.", "Pro"),
+}
+
+# flat keys of old, which stored templates and overrides may still name
+LEGACY = """
+view_appointments: appointments.view appointments.view_detail
+edit_appointments: appointments.create appointments.edit appointments.delete appointments.change_status appointments.send_summary
+view_patients: patients.view patients.view_detail
+edit_patients: patients.create patients.edit patients.delete patients.invite_portal
+view_billing: billing.invoices.view billing.invoices.view_detail billing.receipts.view billing.payments.view billing.quotations.view
+  billing.installments.view
+process_payments: billing.payments.record billing.receipts.create billing.receipts.send billing.invoices.create billing.invoices.edit
+  billing.invoices.send
+view_reports: reports.financial reports.stats reports.revenue
+view_clinical_records: clinical.dental_chart.view clinical.notes.view clinical.treatment_plans.view clinical.vital_signs.view clinical.consent.view
+  clinical.prescriptions.view clinical.medications.view clinical.procedures.view clinical.patient_files.view clinical.recalls.view clinical.ipd.view
+edit_clinical_records: clinical.dental_chart.create clinical.dental_chart.edit clinical.notes.create clinical.notes.edit
+  clinical.treatment_plans.create clinical.treatment_plans.edit clinical.treatment_plans.approve clinical.prescriptions.create
+  clinical.prescriptions.edit clinical.medications.create clinical.procedures.create clinical.procedures.edit clinical.patient_files.edit
+  clinical.recalls.create clinical.recalls.edit clinical.ipd.edit
+manage_inventory: inventory.view inventory.create inventory.edit inventory.adjust_stock inventory.view_alerts inventory.manage_suppliers
+send_messages: comms.messages.view comms.messages.send_patient comms.messages.send_staff comms.messages.mark_read
+manage_lab_cases: lab.cases.view lab.cases.create lab.cases.update_status lab.services.view lab.laboratories.view
+"""
+
 LETTER = {"doctor": "D", "receptionist": "R", "patient": "P"}
 
 
@@ -239,6 +320,127 @@ def granted(role: Role, plan: Plan = "Pro") -> frozenset[str]:
     if role == "superadmin":
         return frozenset(table())
     if role == "admin":
-        return frozenset(g.key for g in rows if plan != "Pro" or g.plan == "Pro")
+        return frozenset(g.key for g in rows if reaches(plan, g.plan))
     letters = {"P", "o"} if role == "patient" else {LETTER[role]}
-    return frozenset(g.key for g in rows if letters & set(g.pro if plan == "Pro" else g.more))
+    return frozenset(g.key for g in rows if letters & set(g.more if reaches(plan, "Pro+") else g.pro))
+
+
+def reaches(plan: str, needed: str) -> bool:
+    """Say whether a plan includes what a plan is needed for; Enterprise has what Pro+ has, and whatever is below Pro what Pro has."""
+    return needed == "Pro" or plan in {"Pro+", "Enterprise"}
+
+
+@cache
+def module_of(key: str) -> str | None:
+    """Return the optional module that a key belongs to."""
+    return next((name for name, module in MODULES.items() if key.startswith(module.prefix)), None)
+
+
+@cache
+def legacy() -> dict[str, tuple[str, ...]]:
+    """Return what each flat key of old stands for."""
+    return {name: tuple(keys.split()) for name, keys in (line.split(":") for line in LEGACY.replace("\n ", "").splitlines() if line)}
+
+
+def expanded(wishes: Mapping[str, bool]) -> dict[str, bool]:
+    """Return wishes with the flat keys of old spelled out; a key that is named itself goes before one of old that stands for it."""
+    old = {key: wish for name, wish in wishes.items() for key in legacy().get(name, ())}
+    return {**old, **{key: wish for key, wish in wishes.items() if key not in legacy()}}
+
+
+class Effective(NamedTuple):
+    """What somebody may do, and for every key of the table which layer gave it or took it."""
+
+    keys: frozenset[str]
+    layers: Mapping[str, Layer]
+
+
+def effective(
+    role: Role, plan: Plan = "Pro", *, off: frozenset[str] = frozenset(),
+    template: Mapping[str, bool] | None = None, override: Mapping[str, bool] | None = None,
+) -> Effective:
+    """Return what a role may do: on a plan, without the modules that are off, with the clinic's template and the person's override."""
+    return _effective(role, plan, off, frozenset((template or {}).items()), frozenset((override or {}).items()))
+
+
+@lru_cache(maxsize=4096)
+def _effective(
+    role: Role, plan: Plan, off: frozenset[str], template: frozenset[tuple[str, bool]], override: frozenset[tuple[str, bool]],
+) -> Effective:
+    said: list[tuple[Layer, dict[str, bool]]] = [("template", expanded(dict(template))), ("override", expanded(dict(override)))]
+    decided = {grant.key: _decided(grant, role, plan, off, said) for grant in table().values()}
+    return Effective(frozenset(key for key, (held, _) in decided.items() if held), {key: layer for key, (_, layer) in decided.items()})
+
+
+def _decided(grant: Grant, role: Role, plan: Plan, off: frozenset[str], said: list[tuple[Layer, dict[str, bool]]]) -> tuple[bool, Layer]:
+    """Return whether a key is held, and the last layer that changed that."""
+    key = grant.key
+    if role == "superadmin" or not conceivable(grant, role):
+        return role == "superadmin", "role"
+    if not reaches(plan, grant.plan):
+        return False, "plan"
+    if module_of(key) in off:
+        return False, "module"
+    held = key in granted(role, plan)
+    by: Layer = "plan" if held or key in granted(role, "Enterprise") else "role"
+    for layer, wishes in said if role != "admin" else []:
+        if wishes.get(key, held) is not held:
+            held, by = not held, layer
+    return (True, "floor") if not held and irrevocable(grant, role) else (held, by)
+
+
+def conceivable(grant: Grant, role: Role) -> bool:
+    """Say whether a role could be given a key at all: a patient only what some patient holds."""
+    return role != "patient" or bool({"P", "o"} & set(grant.pro + grant.more))
+
+
+def irrevocable(grant: Grant, role: Role) -> bool:
+    """Say whether a role can never lose a key."""
+    return LETTER.get(role, "?") in grant.floor
+
+
+def why_not(key: str, role: Role, plan: Plan, off: frozenset[str] = frozenset()) -> Literal["module", "plan", "forbidden"]:
+    """Return what stands between a role and a key it lacks: what the plan lacks, a module that is off, or just somebody's word."""
+    grant = table().get(key)
+    if grant is None or not conceivable(grant, role):
+        return "forbidden"
+    if not reaches(plan, grant.plan):
+        return "plan"
+    if module_of(key) in off:
+        return "module"
+    return "plan" if key in granted(role, "Enterprise") - granted(role, plan) else "forbidden"
+
+
+def refusal(key: str, role: Role, plan: Plan, off: frozenset[str] = frozenset()) -> Forbidden:
+    """Return how somebody who lacks a key is refused."""
+    match why_not(key, role, plan, off):
+        case "module":
+            return ModuleDisabled(permission=key, module=module_of(key))
+        case "plan":
+            return PlanUpgradeRequired(permission=key, plan=plan)
+        case _:
+            return Forbidden(permission=key)
+
+
+def agreed(role: Role, plan: Plan, wishes: Mapping[str, bool]) -> dict[str, bool]:
+    """Return what a clinic wishes for a role or one of its people, or refuse it: no wish may promise what would be ignored.
+
+    A flat key of old stands for many; those of them that cannot be had are left out, as nobody has named them.
+    """
+    if role in {"superadmin", "admin"}:
+        raise AdminHoldsAll
+    for key, wish in wishes.items():
+        if key not in legacy():
+            _agree(key, role, plan, wish=wish)
+    return dict(wishes)
+
+
+def _agree(key: str, role: Role, plan: Plan, *, wish: bool) -> None:
+    if (grant := table().get(key)) is None:
+        raise PermissionUnknown(permission=key)
+    if wish and not conceivable(grant, role):
+        raise PermissionReserved(permission=key)
+    if wish and not reaches(plan, grant.plan):
+        raise PlanUpgradeRequired(permission=key, plan=plan)
+    if not wish and irrevocable(grant, role):
+        raise FloorIrrevocable(permission=key)
