@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Response, Router, get
-from litestar.params import QueryParameter
+from litestar.params import FromQuery, QueryParameter
 
 from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
 from domain.kit import NotFound
@@ -27,7 +27,7 @@ Duration = Annotated[int, QueryParameter(ge=5, le=1440, description="Minutes.")]
 
 
 @get("/available-slots", operation_id="BrowseAvailableSlots", summary="List: visits that could be booked")
-async def available_slots(desk: Desk, doctor: Doctor, date: dt.date, days: Days = 1, duration: Duration = 30, room: Room = None) -> AvailableSlots:
+async def available_slots(desk: Desk, doctor: Doctor, date: FromQuery[dt.date], days: Days = 1, duration: Duration = 30, room: Room = None) -> AvailableSlots:
     """From now on, on the doctor's grid, each with the rooms that are free all the while."""
     no_query(desk.call.query(), ("doctorId", "date", "days", "duration", "roomId"))
     await known(desk, doctor, room)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromQuery
 from litestar.types import Receive, Send
 
 from domain.kit import Forbidden
@@ -118,8 +119,8 @@ def stream(path: str, extra: dict[str, str], **options: Any) -> HTTPRouteHandler
     how = StreamRoute(extra)
 
     async def respond(
-        types: str | None = None, entityType: str | None = None, entityId: UUID | None = None, lastEventId: int | None = None,  # noqa: N803
-        ticket: str | None = None,
+        types: FromQuery[str | None] = None, entityType: FromQuery[str | None] = None, entityId: FromQuery[UUID | None] = None,  # noqa: N803
+        lastEventId: FromQuery[int | None] = None, ticket: FromQuery[str | None] = None,  # noqa: N803
     ) -> Response[bytes]:
         raise NotImplementedError((types, entityType, entityId, lastEventId, ticket))  # the short way never comes here
 
