@@ -28,6 +28,7 @@ from projections.kit.stored import EPOCH, MICRO
 from schemas.kit import Row
 
 PATIENCE = 2.0  # seconds of deciding again
+ACCOUNTS = "accounts"
 
 S = TypeVar("S", bound=State)
 R = TypeVar("R", bound=Row)
@@ -173,9 +174,16 @@ class Attempt:
 
     async def _references(self) -> None:
         for stream, kind in references(self.command):
-            entry = self.store.streams.cached(stream, self.tenant)
-            if (entry.kind if entry else await self.store.streams.kind(stream, self.tenant)) != kind:
+            tenant = self._home(stream, kind)
+            entry = self.store.streams.cached(stream, tenant)
+            if (entry.kind if entry else await self.store.streams.kind(stream, tenant)) != kind:
                 raise NotFound(kind=kind, id=str(stream))
+
+    def _home(self, stream: UUID, kind: str) -> UUID:
+        """Return in which tenant a stream of that kind lies: accounts are the platform's, and a clinic is its own."""
+        if kind == ACCOUNTS:
+            return PLATFORM
+        return stream if kind == self.store.clinic_state.kind and self.who.clinic in (stream, PLATFORM) else self.tenant
 
     async def _target(self, look: Looking, stream: UUID) -> Entry:
         state = self.command.state

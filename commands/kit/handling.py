@@ -36,7 +36,7 @@ class Handler(Store):
         `expect` pins the version (If-Match). `key` is the Idempotency-Key, scoped by clinic, actor and route; `body` is what a repetition must equal. `now` sets the
         recording time (demo and import only). Raises a `Refused`: the rule's own, or one of `commands.kit.errors`.
         """
-        if command.permission not in who.grants and not command.permission == who.role == "superadmin":
+        if not who.may(command.permission):
             raise Forbidden(permission=command.permission)
         if key is not None:
             command_id = derived(who.clinic.bytes, who.actor.bytes, route.encode(), key.encode())

@@ -2,12 +2,19 @@
 
 from uuid import UUID
 
-from domain.kit import Frozen
+from domain.kit import PLATFORM, Frozen
 from schemas.kit import Row
+
+STANDING = frozenset({"public", "self"})
+PSEUDO = {
+    "nobody": frozenset({"public"}), "superadmin": STANDING | {"admin", "superadmin"}, "admin": STANDING | {"admin"},
+    "doctor": STANDING, "receptionist": STANDING, "patient": STANDING, "key": frozenset({"public"}),
+}
+"""What follows from a role alone: `public` needs nobody signed in, `self` is one's own affairs, `admin` the clinic's, `superadmin` the platform's."""
 
 
 class Who(Frozen):
-    """Who asks, in which clinic, and what they may do."""
+    """Who asks, in which clinic, and what they may do: keys of the table, and pseudo keys (`PSEUDO`) that follow from being who one is."""
 
     actor: UUID
     clinic: UUID
@@ -15,6 +22,14 @@ class Who(Frozen):
     grants: frozenset[str]
     subject: UUID | None = None  # the staff member or patient the actor is
     session: UUID | None = None
+
+    def may(self, permission: str) -> bool:
+        """Say whether they hold a permission: a key of the table, or a pseudo key."""
+        return permission in self.grants or permission in PSEUDO.get(self.role, ())
+
+
+NOBODY = Who(actor=PLATFORM, clinic=PLATFORM, role="nobody", grants=frozenset({"public"}))
+"""Whoever comes in from the street: may do what is public, and acts as the platform."""
 
 
 class Receipt(Frozen):

@@ -306,6 +306,13 @@ begin
 end $$;
 """
 
+TENANT = """
+create or replace function stream_tenant(stream uuid) returns uuid
+language sql stable security definer set search_path = public, pg_temp set enable_seqscan = off as $$
+    select e.clinic_id from stored_events e where e.originator_id = stream order by e.originator_version limit 1;
+$$;
+"""
+
 POLICIES = """
 alter table {t} enable row level security;
 alter table {t} force row level security;
@@ -321,7 +328,7 @@ create policy reader on {t} for select to anamnesis_relay, anamnesis_projector u
 GRANTS = """
 revoke all on all functions in schema public from public;
 grant usage on schema public to anamnesis_gateway, anamnesis_relay, anamnesis_projector;
-grant execute on function append_events to anamnesis_gateway;
+grant execute on function append_events, stream_tenant to anamnesis_gateway;
 grant select on stored_events to anamnesis_gateway, anamnesis_relay, anamnesis_projector;
 grant select on store_head, store_settings, chain_heads to anamnesis_gateway, anamnesis_relay, anamnesis_projector;
 grant select on command_log to anamnesis_gateway;
@@ -343,6 +350,7 @@ def install(conn: Connection[Any], *, partitions: int = 4) -> None:
         conn.execute(SQL("insert into store_settings (partitions) values ({}) on conflict do nothing").format(Literal(partitions)))
         conn.execute(DIGEST)
         conn.execute(APPEND)
+        conn.execute(TENANT)
         for table in ("stored_events", "snapshots", "person_keys"):
             conn.execute(SQL(POLICIES).format(t=Identifier(table)))
         for table in ("stored_events", "person_keys"):

@@ -16,6 +16,8 @@ from schemas.kit import Row
 
 LOGGED = "select request_hash, stream, version, position from command_log where command_id = %s"
 
+TENANT_OF = "select t from stream_tenant(%s) t where t is not null"
+
 R = TypeVar("R", bound=Row)
 
 
@@ -54,6 +56,11 @@ class Store:
     async def known(self, clinic: UUID, kind: str, stream: UUID) -> bool:
         """Say whether the clinic has a stream of that kind and id."""
         return await self.streams.kind(stream, clinic) == kind
+
+    async def tenant_of(self, stream: UUID) -> UUID | None:
+        """Return whose stream that is; only for those who may look beyond one clinic."""
+        rows = (await self.lanes.ask(None, TENANT_OF, (stream,))).rows
+        return rows[0][0] if rows else None
 
     async def find(self, row: type[R], clinic: UUID, equals: dict[str, Any]) -> list[R]:
         """Return rows of a read model of one clinic, where each named column equals its value."""

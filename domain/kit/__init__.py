@@ -3,6 +3,7 @@
 from domain.kit.clock import TimeMissing, TimeRepeated, ZoneUnknown, day, instant, midnight, span, wall, zone
 from domain.kit.model import (
     PLATFORM,
+    AccountId,
     AppointmentId,
     At,
     Claim,
@@ -35,7 +36,7 @@ from domain.kit.model import (
 )
 
 __all__ = [
-    "PLATFORM", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Event", "Fact", "Forbidden", "Frozen", "Id", "Invalid",
+    "PLATFORM", "AccountId", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Event", "Fact", "Forbidden", "Frozen", "Id", "Invalid",
     "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Positive", "Reason", "Ref", "Refused", "RoomId", "StaffId",
     "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "ZoneUnknown", "day", "instant", "midnight", "only", "span", "wall",
     "zone",

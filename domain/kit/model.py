@@ -54,6 +54,7 @@ def Personal(about: str = "") -> Meta:  # noqa: N802
 
 
 ClinicId = Annotated[UUID, Ref("clinics")]
+AccountId = Annotated[UUID, Ref("accounts")]
 StaffId = Annotated[UUID, Ref("staff")]
 RoomId = Annotated[UUID, Ref("rooms")]
 PatientId = Annotated[UUID, Ref("patients")]

@@ -20,6 +20,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from commands.kit.receipt import NOBODY
 from gateway.kit.call import BODY_LIMIT, Call
 from gateway.kit.desk import Desk
 from gateway.kit.errors import explain
@@ -164,9 +165,10 @@ class Gateway(Litestar):
 
 async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Let nobody in who is not signed in, unless the handler is public; and require the handler's permission, if it names one."""
-    if handler.opt.get("public"):
-        return
     call = call_of(connection.scope)
+    if handler.opt.get("public"):
+        call.who = NOBODY
+        return
     call.route = f"{connection.scope.get('method')} {connection.scope.get('path_template')}"
     await call.admit()
     if permission := handler.opt.get("permission"):

@@ -8,10 +8,11 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 from litestar.types import Receive, Scope
+from msgspec.structs import replace
 
-from commands.kit import Command
+from commands.kit import Command, Creation
 from commands.kit.handling import Receipt, Who
-from domain.kit import Forbidden
+from domain.kit import PLATFORM, Forbidden, NotFound
 from gateway.kit.errors import BadRequest, BodyTooLarge, BodyUnexpected, JsonMalformed, QueryInvalid, offset
 from gateway.kit.services import Services
 from projections.kit.reading import Reader
@@ -53,8 +54,22 @@ class Call:
 
     def require(self, permission: str) -> None:
         """Refuse whoever lacks a permission."""
-        if not may(self.who, permission):
+        if not self.who.may(permission):
             raise Forbidden(permission=permission)
+
+    async def within(self, clinic: UUID) -> None:
+        """Go on in that clinic: the caller's own, or any for a superadmin."""
+        if clinic == self.who.clinic:
+            return
+        if self.who.role != "superadmin" or not await self.services.handler.known(clinic, self.services.clinic_state.kind, clinic):
+            raise NotFound(kind=self.services.clinic_state.kind, id=str(clinic))
+        self.who = replace(self.who, clinic=clinic)
+
+    async def enter(self, clinic: UUID) -> None:
+        """Go on in a clinic that the request names by something only its guests know, or may be known to all."""
+        if not await self.services.handler.known(clinic, self.services.clinic_state.kind, clinic):
+            raise NotFound(kind=self.services.clinic_state.kind, id=str(clinic))
+        self.who = replace(self.who, clinic=clinic)
 
     async def reader(self) -> Reader:
         """Return the clinic's reader, once it has reached the position the client has seen."""
@@ -154,13 +169,15 @@ class Call:
             self.services.gate.forget()
         return receipt
 
+    async def _tenant(self, stream: UUID) -> UUID:
+        """Return whose stream that is: the platform's people may be anywhere."""
+        return await self.services.handler.tenant_of(stream) or self.who.clinic
+
     async def _decided(self, command: Command, stream: UUID | None) -> Receipt:
         said = b"\n".join((self.scope["path"].encode(), self.scope["query_string"], await self.body()))  # about another thing it is another request
+        who = self.who
+        if who.clinic == PLATFORM and stream is not None and who.role == "superadmin" and not isinstance(command, Creation):
+            who = replace(who, clinic=await self._tenant(stream))
         return await self.services.handler.handle(
-            command, self.who, id=stream, expect=self.expect, key=self.key, route=f"{self.route} {type(command).__name__}", body=said,
+            command, who, id=stream, expect=self.expect, key=self.key, route=f"{self.route} {type(command).__name__}", body=said,
             correlation=self.correlation)
-
-
-def may(who: Who, permission: str) -> bool:
-    """Say whether somebody holds a permission; "superadmin" means the role."""
-    return permission in who.grants or (permission == "superadmin" and who.role == "superadmin")

@@ -1,6 +1,6 @@
 """What an odd handler needs, as one parameter named `desk`."""
 
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from litestar import Response
@@ -15,12 +15,28 @@ from projections.kit.reading import Reader
 class Desk:
     """Who asks, the clinic's reader, and the door for commands."""
 
-    __slots__ = ("call", "reader", "who")
+    __slots__ = ("call", "reader")
 
     def __init__(self, call: Call, reader: Reader) -> None:
         self.call = call
         self.reader = reader
-        self.who: Who = call.who
+
+    @property
+    def who(self) -> Who:
+        """Who asks, in which clinic."""
+        return self.call.who
+
+    async def within(self, clinic: UUID) -> Self:
+        """Go on in that clinic: the caller's own, or any for a superadmin; to anybody else it does not exist."""
+        await self.call.within(clinic)
+        self.reader = await self.call.reader()
+        return self
+
+    async def enter(self, clinic: UUID) -> Self:
+        """Go on in that clinic, whoever asks: for public addresses that name one."""
+        await self.call.enter(clinic)
+        self.reader = await self.call.reader()
+        return self
 
     def require(self, permission: str) -> None:
         """Refuse whoever lacks a permission."""

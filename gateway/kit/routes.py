@@ -35,7 +35,7 @@ from commands.kit.handling import Receipt, Who
 from domain.kit import Forbidden, NotFound
 from domain.kit.codec import hints
 from gateway.kit.answer import Answer
-from gateway.kit.call import Call, may
+from gateway.kit.call import Call
 from gateway.kit.errors import BodyInvalid, QueryInvalid, problem
 from gateway.kit.query import Query, bare, no_query
 from projections.kit import PROJECTIONS
@@ -46,6 +46,7 @@ from schemas.kit import Row
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 AS_OF = "asOf"
+TENANT = "clinicId"  # as a path parameter: the clinic in which it is; the caller's own, or any for a superadmin
 WORDS_AS_OF = "As it was at this position or instant (RFC 3339, with offset), under today's permissions."
 
 _encode = msgspec.json.Encoder().encode
@@ -82,12 +83,15 @@ class CommandRoute(Route):
         self.status = status
         self.fields = {p: name for p in parameters(path) if (name := snake(p)) in command.__struct_fields__}
         self.names = {f.name: f.encode_name for f in msgspec.inspect.type_info(command).fields}  # type: ignore[attr-defined]
-        self.stream = next((p for p in parameters(path) if p not in self.fields), None)
+        self.stream = next((p for p in parameters(path) if p not in self.fields and p != TENANT), None)
+        self.tenant = TENANT in parameters(path) and TENANT not in self.fields
         self._decode = msgspec.json.Decoder(command).decode
         self.row = projected(command)
 
     async def run(self, call: Call) -> Answer:
         call.require(self.permission)
+        if self.tenant:
+            await call.within(call.params[TENANT])
         body = await call.body()
         command = self._built(call, body)
         stream = call.params[self.stream] if self.stream is not None else None
@@ -130,12 +134,15 @@ class FetchRoute(Route):
     def __init__(self, row: type[Row], path: str) -> None:
         self.row = row
         self.permission = row.detail or row.permission
-        self.columns = {p: snake(p) for p in parameters(path)}
+        self.tenant = TENANT in parameters(path)
+        self.columns = {p: snake(p) for p in parameters(path) if p != TENANT}
         self.past = told(row) if list(self.columns.values()) == ["id"] else None
         self.known = (AS_OF,) if self.past else ()
 
     async def run(self, call: Call) -> Answer:
         call.require(self.permission)
+        if self.tenant:
+            await call.within(call.params[TENANT])
         query = call.query()
         no_query(query, self.known)
         if moments := [text for name, text in query if name == AS_OF]:
@@ -155,7 +162,7 @@ class FetchRoute(Route):
 
     async def _as_it_was(self, call: Call, at: int | datetime) -> Answer:
         assert self.past is not None
-        (id_,) = call.params.values()
+        (id_,) = (call.params[p] for p in self.columns)
         own = own_column(self.row, call.who)
         found = await past(await call.reader(), call.services.handler.keys, self.past, id_, at)
         if found is None or (own is not None and getattr(found.row, own) != call.who.subject):
@@ -166,13 +173,16 @@ class FetchRoute(Route):
 class BrowseRoute(Route):
     """A list of rows."""
 
-    def __init__(self, row: type[Row], query: Query) -> None:
+    def __init__(self, row: type[Row], query: Query, path: str = "") -> None:
         self.row = row
         self.permission = row.permission
         self.query = query
+        self.tenant = TENANT in parameters(path)
 
     async def run(self, call: Call) -> Answer:
         call.require(self.permission)
+        if self.tenant:
+            await call.within(call.params[TENANT])
         wanted, references = self.query.parse(call.query())
         for kind, id_ in references:
             if not await call.services.handler.known(call.who.clinic, kind, id_):
@@ -186,13 +196,14 @@ class BrowseRoute(Route):
 def browse(path: str, row: type[Row], by: Sequence[str] = (), sort: str = "id", sorts: Sequence[str] = (), **options: Any) -> HTTPRouteHandler:
     """List rows: `by` names the fields to filter by (`"due_on.."` a range), `sort` the order, `sorts` further fields to order by."""
     query = Query(row, list(by), sort, list(sorts))
-    return handler("GET", path, BrowseRoute(row, query), said(row, "Browse"), {}, query.parameters(), listed(row), options)
+    typed: dict[str, Any] = dict.fromkeys(parameters(path), UUID)
+    return handler("GET", path, BrowseRoute(row, query, path), said(row, "Browse"), typed, query.parameters(), listed(row), options)
 
 
 def fetch(path: str, row: type[Row], **options: Any) -> HTTPRouteHandler:
     """Show one row; the path's parameters are its key."""
     types = hints(row)
-    typed = {p: bare(types[snake(p)]) for p in parameters(path)}
+    typed = {p: bare(types[snake(p)]) if p != TENANT else UUID for p in parameters(path)}
     how = FetchRoute(row, path)
     asked = {AS_OF: Annotated[str | None, QueryParameter(name=AS_OF, description=WORDS_AS_OF)]} if how.past else {}
     return handler("GET", path, how, said(row, "Get"), typed, asked, row, options)
@@ -208,7 +219,7 @@ def act(path: str, command: type[Command], method: Method = "POST", status: int 
     made = CommandRoute(command, path, status)
     types = hints(command)
     typed = {p: types[made.fields[p]] if p in made.fields else UUID for p in parameters(path)}
-    unknown = [p for p in typed if p not in made.fields and p != made.stream]
+    unknown = [p for p in typed if p not in {*made.fields, made.stream, TENANT}]
     assert not unknown, f"{command.__name__} has no field for {unknown}"
     assert made.stream is not None or issubclass(command, Creation) or hasattr(command, "stream"), f"{command.__name__} does not say about what it is"
     body: dict[str, Any] = {} if method == "DELETE" else {"data": command}
@@ -315,7 +326,7 @@ def own_column(row: type[Row], who: Who) -> str | None:
 def sees(who: Who, row: Row) -> bool:
     """Say whether somebody may see a row that his command has just changed."""
     cls = type(row)
-    if not may(who, cls.detail or cls.permission):
+    if not who.may(cls.detail or cls.permission):
         return False
     try:
         column = own_column(cls, who)

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Raw, Struct, defstruct, inspect
 from psycopg import DataError
 
-from domain.kit import Frozen, Invalid
+from domain.kit import PLATFORM, Frozen, Invalid
 from projections.kit.declare import PROJECTIONS
 from projections.kit.lanes import Answer, Lanes, ReadUnavailable
 from projections.kit.rows import mapper_of
@@ -198,7 +198,9 @@ class Reading:
 
 
 def _where(row: type[Row], clinic: UUID, conditions: Sequence[tuple[str, str, Any]]) -> tuple[str, list[Any]]:
-    parts, params = ["t.clinic_id = %s"], [clinic]
+    params: list[Any]
+    everywhere = clinic == PLATFORM and row.platform
+    parts, params = (["true"], []) if everywhere else (["t.clinic_id = %s"], [clinic])
     for column, operator, value in conditions:
         if value is None:
             parts.append(f"t.{column} is null")

@@ -353,7 +353,7 @@ def _build(url: str, conn: Connection[Any], projections: Sequence[Projection], k
         build = Build(projection, table, KeyRing(kek), _discarded(conn, projection.name))
         build.outcome.version = number
         build.replay(url, conn, tracked, upto, say)
-        secure(conn, table)
+        secure(conn, projection.row, table)
         builds.append(build)
     return builds
 

@@ -96,6 +96,11 @@ grant select on {t} to anamnesis_gateway;
 grant select, insert, update, delete on {t} to anamnesis_projector;
 """
 
+PLATFORM_SEES = """
+create policy platform on {t} for select to anamnesis_gateway
+    using ((select current_setting('app.clinic', true)) = '00000000-0000-0000-0000-000000000000');
+"""
+
 SHOW = """
 create or replace view {name} with (security_invoker = true) as select {columns} from {table};
 grant select on {name} to anamnesis_gateway;
@@ -191,9 +196,11 @@ def finish(conn: Connection[Any], row: type[Row], table: str) -> None:
         conn.execute(f'create index on {table} using gin ("{column}")')
 
 
-def secure(conn: Connection[Any], table: str) -> None:
-    """Put up the tenants' wall and let the processes in."""
+def secure(conn: Connection[Any], row: type[Row], table: str) -> None:
+    """Put up the tenants' wall and let the processes in; where the row says so, the platform's reader sees over it."""
     conn.execute(SECURE.format(t=table))
+    if row.platform:
+        conn.execute(PLATFORM_SEES.format(t=table))
 
 
 def show(conn: Connection[Any], projection: Projection, version: int) -> None:
@@ -211,6 +218,7 @@ def show(conn: Connection[Any], projection: Projection, version: int) -> None:
 def fingerprint(row: type[Row]) -> str:
     """Return what changes when the table of a row must change."""
     shape = [_column(c) for c in table_of(row).columns] + [*table_of(row).key, "|", *_btrees(row), "|", *getattr(row, "gin", ())]
+    shape += ["platform"] if row.platform else []
     return hashlib.sha256("\n".join(shape).encode()).hexdigest()[:16]
 
 
@@ -254,7 +262,7 @@ def _install_one(conn: Connection[Any], projection: Projection, *, untouched: bo
     serves = active is None or untouched
     create(conn, projection.row, table_name(name, number))
     finish(conn, projection.row, table_name(name, number))
-    secure(conn, table_name(name, number))
+    secure(conn, projection.row, table_name(name, number))
     if serves:
         conn.execute("update read_models set active = false where name = %s", (name,))
     conn.execute(

@@ -48,6 +48,7 @@ class Row(Frozen):
     hidden: ClassVar[dict[str, Computed]] = {}
     indexes: ClassVar[tuple[str, ...]] = ()  # further indexes: column lists as SQL; clinic_id is put in front
     gin: ClassVar[tuple[str, ...]] = ()  # columns, mostly hidden arrays, with a GIN index; row-level security lets only SECURITY DEFINER functions use it
+    platform: ClassVar[bool] = False  # whether the platform's people see the rows of all clinics; never where patients are concerned
     own: ClassVar[dict[str, str]] = {}  # role -> the column that must hold the reader's own id, e.g. {"patient": "patient_id"}
     widened: ClassVar[dict[str, str]] = {}  # role -> the permission with which that role sees everybody's rows all the same
 

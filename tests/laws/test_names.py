@@ -22,7 +22,7 @@ from tests.laws.some import events_of
 
 Json = dict[str, Any]
 
-PSEUDO = {"superadmin"}  # a role, not a key: what belongs to no clinic's staff
+PSEUDO = {"superadmin", "admin", "self", "public"}  # what follows from who one is, not keys
 
 INTERNAL = {  # rows without an address of their own -> where what they say is seen
     "CalendarRow": "CalendarEntry adds the names",
