@@ -4,7 +4,7 @@ How it works. A gateway listens on a socket that it inherits (`fd`, under the su
 and connections wait instead of being refused) or opens itself with SO_REUSEPORT, so that several can share a port. A worker runs its
 coroutine until SIGTERM or SIGINT cancels it.
 
-What may go wrong. A port that is taken: one line. Requests that do not end within the grace period (an SSE stream never does) are cut off.
+What may go wrong. A port that is taken: one line. Requests that do not end within the grace period are cut off.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ def gateway(settings: Settings, fd: int | None = None) -> None:
     import uvicorn  # noqa: PLC0415 - only the gateway needs it
 
     from gateway.app import create_app  # noqa: PLC0415 - nor the application
+    from gateway.kit.http import Protocol, Server  # noqa: PLC0415 - likewise
 
     configure("gateway")
     listener = socket.socket(fileno=fd) if fd is not None else listen(settings.host, settings.port, shared=True)
@@ -37,7 +38,7 @@ def gateway(settings: Settings, fd: int | None = None) -> None:
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="gateway.kit.http:Protocol",
+        http=Protocol,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -48,7 +49,7 @@ def gateway(settings: Settings, fd: int | None = None) -> None:
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config).run(sockets=[listener])
 
 
 def worker(main: Callable[[Settings], Coroutine[Any, Any, None]], settings: Settings) -> None:

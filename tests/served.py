@@ -17,8 +17,8 @@ from commands.clinics import OpenClinic
 from commands.kit.accounts import create_account
 from commands.kit.handling import Who
 from gateway.app import create_app
+from gateway.kit import http
 from gateway.kit.app import Gateway
-from gateway.kit.http import Protocol
 from workers import projector, relay
 
 PASSWORD = "correct horse battery staple"
@@ -26,8 +26,8 @@ CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD
 PROTECTED = "/api/v1/protected"
 
 
-class Server(uvicorn.Server):
-    """uvicorn inside a test: the test keeps its own signal handlers."""
+class Server(http.Server):
+    """The server inside a test: the test keeps its own signal handlers."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -95,7 +95,7 @@ async def served(database: Any, nats: Any = None, **changed: Any) -> AsyncIterat
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     server = Server(uvicorn.Config(
-        app, http=Protocol, ws="none", lifespan="on", access_log=False, log_level="warning", timeout_graceful_shutdown=1))
+        app, http=http.Protocol, ws="none", lifespan="on", access_log=False, log_level="warning", timeout_graceful_shutdown=1))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         if task.done():

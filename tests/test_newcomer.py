@@ -1,15 +1,19 @@
 """A newcomer's first hour, over HTTP, on the demo that `anamnesis up --demo small` makes: what README promises, and what the figures say."""
 
+import json
 import re
+import subprocess
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from anamnesis.scratch import Scratch
+from tests.test_stack import anamnesis, is_one_line
 
 CLINICS = ("amsterdam", "newyork", "adelaide")
 README = Path(__file__).parent.parent / "README.md"
@@ -72,26 +76,37 @@ def test_days_and_doctors_sum_to_the_clinic(demo: Scratch) -> None:
     assert summary["collected"] > summary["refunded"] > 0
 
 
-def test_the_first_ten_minutes(demo: Scratch) -> None:
-    """Book the first free slot, repeat it, bill, pay, and read the timeline: each step sees the one before."""
-    admin = Visitor(demo.url, "admin@amsterdam.example")
-    patient = admin.get("patients", limit=1)["items"][0]["id"]
-    doctor = admin.get("appointments/doctor-schedules")["items"][0]["doctorId"]
-    day = str(date.today() + timedelta(days=7))  # noqa: DTZ011
-    slot = admin.get("appointments/available-slots", doctorId=doctor, date=day, days=7, duration=30)["items"][0]["startLocal"]
-    wish = {"patientId": patient, "doctorId": doctor, "start": slot, "duration": 30}
+def test_the_first_ten_minutes(demo: Scratch, tmp_path: Path) -> None:
+    """README's commands as they stand there, typed into a shell: book, repeat it, bill, pay, ask the past; a second terminal hears of all of it."""
+    chapter = README.read_text("utf-8").partition("## The first ten minutes")[2].partition("\n## ")[0]
+    lines = [line.removeprefix("    ") for line in chapter.splitlines() if line.startswith("    ")]
+    watch, book = lines.index(next(line for line in lines if "clinic-events" in line)), lines.index(next(line for line in lines if "first-booking" in line))
+    again, anew = lines[book : book + 2], [lines[book].replace("-H 'Idempotency-Key: first-booking'", ""), lines[book + 1]]
+    lines[watch] += " > heard & until grep -q retry heard; do sleep 0.1; done"
+    lines[book + 2 : book + 2] = [*again, *anew]
+    script = ["set -euo pipefail", "trap 'kill %1' EXIT", *lines, "until grep -q InvoiceSettled heard; do sleep 0.1; done"]
+    typed = "\n".join(script).replace("http://127.0.0.1:8000", demo.url)
+    done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)  # noqa: S607
+    assert done.returncode == 0, done.stderr
+    booked, repeated, refused, paid, timeline, issued, summary = documents(done.stdout)
 
-    booked = admin.post("appointments", wish, **{"idempotency-key": "first-booking"})
-    again = admin.post("appointments", wish, **{"idempotency-key": "first-booking"})
-    taken = admin.post("appointments", wish)
-    invoice = admin.post("invoices", {"patientId": patient, "issue": True, "lines": [
-        {"description": "Check-up", "doctorId": doctor, "quantity": 1, "unitPrice": 8500, "taxRate": 0}]})
-    paid = admin.post(f"invoices/{invoice.json()['id']}/payments", {"amount": 8500, "method": "card"})
-    timeline = admin.get(f"activity/invoices/{invoice.json()['id']}", position=paid.headers["x-position"])
-
-    assert (booked.status_code, again.json(), taken.json()["code"]) == (201, booked.json(), "TIME_TAKEN")
-    assert (paid.json()["status"], paid.json()["due"]) == ("paid", 0)
+    assert (booked["status"], repeated, refused["code"]) == ("booked", booked, "TIME_TAKEN")
+    assert (paid["status"], paid["due"]) == ("paid", 0)
     assert [entry["action"] for entry in timeline["items"]] == ["InvoiceSettled", "PaymentRecorded", "InvoiceIssued", "InvoiceDrafted"]
+    assert (issued["id"], issued["status"], issued["due"]) == (paid["id"], "issued", 8500)
+    assert summary["collected"] >= 8500
+    heard = re.findall(r"^event: (\w+)", (tmp_path / "heard").read_text(), re.MULTILINE)
+    assert heard == ["AppointmentBooked", "InvoiceDrafted", "InvoiceIssued", "NumberAllotted", "PaymentRecorded", "InvoiceSettled"]
+
+
+def documents(text: str) -> list[Any]:
+    """Return the JSON documents that were printed one after another."""
+    found, decoder = [], json.JSONDecoder()
+    while text := text.lstrip():
+        document, end = decoder.raw_decode(text)
+        found.append(document)
+        text = text[end:]
+    return found
 
 
 def test_the_readme_names_what_is_there(demo: Scratch) -> None:
@@ -104,3 +119,38 @@ def test_the_readme_names_what_is_there(demo: Scratch) -> None:
     assert {f"/api/v1{path}" for path in named} - served - {"/api/v1/protected/activity/invoices/*"} == set()
     for email in re.findall(r"[\w.]+@[\w.]+\.example", text):
         assert email in demo.output.read_text()
+
+
+def test_the_demo_is_looked_after_by_the_cli(demo: Scratch) -> None:
+    said = demo.output.read_text()
+    line = said[said.index("token=$(") :]
+    assert all(role in said for role in ("admin", "doctor", "receptionist", "patient"))
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, timeout=60)  # noqa: S607
+    assert '"familyName"' in done.stdout
+    assert not any(secret in said for secret in demo.installation.secrets.values())
+    for arguments in (["projections", "rebuild", "invoices"], ["projections", "verify"], ["parked", "list"], ["events", "show", "5"]):
+        told = anamnesis(*arguments, "--data-dir", demo.data_dir)
+        assert told.returncode == 0, (arguments, told.stderr)
+    assert is_one_line(anamnesis("projections", "rebuild", "nothing", "--data-dir", demo.data_dir), "there is no read model nothing")
+    with psycopg.connect(demo.database_url("owner"), autocommit=True) as connection:
+        connection.execute("update patients set archived = not archived where id = (select id from patients limit 1)")
+    told = anamnesis("projections", "verify", "patients", "--data-dir", demo.data_dir)
+    assert told.returncode == 1
+    assert "differs" in told.stderr
+
+
+def test_it_stops_quietly_whoever_listens_and_goes_on_later(demo: Scratch) -> None:
+    """Somebody who follows the events is let go; no process complains; the next start has the same clinics."""
+    logs = [demo.data_dir / "logs" / f"{name}.log" for name in ("gateway-1", "relay", "projector-1")]
+    before = [log.stat().st_size for log in logs]
+    admin = Visitor(demo.url, "admin@adelaide.example")
+    with admin.web.stream("GET", "/protected/sse/clinic-events") as stream:
+        heard = stream.iter_lines()
+        assert next(heard).startswith("retry:")
+        assert demo.stop() == 0
+        assert [line for line in heard if line.startswith("event:")] == []  # it ends, whole
+    for log, size in zip(logs, before, strict=True):
+        assert re.findall(r'.*"level":"(?:warning|error|critical)".*', log.read_text()[size:]) == [], log
+    demo.start()
+    assert demo.output.read_text().count("Demo logins") == 2
+    Visitor(demo.url, "admin@adelaide.example").get("patients", limit=1)

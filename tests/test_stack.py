@@ -430,32 +430,32 @@ def test_killing_the_supervisor_leaves_no_orphan(supervised, folder):
 # --- the command line
 
 
-def _anamnesis(*arguments, **env):
+def anamnesis(*arguments, **env):
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ANAMNESIS_")}
     command = [sys.executable, "-m", "anamnesis", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env={**clean, **env}, check=False)
 
 
-def _is_one_line(done, word: str) -> bool:
+def is_one_line(done, word: str) -> bool:
     return done.returncode == 2 and done.stderr.count("\n") == 1 and word in done.stderr and "Traceback" not in done.stdout + done.stderr
 
 
 def test_a_taken_port_is_one_clear_line(folder):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert _is_one_line(_anamnesis("up", "--data-dir", folder, "--port", port), f"port {port}")
+        assert is_one_line(anamnesis("up", "--data-dir", folder, "--port", port), f"port {port}")
 
 
 def test_a_directory_in_use_is_one_clear_line(folder):
     home = Home(folder)
     home.claim()
-    assert _is_one_line(_anamnesis("up", "--data-dir", folder, "--port", 0), "in use by process")
+    assert is_one_line(anamnesis("up", "--data-dir", folder, "--port", 0), "in use by process")
     home.release()
 
 
 def test_a_command_beside_nothing_says_so(folder):
-    assert _is_one_line(_anamnesis("status", "--data-dir", folder), "nothing runs in")
-    assert _is_one_line(_anamnesis("gateway"), "ANAMNESIS_DATABASE_URL is not set")
+    assert is_one_line(anamnesis("status", "--data-dir", folder), "nothing runs in")
+    assert is_one_line(anamnesis("gateway"), "ANAMNESIS_DATABASE_URL is not set")
 
 
 def test_help_is_quick():
@@ -465,7 +465,7 @@ def test_help_is_quick():
 
 def _seconds(*arguments) -> float:
     started = time.monotonic()
-    assert _anamnesis(*arguments).returncode == 0
+    assert anamnesis(*arguments).returncode == 0
     return time.monotonic() - started
 
 
@@ -559,9 +559,9 @@ def test_none_of_the_processes_asks_nats_for_more_than_it_may(whole):
 
 def test_a_command_beside_a_running_stack_finds_it(whole):
     for arguments in (["status"], ["events", "tail"], ["migrate"], ["projections", "list"]):
-        done = _anamnesis(*arguments, "--data-dir", whole.data_dir)
+        done = anamnesis(*arguments, "--data-dir", whole.data_dir)
         assert done.returncode == 0, (arguments, done.stderr)
-    assert whole.url in _anamnesis("status", "--data-dir", whole.data_dir).stdout
+    assert whole.url in anamnesis("status", "--data-dir", whole.data_dir).stdout
 
 
 def test_a_gateway_that_dies_refuses_nobody_meanwhile(whole):
@@ -611,26 +611,3 @@ def test_with_urls_in_the_environment_nothing_embedded_starts(postgres, make_nat
             connection.execute("drop database if exists elsewhere with (force)")
             connection.execute("drop owned by boss cascade")
             connection.execute("drop role boss")
-
-
-def test_a_demo_is_made_shown_and_looked_after_by_the_cli():
-    with Scratch(demo="small") as stack:
-        said = stack.output.read_text()
-        line = said[said.index("token=$(") :]
-        assert all(role in said for role in ("admin", "doctor", "receptionist", "patient"))
-        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, timeout=60)  # noqa: S607
-        assert '"familyName"' in done.stdout
-        secrets = stack.installation.secrets.values()
-        assert not any(secret in said for secret in secrets)
-        for arguments in (["projections", "rebuild", "invoices"], ["projections", "verify"], ["parked", "list"], ["events", "show", "5"]):
-            done = _anamnesis(*arguments, "--data-dir", stack.data_dir)
-            assert done.returncode == 0, (arguments, done.stderr)
-        assert _is_one_line(_anamnesis("projections", "rebuild", "nothing", "--data-dir", stack.data_dir), "there is no read model nothing")
-        with psycopg.connect(stack.database_url("owner"), autocommit=True) as connection:
-            connection.execute("update patients set archived = not archived where id = (select id from patients limit 1)")
-        done = _anamnesis("projections", "verify", "patients", "--data-dir", stack.data_dir)
-        assert done.returncode == 1
-        assert "differs" in done.stderr
-        stack.stop()
-        stack.start()
-        assert stack.output.read_text().count("Demo logins") == 2

@@ -24,6 +24,7 @@ EVENTS = "events.*"
 HINTS = "hints.committed"
 HINT_SECONDS = 0.005  # at most one hint in so long; each costs a system call and wakes two processes
 CONNECT_SECONDS = 0.5
+CLOSE_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -54,11 +55,15 @@ class Bus:
         await asyncio.wait([self._task], timeout=CONNECT_SECONDS)
 
     async def close(self) -> None:
-        """Hang up."""
+        """Hang up. A client that is just reconnecting may end in the cancellation of a task of its own, or not at all."""
+        self._said = False  # an end that is meant is no news
         if self._task:
             self._task.cancel()
         if self._client:
-            await self._client.close()
+            closing = asyncio.ensure_future(self._client.close())
+            await asyncio.wait([closing], timeout=CLOSE_SECONDS)
+            closing.add_done_callback(_forgive)
+            closing.cancel()
 
     @property
     def up(self) -> bool:

@@ -3,15 +3,17 @@
 How it works: uvicorn writes the head of an answer and then its body, and uvloop sends each at once, two system calls where one would do: a seventh of all
 the time of a small answer. `Cork` holds the head back until the body comes, or until the loop's next turn. A request's scope has its connection among
 the extensions (`LINE`), so that a stream may `push` what is already framed as a chunk straight to the socket; `answered` sends an ordinary answer in one piece.
-Given to uvicorn as `http=Protocol`.
+Given to uvicorn as `http=Protocol`. `Server` is uvicorn's, except that at its end the readers of event streams are let go before requests are waited for: theirs never end.
 
 What may go wrong: whatever is held must leave before the connection is closed, hence `close`. A reader who does not read makes uvloop's buffer grow;
 `push` says no once it is above its mark, and the stream waits in its own, bounded, queue.
 """
 
 import asyncio
+import socket
 from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 LINE = "anamnesis.line"
@@ -128,3 +130,12 @@ class Protocol(HttpToolsProtocol):
             return False
         self.transport.write(framed)
         return True
+
+
+class Server(uvicorn.Server):
+    """Serves a gateway."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let go whoever only listens, then wait for what is being answered."""
+        self.config.app.services.hub.release()  # type: ignore[union-attr]  # it is the gateway
+        await super().shutdown(sockets)

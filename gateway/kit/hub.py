@@ -150,6 +150,7 @@ class Hub:
         self._lock = asyncio.Lock()
         self._owners: OrderedDict[UUID, tuple[int, dict[str, UUID | None]]] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
+        self._released = False
         self.noticed: Callable[[Stored], None] = lambda _: None
         self.fed: Callable[[], bool] = lambda: False
 
@@ -161,8 +162,12 @@ class Hub:
         """Stop, and let every reader go."""
         if self._task:
             self._task.cancel()
+        self.release()
+
+    def release(self) -> None:
+        """Let every reader go, and nobody stay who comes later; they come back to another process, or to the next."""
+        self._released = True
         for watcher in self._watchers():
-            watcher.over = True
             watcher.rouse()
 
     @property
@@ -201,7 +206,7 @@ class Hub:
             async for chunk in self._history(watcher):
                 yield chunk
             yield b"retry: 1000\nid: %d\n\n" % self.position(watcher.clinic)
-            while not watcher.over and (left := until - loop.time()) > 0:
+            while not (watcher.over or self._released) and (left := until - loop.time()) > 0:
                 if not watcher.waiting:
                     watcher.wake = loop.create_future()
                     watcher.busy = False
@@ -210,7 +215,7 @@ class Hub:
                 full = watcher.full
                 if chunk := watcher.take():
                     yield chunk
-                elif not watcher.over:
+                elif not (watcher.over or self._released):
                     yield b": heartbeat\nid: %d\n\n" % self.position(watcher.clinic)
                 if full:
                     return
