@@ -13,6 +13,7 @@ What may go wrong. Only one of the two URLs set: refused, for half an embedded s
 gateway`) reads its own URLs as they are, with its own user; nothing is replaced there (`anamnesis.settings`).
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -21,7 +22,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import msgspec
 import psycopg
 
-from anamnesis.settings import NEEDS, Kind, Settings, variable
+from anamnesis.settings import NEEDS, OPTIONS, Kind, Settings, variable
 from anamnesis.stack.home import Home
 from anamnesis.trouble import Trouble
 
@@ -66,6 +67,7 @@ class Installation(msgspec.Struct, frozen=True):
         told = {name: self._value(name, kind) for name in NEEDS[kind]}
         plain = {"host": host, "port": str(port), "data_dir": str(self.data_dir), "gateways": str(gateways)}
         env = {variable(name): value for name, value in {**told, **plain, "projectors": str(projectors)}.items()}
+        env |= {variable(name): os.environ[variable(name)] for name in OPTIONS.get(kind, ()) if variable(name) in os.environ}
         return Settings.read(kind, env)
 
     def establish(self) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +41,11 @@ NEEDS: dict[Kind, tuple[str, ...]] = {
     "offline": (),
 }
 
+OPTIONS: dict[Kind, tuple[str, ...]] = {
+    "gateway": ("proxies", "rate_account", "rate_address"),
+}
+"""What a kind of process may be told beside that; it has a default, and `up` passes it on."""
+
 INSTALLATION = ("admin_password", "owner_password", "gateway_password", "relay_password", "projector_password")
 """Read by `migrate` and `up` only, to make the roles of an installation that is not embedded (`anamnesis.installation`)."""
 
@@ -59,6 +65,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path(".anamnesis")
     gateways: int = 1
     projectors: int = 1
+    proxies: str = ""
+    rate_account: int = 1_200
+    rate_address: int = 12_000
 
     @classmethod
     def read(cls, kind: Kind, env: Mapping[str, str] = os.environ) -> Settings:
@@ -77,12 +86,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             data_dir=Path(env.get("ANAMNESIS_DATA_DIR") or ".anamnesis").absolute(),
             gateways=_number(env, "gateways", 1, 1, 64),
             projectors=_number(env, "projectors", 1, 1, 64),
+            proxies=_networks(env, "proxies", env.get("FORWARDED_ALLOW_IPS", "")),
+            rate_account=_number(env, "rate_account", 1_200, 1, 100_000_000),
+            rate_address=_number(env, "rate_address", 12_000, 1, 100_000_000),
         )
 
     def environment(self) -> dict[str, str]:
         """The variables from which `read` makes these settings again, for a child process."""
         told = {name: getattr(self, name) for name in NEEDS[self.kind]}
-        plain = {name: getattr(self, name) for name in ("host", "port", "data_dir", "gateways", "projectors")}
+        plain = {name: getattr(self, name) for name in ("host", "port", "data_dir", "gateways", "projectors", *OPTIONS.get(self.kind, ()))}
         return {variable(name): value.hex() if isinstance(value, bytes) else str(value) for name, value in (told | plain).items()}
 
     def __repr__(self) -> str:
@@ -138,6 +150,17 @@ def _signing_key(pem: str) -> str:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise Trouble(f"{variable('signing_key')} must be an ES256 (P-256) private key in PEM form")
     return pem
+
+
+def _networks(env: Mapping[str, str], name: str, default: str) -> str:
+    listed = env.get(variable(name)) or default
+    try:
+        for one in listed.split(","):
+            if one.strip():
+                ip_network(one.strip(), strict=False)
+    except ValueError:
+        raise Trouble(f"{variable(name)} must be addresses and networks with commas between, such as 10.0.0.0/8") from None
+    return listed
 
 
 def _number(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -9,13 +9,13 @@ from msgspec import Meta
 
 from commands.kit.accounts import (
     AccountDisabled,
-    AccountLocked,
     CredentialsWrong,
     NoMember,
     Opened,
     RefreshInvalid,
     RefreshReused,
 )
+from commands.kit.doors import AccountLocked
 from domain.kit import Frozen
 from gateway.kit import Desk
 from gateway.kit.services import Services

@@ -91,11 +91,13 @@ async def served(database: Any, nats: Any = None, **changed: Any) -> AsyncIterat
     """Serve the API; `changed` replaces settings."""
     settings = database.settings("gateway", nats)
     told = {name: getattr(settings, name) for name in ("database_url", "nats_url", "mac_key", "bus_key", "kek", "signing_key")}
+    told |= {"rate_account": 10**7, "rate_address": 10**7}
     app = create_app(msgspec.defstruct("Told", [(name, Any) for name in {**told, **changed}])(**{**told, **changed}))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     server = Server(uvicorn.Config(
-        app, http=http.Protocol, ws="none", lifespan="on", access_log=False, log_level="warning", timeout_graceful_shutdown=1))
+        app, http=http.Protocol, ws="none", lifespan="on", access_log=False, proxy_headers=False, log_level="warning",
+        timeout_graceful_shutdown=1))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         if task.done():

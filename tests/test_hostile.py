@@ -7,7 +7,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from commands.kit.accounts import AccountLocked, CredentialsWrong
+from commands.kit.accounts import CredentialsWrong
+from commands.kit.doors import AccountLocked
 from commands.kit.writer import AGAIN, SAVED, NewEvent, Save
 from domain.invoices import LARGEST
 from domain.kit import PLATFORM

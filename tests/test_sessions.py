@@ -112,7 +112,7 @@ async def test_ten_failures_lock_an_account_and_say_for_how_long(web):
     assert 800 < detail["retryAfter"] <= 900
     assert answer.headers["retry-after"] == str(detail["retryAfter"])
     with psycopg.connect(web.owner_url, autocommit=True) as owner:
-        owner.execute("update signin_attempts set at = at - interval '15 minutes'")
+        owner.execute("update door_attempts set at = at - interval '15 minutes'")
     assert (await web.sign_in(email)).status_code == 200
 
 
@@ -153,7 +153,7 @@ async def test_an_account_with_two_clinics_chooses_and_one_without_a_place_does_
 
 async def test_the_gateway_cannot_read_passwords(module_database):
     with psycopg.connect(module_database.url("gateway"), autocommit=True) as gateway:
-        for table in ("accounts", "memberships", "sessions", "signin_attempts", "stream_tickets"):
+        for table in ("accounts", "memberships", "sessions", "door_attempts", "door_homes", "rate_debts", "stream_tickets"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 gateway.execute(f"select * from {table}")  # noqa: S608
     with psycopg.connect(module_database.url("projector"), autocommit=True) as projector, pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -6,9 +6,7 @@ functions below, each of which does one thing. A refresh token is session, gener
 the token in use. Using the one before within ten seconds (two tabs, an answer lost on the way) gives the same successor; using any older one means
 that somebody has a copy, and ends the session.
 
-What may go wrong: an attempt is counted before the password is looked at and struck off when it was right, so a thousand guesses at once are
-still ten; and an unknown address costs as much time as a known one. Whoever guesses from one network address locks nobody out elsewhere; it takes
-ten of them to lock an account for everybody. Behind a proxy that hides addresses all are one.
+What may go wrong: guessing, hence the door (`commands.kit.doors`) before each look at a password; an unknown address costs as much time as a known one.
 """
 
 import asyncio
@@ -26,11 +24,10 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from psycopg import Connection
 
+from commands.kit.doors import Doors
 from domain.kit import Refused
 from projections.kit.lanes import Lanes
 
-FAILURES = 10  # of one account from one network address, ten times as many from all, and WIDE of one address, within a quarter of an hour
-WIDE = 50
 GRACE_SECONDS = 10
 TICKET_SECONDS = 30
 HASHERS = 2  # passwords checked at a time
@@ -53,38 +50,8 @@ create table if not exists sessions (
     ended_at timestamptz, foreign key (account, clinic_id) references memberships on delete cascade
 );
 create index if not exists sessions_account on sessions (account);
-create table if not exists signin_attempts (
-    id bigint generated always as identity primary key, account bytea not null, address bytea not null, at timestamptz not null default now()
-);
-create index if not exists signin_attempts_account on signin_attempts (account, at);
-create index if not exists signin_attempts_address on signin_attempts (address, at);
 
 create table if not exists stream_tickets (hash bytea primary key, session uuid not null references sessions on delete cascade, expires_at timestamptz not null);
-
-create or replace function signin_begin(of_account bytea, of_address bytea, failures int, wide int, out attempt bigint, out seconds_left int)
-language plpgsql volatile security definer set search_path = public, pg_temp as $$
-declare since timestamptz := now() - interval '15 minutes'; oldest timestamptz; other timestamptz; everybody timestamptz;
-begin
-    perform pg_advisory_xact_lock(7020051, hashtext(encode(of_account, 'hex')));
-    perform pg_advisory_xact_lock(7020052, hashtext(encode(of_address, 'hex')));
-    select a.at into oldest from signin_attempts a where a.account = of_account and a.address = of_address and a.at > since
-    order by a.at desc offset failures - 1 limit 1;
-    select a.at into everybody from signin_attempts a where a.account = of_account and a.at > since order by a.at desc offset 10 * failures - 1 limit 1;
-    select a.at into other from signin_attempts a where a.address = of_address and a.at > since order by a.at desc offset wide - 1 limit 1;
-    oldest := greatest(oldest, other, everybody);
-    if oldest is not null then
-        seconds_left := greatest(1, ceil(extract(epoch from oldest - since)));
-        return;
-    end if;
-    insert into signin_attempts (account, address) values (of_account, of_address) returning id into attempt;
-    if attempt % 256 = 0 then delete from signin_attempts a where a.at < since; end if;
-    seconds_left := 0;
-end $$;
-
-create or replace function signin_right(this bigint, of_account bytea) returns void
-language sql volatile security definer set search_path = public, pg_temp as $$
-    delete from signin_attempts a using signin_attempts r where r.id = this and a.account = of_account and a.address = r.address;
-$$;
 
 create or replace function signin_account(of_email text)
 returns table (id uuid, password_hash text, disabled boolean, clinic_id uuid, role text, subject uuid, name text)
@@ -149,10 +116,10 @@ language sql volatile security definer set search_path = public, pg_temp as $$
     where s.ended_at is null and s.expires_at > now() and m.disabled_at is null;
 $$;
 
-revoke all on accounts, memberships, sessions, signin_attempts, stream_tickets from public;
-revoke all on function signin_begin, signin_right, signin_account, session_open, session_turn, session_end, session_alive, ticket_issue, ticket_redeem
+revoke all on accounts, memberships, sessions, stream_tickets from public;
+revoke all on function signin_account, session_open, session_turn, session_end, session_alive, ticket_issue, ticket_redeem
     from public;
-grant execute on function signin_begin, signin_right, signin_account, session_open, session_turn, session_end, session_alive, ticket_issue, ticket_redeem
+grant execute on function signin_account, session_open, session_turn, session_end, session_alive, ticket_issue, ticket_redeem
     to anamnesis_gateway;
 """
 
@@ -161,12 +128,6 @@ class CredentialsWrong(Refused):
     """E-mail address and password do not belong together. Check both and try again."""
 
     status = 401
-
-
-class AccountLocked(Refused):
-    """Too many failed sign-ins. Wait for the time given in `details`, then try again."""
-
-    status = 423
 
 
 class AccountDisabled(Refused):
@@ -257,6 +218,7 @@ class Accounts:
 
     def __init__(self, lanes: Lanes, key: bytes) -> None:
         self._lanes = lanes
+        self._doors = Doors(lanes, key)
         self._key = hmac.digest(key, b"refresh tokens", hashlib.sha256)
         self._threads = ThreadPoolExecutor(HASHERS, thread_name_prefix="passwords")
         self._turn = asyncio.Semaphore(HASHERS)
@@ -280,16 +242,13 @@ class Accounts:
 
     async def _checked(self, email: str, password: str, address: str) -> list[tuple[Any, ...]]:
         """Return the account's places if the password is right."""
-        account = self._hidden(email)
-        attempt, left = await self._row("select * from signin_begin(%s, %s, %s::int, %s::int)", account, self._hidden(address), FAILURES, WIDE)
-        if attempt is None:
-            raise AccountLocked(retry_after=left)
+        attempt = await self._doors.guess("password", email, address)
         places = (await self._lanes.ask(None, "select * from signin_account(%s)", (email,))).rows
         secret = places[0][1] if places else NOBODY
         right = await asyncio.get_running_loop().run_in_executor(self._threads, _verify, secret, password)
         if not right or not places:
             raise CredentialsWrong
-        await self._row("select signin_right(%s, %s)", attempt, account)
+        await self._doors.right(attempt)
         return places
 
     async def _open(self, member: Member) -> Opened:
@@ -333,9 +292,6 @@ class Accounts:
 
     async def _row(self, sql: str, *params: Any) -> tuple[Any, ...]:
         return (await self._lanes.ask(None, sql, params, again=False)).rows[0]
-
-    def _hidden(self, text: str) -> bytes:
-        return hmac.digest(self._key, text.encode(), hashlib.sha256)
 
     def _token(self, session: UUID, generation: int) -> str:
         head = session.bytes + generation.to_bytes(4, "big")

@@ -37,3 +37,9 @@ class Unavailable(Refused):
     """The change could not be stored durably just now. Nothing is lost; send it again with the same Idempotency-Key."""
 
     status = 503
+
+
+class RateLimited(Refused):
+    """Too many requests. Wait for the seconds given in `details`, then go on."""
+
+    status = 429

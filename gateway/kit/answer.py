@@ -26,9 +26,9 @@ class Answer(NamedTuple):
     media: bytes = JSON
     stream: Stream | None = None  # an answer that goes on writes itself
 
-    async def send(self, send: Send, request_id: bytes) -> None:
-        """Send it."""
-        headers = [(b"x-request-id", request_id), *self.headers]
+    async def send(self, send: Send, marks: Headers) -> None:
+        """Send it, marked with what every answer bears."""
+        headers = [*marks, *self.headers]
         if self.status not in BODILESS:
             headers += (b"content-type", self.media), (b"content-length", b"%d" % len(self.body))
         if answered(send, self.status, headers, self.body):

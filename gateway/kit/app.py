@@ -7,7 +7,6 @@ with the same question who asks, end in the same error shape, carry the same req
 What may go wrong: a handler that forgets to protect itself is protected: whoever is not signed in gets no further than handlers marked `public`.
 """
 
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,8 +17,8 @@ from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Message, Receive, Scope, Send
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from commands.kit.errors import RateLimited
 from commands.kit.receipt import NOBODY
 from gateway.kit.call import BODY_LIMIT, Call
 from gateway.kit.desk import Desk
@@ -99,7 +98,6 @@ class Gateway(Litestar):
     def __init__(self, services: Services, **options: Any) -> None:
         self.services = services
         self.short = ShortWay()
-        self._forwarded = ProxyHeadersMiddleware(super().__call__, os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1"))  # type: ignore[arg-type]
         super().__init__(
             lifespan=[_lifespan], guards=[admitted], dependencies={"desk": desk}, exception_handlers={Exception: _explained},
             request_max_body_size=BODY_LIMIT, logging_config=None, **options)
@@ -132,33 +130,40 @@ class Gateway(Litestar):
 
     async def _answered(self, how: Route, call: Call, send: Send) -> int:
         try:
+            call.arrive()
             await how.admit(call)
             answer = await how.run(call)
         except Exception as error:  # noqa: BLE001 - every error has an answer
             answer = explain(error, call.request_id.decode())
         if answer.stream is not None:
             return await answer.stream(call, send)
-        await answer.send(send, call.request_id)
+        await answer.send(send, call.marks)
         return answer.status
 
     async def _long_way(self, scope: Any, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         call = Call(scope, receive, self.services)
         scope.setdefault("state", {})["call"] = call
+        scope["client"], scope["scheme"] = (call.address, 0), "https" if self.services.proxies.secure(scope, call.headers) else "http"
         status = 500
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", call.request_id)]
+                message["headers"] = [*message.get("headers", ()), *call.marks]
             await send(message)
 
-        if (spans := self.services.spans).on:
-            with spans.request(scope["method"], call.headers, call.request_id):
-                await self._forwarded(scope, receive, sending)  # type: ignore[arg-type]
+        try:
+            call.arrive()
+        except RateLimited as refused:
+            await explain(refused, call.request_id.decode()).send(sending, [])
         else:
-            await self._forwarded(scope, receive, sending)  # type: ignore[arg-type]
+            if (spans := self.services.spans).on:
+                with spans.request(scope["method"], call.headers, call.request_id):
+                    await super().__call__(scope, receive, sending)
+            else:
+                await super().__call__(scope, receive, sending)
         template = scope.get("path_template") if "route_handler" in scope else "unrouted"
         self.services.metrics.route(scope["method"], template or "unrouted").count(status, time.perf_counter() - started)
 

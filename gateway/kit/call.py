@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Hashable
 from random import getrandbits
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,7 +14,9 @@ from msgspec.structs import replace
 from commands.kit import Command, Creation
 from commands.kit.handling import Receipt, Who
 from domain.kit import PLATFORM, Forbidden, NotFound
+from gateway.kit.answer import Headers
 from gateway.kit.errors import BadRequest, BodyTooLarge, BodyUnexpected, JsonMalformed, QueryInvalid, offset
+from gateway.kit.rates import LIMIT, Meter, client
 from gateway.kit.services import Services
 from projections.kit.reading import Reader
 
@@ -32,7 +35,7 @@ def _new_id() -> bytes:
 class Call:
     """A request; made once for each, so it holds little and works out the rest when asked."""
 
-    __slots__ = ("_body", "headers", "params", "receive", "request_id", "route", "scope", "services", "who")
+    __slots__ = ("_body", "_owed", "address", "headers", "params", "receive", "request_id", "route", "scope", "services", "who")
 
     def __init__(self, scope: Scope, receive: Receive, services: Services, route: str = "", params: dict[str, Any] | None = None) -> None:
         self.scope = scope
@@ -44,13 +47,34 @@ class Call:
         given = self.headers.get(b"x-request-id")
         self.request_id = given if given and _REQUEST_ID.fullmatch(given) else _new_id()
         self.who: Who = None  # type: ignore[assignment]
+        self.address = services.proxies.client(scope, self.headers)
         self._body: bytes | None = None
+        self._owed: tuple[Meter, float] | None = None
+
+    @property
+    def marks(self) -> Headers:
+        """What every answer bears: the request's id, and how much more may be asked for."""
+        if self._owed is None:
+            return [(b"x-request-id", self.request_id)]
+        meter, owed = self._owed
+        return [(b"x-request-id", self.request_id), *meter.headers(owed)]
+
+    def arrive(self) -> None:
+        """Count the request for the address it comes from; refuse one too many."""
+        self._count(self.services.rates.address, client(self.address))
 
     async def admit(self) -> Who:
         """Find out who asks; refuse whoever may not come in."""
         gate, header = self.services.gate, self.headers.get(b"authorization")
         self.who = who = gate.known(header) or await gate.admit(header)
+        self._count(self.services.rates.account, who.actor)
         return who
+
+    def _count(self, meter: Meter, key: Hashable) -> None:
+        owed = meter.take(key)
+        self._owed = (meter, owed)
+        if owed > LIMIT:
+            raise meter.refusal(owed)
 
     def require(self, permission: str) -> None:
         """Refuse whoever lacks a permission."""

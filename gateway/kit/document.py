@@ -17,7 +17,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from commands.kit import Command
-from commands.kit.errors import Contended, Erased, KeyReused, NameTaken, StaleVersion, TimeTaken, Unavailable
+from commands.kit.errors import Contended, Erased, KeyReused, NameTaken, RateLimited, StaleVersion, TimeTaken, Unavailable
 from domain.kit import Forbidden, NotFound, Refused
 from gateway.kit import errors as e
 from gateway.kit.examples import example
@@ -34,6 +34,7 @@ DETAILS: dict[type, list[Json]] = {
     e.BodyInvalid: [{"field": "lines[0].quantity", "problem": "Expected `int` >= 1"}],
     e.QueryInvalid: [{"field": "limit", "problem": "Expected `int` <= 200"}],
     e.ParameterUnknown: [{"unknown": "colour", "known": ["sort", "limit", "cursor"]}],
+    RateLimited: [{"retryAfter": 12, "limit": 1200, "window": 60}],
     Forbidden: [{"permission": "billing.invoices.edit"}],
 }
 REQUEST_ID = "5b0a3c2e-8f4d-4a71-9c1e-2d6f7b8a9c0d"
@@ -44,6 +45,13 @@ HEADERS: dict[str, Json] = {
     "X-Request-Id": {"description": "Quote it when something went wrong.", "schema": {"type": "string"}, "example": REQUEST_ID},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
     "WWW-Authenticate": {"description": "How to sign in.", "schema": {"type": "string"}, "example": 'Bearer realm="anamnesis"'},
+}
+RATES = ("RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset")
+HEADERS |= {
+    RATES[0]: {"description": "Requests a minute, for this account or network address. Every answer says so.", "schema": {"type": "integer"}, "example": 1200},
+    RATES[1]: {"description": "The same, with the window in seconds.", "schema": {"type": "string"}, "example": "1200;w=60"},
+    RATES[2]: {"description": "How many more may come at once.", "schema": {"type": "integer"}, "example": 1187},
+    RATES[3]: {"description": "Seconds until the whole limit is there again.", "schema": {"type": "integer"}, "example": 1},
 }
 PARAMETERS: dict[str, Json] = {
     "IdempotencyKey": {
@@ -164,7 +172,7 @@ def _answer(handler: HTTPRouteHandler) -> Any:
 def _operation(book: Schemas, path: str, handler: HTTPRouteHandler) -> Json:
     public, how = bool(handler.opt.get("public")), handler.opt.get("route")
     permission = handler.opt.get("permission") or getattr(how, "permission", "")
-    refusals = [*([] if public else SIGNED_IN), *([Forbidden] if permission else []), *handler.opt.get("refusals", ()), e.Internal]
+    refusals = [*([] if public else SIGNED_IN), *([Forbidden] if permission else []), *handler.opt.get("refusals", ()), RateLimited, e.Internal]
     operation: Json = {
         "operationId": handler.operation_id or handler.fn.__name__, "tags": sorted(handler.resolve_tags() if hasattr(handler, "resolve_tags") else []),
         **_words(handler), "parameters": [], "security": [] if public else [{"bearer": []}],
@@ -254,7 +262,7 @@ def _failures(book: Schemas, refusals: Iterable[type[Refused]]) -> Json:
     by_status: dict[int, dict[str, type[Refused]]] = {}
     for refusal in refusals:
         by_status.setdefault(refusal.status, {})[e.code(refusal)] = refusal
-    extra = {401: ["WWW-Authenticate"], 423: ["Retry-After"], 503: ["Retry-After"]}
+    extra = {401: ["WWW-Authenticate"], 423: ["Retry-After"], 429: ["Retry-After", *RATES], 503: ["Retry-After"]}
     return {
         str(status): {
             "description": " ".join(e.sentence(r) for r in found.values()) if len(found) == 1 else "One of the examples; `code` says which.",

@@ -8,6 +8,7 @@ from nats.aio.msg import Msg
 
 from commands.kit.accounts import AccountDisabled, Accounts
 from commands.kit.codes import Codes
+from commands.kit.doors import Doors
 from commands.kit.handling import Handler
 from domain.kit import State
 from gateway.kit.bus import APPLIED, EVENTS, HEARTBEAT, SESSIONS, Bus, Watermarks, session_of
@@ -15,6 +16,8 @@ from gateway.kit.errors import ReadBehind
 from gateway.kit.gate import Gate
 from gateway.kit.hub import Hub
 from gateway.kit.metrics import Metrics
+from gateway.kit.proxies import Proxies
+from gateway.kit.rates import rates_of
 from gateway.kit.tokens import Keys
 from gateway.kit.tracing import Spans
 from projections.kit.reading import Reader, Reading
@@ -39,6 +42,9 @@ class Services:
         self.reading = Reading(settings.database_url)
         self.accounts = Accounts(self.reading.lanes, settings.mac_key)
         self.codes = Codes(self.reading.lanes, settings.kek)
+        self.doors = Doors(self.reading.lanes, settings.mac_key)
+        self.rates = rates_of(settings, self.reading.lanes)
+        self.proxies = Proxies(getattr(settings, "proxies", ""))
         self.keys = Keys(settings.signing_key)
         self.gate = Gate(self.keys, self.accounts.alive, self._clinic, self._standing)
         self.bus = Bus(settings.nats_url)
@@ -59,9 +65,11 @@ class Services:
         self.bus.returned = self.gate.doubt
         await self.bus.open()
         await self.hub.open()
+        await self.rates.open()
 
     async def close(self) -> None:
         """Let go of everything."""
+        await self.rates.close()
         await self.hub.close()
         await self.bus.close()
         if self.handler:

@@ -78,7 +78,7 @@ class _Writing:
         self.heartbeat = heartbeat
 
     async def __call__(self, call: Call, send: Send) -> int:
-        headers = [*HEADERS, (b"x-request-id", call.request_id)]
+        headers = [*HEADERS, *call.marks]
         start: Any = {"type": "http.response.start", "status": 200, "headers": headers}
         await send(start)
         gone = asyncio.create_task(_gone(call.receive, self.watcher))
