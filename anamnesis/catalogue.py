@@ -80,7 +80,7 @@ def fields(cls: type[Any], values: dict[str, type[Any]]) -> Iterator[str]:
     yield ""
 
 
-def holds(kind: i.Type, values: dict[str, type[Any]]) -> str:
+def holds(kind: i.Type, values: dict[str, type[Any]]) -> str:  # noqa: PLR0911 - one for each sort of type
     """Return what a field holds, in words."""
     match kind:
         case i.Metadata(type=inner):
@@ -91,6 +91,8 @@ def holds(kind: i.Type, values: dict[str, type[Any]]) -> str:
             return "one of " + ", ".join(f"`{option}`" for option in options)
         case i.ListType(item_type=item):
             return f"list of {holds(item, values)}"
+        case i.DictType(key_type=key, value_type=item):
+            return f"{holds(item, values)} by {holds(key, values)}"
         case i.StructType(cls=cls):
             values[cls.__name__] = cls
             return f"[{cls.__name__}](#{cls.__name__.lower()})"

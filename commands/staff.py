@@ -1,7 +1,11 @@
 """What may be asked of a member of staff."""
 
-from commands.kit import Command, Creation
+from typing import Any
+
+from commands.kit import Command, Creation, Look
+from domain.clinics import Clinic
 from domain.kit import At, Event, Text
+from domain.kit.grants import Wishes
 from domain.staff import Email, Profile, Staff
 
 
@@ -47,3 +51,20 @@ class ReactivateStaff(Command):
 
     def decide(self, staff: Staff, at: At) -> list[Event]:
         return staff.reactivate()
+
+
+class OverrideStaffPermissions(Command):
+    """Say in what a member of staff's permissions differ from their role's in this clinic; what is not named follows the role again.
+
+    It takes effect at once. Nobody gives what they do not hold, and admins hold all of the plan already.
+    """
+
+    state = Staff
+    permission = "settings.staff.manage_permissions"
+    permissions: Wishes
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"clinic": await look.require(Clinic, look.at.clinic)}
+
+    def decide(self, staff: Staff, at: At, *, clinic: Clinic) -> list[Event]:
+        return staff.override(self.permissions, clinic.plan, at.grants, own=at.subject == at.id)

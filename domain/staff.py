@@ -2,10 +2,11 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from msgspec import Meta
+from msgspec import Meta, field
 from msgspec.structs import replace
 
-from domain.kit import Event, Frozen, Personal, Refused, State, Text, only
+from domain.kit import Event, Forbidden, Frozen, Personal, Refused, State, Text, only
+from domain.kit.grants import Plan, Wishes, agreed, effective, expanded
 
 StaffRole = Literal["admin", "doctor", "receptionist"]
 Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", examples=["sam@example.org"])]
@@ -36,7 +37,12 @@ class StaffDeactivated(Event): ...
 class StaffReactivated(Event): ...
 
 
-StaffEvent = StaffHired | StaffChanged | StaffDeactivated | StaffReactivated
+class StaffPermissionsOverridden(Event):
+    permissions: Wishes
+    before: Wishes
+
+
+StaffEvent = StaffHired | StaffChanged | StaffDeactivated | StaffReactivated | StaffPermissionsOverridden
 
 
 class StaffNotActive(Refused):
@@ -51,12 +57,21 @@ class CannotRemoveYourself(Refused):
     """Somebody else has to do that: you cannot remove yourself, nor give up your own role as admin."""
 
 
+class CannotEmpowerYourself(Refused):
+    """Somebody else has to do that: nobody changes their own permissions."""
+
+
+class GrantBeyondYourOwn(Forbidden):
+    """You can only give what you hold yourself, and only to somebody who does not rank above you."""
+
+
 class Staff(State):
     """A member of staff."""
 
     kind: ClassVar[str] = "staff"
     active: bool = False
     role: StaffRole = "receptionist"
+    overrides: Wishes = field(default_factory=dict)
 
     def evolve(self, event: StaffEvent) -> Self:
         match event:
@@ -68,6 +83,8 @@ class Staff(State):
                 return replace(self, active=False)
             case StaffReactivated():
                 return replace(self, active=True)
+            case StaffPermissionsOverridden(permissions=permissions):
+                return replace(self, overrides=permissions)
 
     @property
     def treats(self) -> bool:
@@ -93,3 +110,15 @@ class Staff(State):
         if self.active:
             raise StaffStillActive
         return [StaffReactivated()]
+
+    def override(self, wishes: Wishes, plan: Plan, holds: frozenset[str], *, own: bool) -> list[Event]:
+        """Replace the person's own exceptions; `holds` is what whoever asks may do himself."""
+        if not self.active:
+            raise StaffNotActive
+        if own:
+            raise CannotEmpowerYourself
+        agreed(self.role, plan, wishes)
+        given = {key for key, wish in expanded(wishes).items() if wish} & effective(self.role, plan, override=wishes).keys
+        if beyond := given - holds - {key for key, wish in expanded(self.overrides).items() if wish}:
+            raise GrantBeyondYourOwn(permissions=sorted(beyond))
+        return [StaffPermissionsOverridden(permissions=wishes, before=self.overrides)]

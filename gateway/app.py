@@ -19,6 +19,7 @@ from gateway import (
     health,
     invoices,
     patients,
+    permission_templates,
     reports,
     rooms,
     schedules,
@@ -33,7 +34,7 @@ BASE: Sequence[ControllerRouterHandler] = (
     sessions.router, sessions.keys, events.router, health.health, health.metrics, docs.schema, docs.docs,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, appointments, audit, clinics, invoices, patients, reports, rooms, schedules, staff,
+    activity, analytics, appointments, audit, clinics, invoices, patients, permission_templates, reports, rooms, schedules, staff,
 ))
 
 

@@ -2,14 +2,19 @@
 
 from msgspec.structs import replace
 
-from commands.staff import ChangeStaff, DeactivateStaff, HireStaff, ReactivateStaff
+from commands.staff import ChangeStaff, DeactivateStaff, HireStaff, OverrideStaffPermissions, ReactivateStaff
+from domain.clinics import Clinic, ClinicOpened
+from domain.kit.grants import AdminHoldsAll, FloorIrrevocable, PlanUpgradeRequired, granted
 from domain.staff import (
+    CannotEmpowerYourself,
     CannotRemoveYourself,
+    GrantBeyondYourOwn,
     Staff,
     StaffChanged,
     StaffDeactivated,
     StaffHired,
     StaffNotActive,
+    StaffPermissionsOverridden,
     StaffReactivated,
     StaffStillActive,
 )
@@ -21,6 +26,11 @@ hired = StaffHired(name="Dr Sam Visser", email="sam@example.org", role="doctor",
 boss = StaffHired(name="Ada", email="ada@example.org", role="admin")
 gone = StaffDeactivated()
 myself = replace(noon, subject=THIS)
+pro = Clinic.replay([ClinicOpened(name="Grachten", zone="UTC", currency="EUR", plan="Pro")])
+
+
+def overriding(*events, at=noon):
+    return given(*events, at=at).looking(clinic=pro)
 
 
 def test_somebody_is_hired():
@@ -73,3 +83,31 @@ def test_without_the_key_a_member_of_staff_has_no_name_but_still_a_role():
     assert row is not None
     assert (row.name, row.role, row.active) == (None, "doctor", False)
     assert Staff.replay([blank]) == Staff.replay([hired])
+
+
+def test_somebody_is_given_and_refused_things():
+    wishes = {"patients.export": True, "patients.delete": False}
+    said = StaffPermissionsOverridden(permissions=wishes, before={})
+    overriding(hired).when(OverrideStaffPermissions(permissions=wishes)).then(said)
+    assert Staff.replay([hired, said]).overrides == wishes
+    overriding(hired, said).when(OverrideStaffPermissions(permissions={})).then(StaffPermissionsOverridden(permissions={}, before=wishes))
+
+
+def test_an_override_that_could_never_count_is_refused():
+    overriding(hired).when(OverrideStaffPermissions(permissions={"clinical.ipd.view": True})).refused(PlanUpgradeRequired)
+    overriding(hired).when(OverrideStaffPermissions(permissions={"patients.view": False})).refused(FloorIrrevocable)
+    overriding(boss).when(OverrideStaffPermissions(permissions={"patients.delete": False})).refused(AdminHoldsAll)
+    overriding(hired, gone).when(OverrideStaffPermissions(permissions={})).refused(StaffNotActive)
+
+
+def test_nobody_gives_what_they_do_not_hold_nor_anything_to_themselves():
+    trusted = replace(noon, grants=granted("doctor") | {"settings.staff.manage_permissions"})
+    refused = overriding(hired, at=trusted).when(OverrideStaffPermissions(permissions={"patients.export": True})).refused(GrantBeyondYourOwn)
+    assert refused.details == {"permissions": ["patients.export"]}
+    overriding(hired, at=trusted).when(OverrideStaffPermissions(permissions={"manage_inventory": True})).refused(GrantBeyondYourOwn)
+    kept = StaffPermissionsOverridden(permissions={"patients.export": True}, before={})
+    wishes = {"patients.export": True, "patients.delete": False}
+    overriding(hired, kept, at=trusted).when(OverrideStaffPermissions(permissions=wishes)).then(
+        StaffPermissionsOverridden(permissions=wishes, before={"patients.export": True}),
+    )
+    overriding(hired, at=replace(trusted, subject=THIS)).when(OverrideStaffPermissions(permissions={})).refused(CannotEmpowerYourself)

@@ -14,13 +14,17 @@ when the plan rises. Only what is asked for anew is looked at (`agreed`).
 
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from msgspec import Meta
 
 from domain.kit.model import Forbidden, Invalid, Refused
 
 Role = Literal["superadmin", "admin", "doctor", "receptionist", "patient"]
 Plan = Literal["Pro", "Pro+", "Enterprise"]
 Layer = Literal["role", "plan", "module", "template", "override", "floor"]
+Key = Annotated[str, Meta(max_length=80, pattern=r"^[a-z_]+(\.[a-z_]+)*$", examples=["patients.export", "inventory.view", "ai.shorten_expand"])]
+Wishes = Annotated[dict[Key, bool], Meta(max_length=400, description="Permission keys that are given (true) or taken away (false).")]
 
 
 class Module(NamedTuple):
@@ -300,7 +304,7 @@ class Grant(NamedTuple):
     """One line of the table."""
 
     key: str
-    plan: str
+    plan: Plan
     pro: str
     more: str
     floor: str
@@ -309,7 +313,7 @@ class Grant(NamedTuple):
 @cache
 def table() -> dict[str, Grant]:
     """Return the grants by key."""
-    lines = (Grant(*line.split()) for line in TABLE.splitlines() if line.strip())
+    lines = (Grant(*line.split()) for line in TABLE.splitlines() if line.strip())  # type: ignore[arg-type]
     return {grant.key: grant for grant in lines}
 
 

@@ -14,7 +14,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 FORMATS = {"uuid": UUID, "date": date.fromisoformat, "date-time": datetime.fromisoformat}
 WORDS = {
     "$ref", "anyOf", "enum", "const", "type", "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum",
-    "properties", "required", "additionalProperties", "items", "minItems", "maxItems",
+    "properties", "required", "additionalProperties", "propertyNames", "maxProperties", "items", "minItems", "maxItems",
 }
 SAID = {"title", "description", "default", "examples", "example"}  # for people
 
@@ -46,7 +46,10 @@ def misfits(document: Json, schema: Json, value: Any, at: str = "$") -> Iterator
 def object_misfits(document: Json, schema: Json, value: Json, at: str) -> Iterator[str]:
     known = schema.get("properties", {})
     yield from (f"{at}.{name} is missing" for name in schema.get("required", []) if name not in value)
+    if len(value) > schema.get("maxProperties", len(value)):
+        yield f"{at} has {len(value)} members"
     for name, inner in value.items():
+        yield from misfits(document, schema.get("propertyNames", {}), name, f"{at}.{name}")
         if name in known:
             yield from misfits(document, known[name], inner, f"{at}.{name}")
         elif isinstance(further := schema.get("additionalProperties", True), dict):

@@ -50,7 +50,7 @@ class Some:
         given = {f.name: self.value(f.type, known) for f in fields if f.required or self.dice.random() < 0.6}
         return cls(**given)
 
-    def value(self, t: i.Type, known: Sequence[Any] = (), examples: Sequence[Any] = ()) -> Any:  # noqa: C901, PLR0911 - one case per type
+    def value(self, t: i.Type, known: Sequence[Any] = (), examples: Sequence[Any] = ()) -> Any:  # noqa: C901, PLR0911, PLR0912 - one case per type
         match t:
             case i.Metadata(type=inner, extra_json_schema=extra):
                 return self.value(inner, known, (extra or {}).get("examples", ()))
@@ -75,6 +75,8 @@ class Some:
             case i.ListType(item_type=item, min_length=least, max_length=most):
                 count = max(least or 0, min(3 if most is None else most, self.dice.choice([0, 1, 1, 2, 3])))
                 return [self.value(item, known) for _ in range(count)]
+            case i.DictType(key_type=key, value_type=item):
+                return {self.value(key, known): self.value(item, known) for _ in range(self.dice.choice([0, 1, 1, 2, 3]))}
             case i.StructType(cls=cls):
                 return self.struct(cls, known)
         raise TypeError(t)

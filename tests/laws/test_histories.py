@@ -32,7 +32,7 @@ USUAL: dict[type[State], list[Event]] = {
     Staff: [StaffHired(name="Dr Sam Visser", email="sam@example.org", role="doctor")],
     Schedule: [ScheduleSet(doctor_id=THIS, week=[[Hours(start="00:00", end="24:00")]] * 7, buffer_before=5, buffer_after=10)],
 }
-HISTORIES = 200
+HISTORIES = 300
 
 
 def faults(state: type[State], events: Sequence[Event], projections: Sequence[Projection]) -> Iterator[str]:
