@@ -31,6 +31,8 @@ async def available_slots(desk: Desk, doctor: Doctor, date: FromQuery[dt.date], 
     """From now on, on the doctor's grid, each with the rooms that are free all the while."""
     no_query(desk.call.query(), ("doctorId", "date", "days", "duration", "roomId"))
     await known(desk, doctor, room)
+    if own_column(CalendarRow, desk.who) == "doctor_id" and doctor != desk.who.subject:  # what is free says what is taken
+        raise NotFound(kind="staff", id=str(doctor))
     now = dt.datetime.now(dt.UTC)
     return AvailableSlots(items=await available(desk.reader, doctor, first=date, days=days, minutes=duration, now=now, room=room))
 

@@ -14,8 +14,8 @@ class AppointmentRow(Row):
     table: ClassVar[str] = "appointments"
     permission: ClassVar[str] = "appointments.view"
     detail: ClassVar[str] = "appointments.view_detail"
-    own: ClassVar[dict[str, str]] = {"patient": "patient_id", "doctor": "doctor_id"}
-    widened: ClassVar[dict[str, str]] = {"doctor": "appointments.view_all_doctors"}
+    own: ClassVar[dict[str, str]] = {"patient": "patient_id", "doctor": "doctor_id", "receptionist": "doctor_id"}
+    widened: ClassVar[dict[str, str]] = dict.fromkeys(("doctor", "receptionist"), "appointments.view_all_doctors")
     id: Id
     patient_id: PatientId
     doctor_id: StaffId

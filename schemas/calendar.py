@@ -14,8 +14,8 @@ class CalendarRow(Row):
     table: ClassVar[str] = "calendar"
     permission: ClassVar[str] = "appointments.view"
     indexes: ClassVar[tuple[str, ...]] = ("starts_at, id", "date", "doctor_id, date", "patient_id")
-    own: ClassVar[dict[str, str]] = {"patient": "patient_id", "doctor": "doctor_id"}
-    widened: ClassVar[dict[str, str]] = {"doctor": "appointments.view_all_doctors"}
+    own: ClassVar[dict[str, str]] = {"patient": "patient_id", "doctor": "doctor_id", "receptionist": "doctor_id"}
+    widened: ClassVar[dict[str, str]] = dict.fromkeys(("doctor", "receptionist"), "appointments.view_all_doctors")
     id: Id
     patient_id: PatientId
     doctor_id: StaffId
@@ -45,8 +45,8 @@ class BlockEntry(Row):
 
     table: ClassVar[str] = "block_entries"
     permission: ClassVar[str] = "appointments.view"
-    own: ClassVar[dict[str, str]] = {"patient": "id", "doctor": "doctor_id"}  # a patient owns none
-    widened: ClassVar[dict[str, str]] = {"doctor": "appointments.view_all_doctors"}
+    own: ClassVar[dict[str, str]] = {"patient": "id", "doctor": "doctor_id", "receptionist": "doctor_id"}  # a patient owns none
+    widened: ClassVar[dict[str, str]] = dict.fromkeys(("doctor", "receptionist"), "appointments.view_all_doctors")
     id: Id
     doctor_id: StaffId | None
     doctor_name: str | None

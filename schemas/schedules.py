@@ -13,6 +13,8 @@ class ScheduleRow(Row):
 
     table: ClassVar[str] = "schedules"
     permission: ClassVar[str] = "appointments.view"
+    own: ClassVar[dict[str, str]] = {"doctor": "doctor_id", "receptionist": "doctor_id"}
+    widened: ClassVar[dict[str, str]] = dict.fromkeys(("doctor", "receptionist"), "appointments.view_all_doctors")
     id: Id
     doctor_id: Annotated[StaffId, INDEXED]
     week: list[list[Hours]]
@@ -41,8 +43,8 @@ class BlockRow(Row):
     table: ClassVar[str] = "blocks"
     permission: ClassVar[str] = "appointments.view"
     indexes: ClassVar[tuple[str, ...]] = ("last_date, date",)
-    own: ClassVar[dict[str, str]] = {"patient": "id", "doctor": "doctor_id"}  # a patient owns none
-    widened: ClassVar[dict[str, str]] = {"doctor": "appointments.view_all_doctors"}
+    own: ClassVar[dict[str, str]] = {"patient": "id", "doctor": "doctor_id", "receptionist": "doctor_id"}  # a patient owns none
+    widened: ClassVar[dict[str, str]] = dict.fromkeys(("doctor", "receptionist"), "appointments.view_all_doctors")
     id: Id
     doctor_id: StaffId | None
     room_id: RoomId | None

@@ -33,7 +33,7 @@ from commands.kit.handling import Handler, Receipt, Who
 from commands.patients import ArchivePatient, ChangeMedicalHistory, ChangePatient, RegisterPatient, RestorePatient
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
 from commands.schedules import BlockTime, SetDoctorSchedule, UnblockTime
-from commands.staff import ChangeStaff, DeactivateStaff, ReactivateStaff
+from commands.staff import ChangeStaff, DeactivateStaff, OverrideStaffPermissions, ReactivateStaff
 from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued, Line
 from domain.kit import Forbidden, NotFound, Refused
 from domain.kit.codec import TextUnstorable, hints, metas
@@ -226,7 +226,7 @@ def later(town: Town) -> list[Command]:
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
         ChangePatient(given_name="A", family_name="B"), ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),
         RestorePatient(), ChangeRoom(name="Mine"), DeleteRoom(), UnblockTime(), ChangeStaff(name="A", email="a@b.example", role="doctor"),
-        DeactivateStaff(), ReactivateStaff(),
+        DeactivateStaff(), ReactivateStaff(), OverrideStaffPermissions(permissions={}),
     ]
 
 

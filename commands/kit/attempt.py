@@ -16,7 +16,7 @@ from commands.kit import writer as w
 from commands.kit.command import Command, Creation, Decision
 from commands.kit.errors import Contended, KeyReused, NameTaken, StaleVersion, TimeTaken, Unavailable
 from commands.kit.ids import mac_content, new_id, resource
-from commands.kit.receipt import Receipt, Who
+from commands.kit.receipt import PSEUDO, Receipt, Who, own_column
 from commands.kit.references import references
 from commands.kit.store import Store
 from commands.kit.streams import Entry, own_projection
@@ -29,6 +29,7 @@ from schemas.kit import Row
 
 PATIENCE = 2.0  # seconds of deciding again
 ACCOUNTS = "accounts"
+BEING = PSEUDO["superadmin"]  # permissions that follow from who one is, not from what rows one sees
 
 S = TypeVar("S", bound=State)
 R = TypeVar("R", bound=Row)
@@ -154,6 +155,7 @@ class Attempt:
         found = await self.command.gather(look)
         entry = await self._target(look, stream)
         plans = self.command.decide(entry.state, look.at, **found)
+        self._remains_theirs(entry, stream, look.at, plans)
         await self._seal(stream, plans)
         if look.moved():
             raise Conflict
@@ -197,9 +199,31 @@ class Attempt:
         look.from_cache = look.from_cache or here.from_cache
         if not entry.version and not isinstance(self.command, Creation):
             raise NotFound(kind=state.kind, id=str(stream))
+        self._theirs(entry.row, stream)
         if self.expect is not None and entry.version != self.expect:
             raise StaleVersion(version=entry.version)
         return entry
+
+    def _theirs(self, row: Row | None, stream: UUID) -> None:
+        """What somebody could not see is not there to be changed either, nor to be made."""
+        if row is None or self.command.permission in BEING:
+            return
+        column = own_column(type(row), self.who)
+        if column is not None and getattr(row, column) != self.who.subject:
+            raise NotFound(kind=self.command.state.kind, id=str(stream))
+
+    def _remains_theirs(self, entry: Entry, stream: UUID, at: At, plans: Decision) -> None:
+        """Refuse whoever sees only their own what would be somebody else's afterwards."""
+        projection = own_projection(self.command.state.kind)
+        if projection is None or self.who.role not in projection.row.own:
+            return
+        row = entry.row
+        for n, event in enumerate((plan for plan in plans if not isinstance(plan, Elsewhere)), entry.version + 1):
+            if type(event).__name__ in projection.topics:
+                fact = Fact(
+                    id=stream, kind=entry.kind, version=n, position=0, clinic=self.tenant, recorded_at=at.now, actor=self.who.actor, event=event)
+                row = projection.next(row, fact, (stream,))
+        self._theirs(row, stream)
 
     async def _seal(self, stream: UUID, plans: Decision) -> None:
         """See that there are keys for whatever personal data is about to be written."""

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from domain.kit import PLATFORM, Frozen
+from domain.kit import PLATFORM, Forbidden, Frozen
 from schemas.kit import Row
 
 STANDING = frozenset({"public", "self"})
@@ -30,6 +30,20 @@ class Who(Frozen):
 
 NOBODY = Who(actor=PLATFORM, clinic=PLATFORM, role="nobody", grants=frozenset({"public"}))
 """Whoever comes in from the street: may do what is public, and acts as the platform."""
+
+
+def own_column(row: type[Row], who: Who) -> str | None:
+    """Return the column that must hold the reader's own id, if he sees his own rows only."""
+    column = row.own.get(who.role)
+    if column is None:
+        if who.role == "patient":
+            raise Forbidden(permission=row.permission)
+        return None
+    if row.widened.get(who.role) in who.grants:
+        return None
+    if who.subject is None:
+        raise Forbidden(permission=row.permission)
+    return column
 
 
 class Receipt(Frozen):

@@ -33,6 +33,7 @@ LOOK_SECONDS = 1.0  # between looks at the store's head
 POLL_SECONDS = 0.1  # the same while NATS is away
 OWNERS = 20_000  # streams whose owner is remembered
 RESYNC = b"event: resync\ndata: {}\n\n"
+UNHEARD = {"self", "public"}  # keys that everybody has: whose it is would have to be looked at
 UNLISTED = "audit.logs.view"  # what must be held to see events of kinds that have no row of their own
 
 SINCE = (
@@ -377,7 +378,8 @@ def eyes_of(who: Who, extra: dict[str, str], **filters: Any) -> Eyes:
     kinds, owned = set(), []
     rows = {name: projection.row for name, projection in PROJECTIONS.items() if projection.key is None}
     for kind, row in rows.items():
-        if (row.detail or row.permission) not in who.grants:  # an event says as much as the row in detail
+        key = row.detail or row.permission  # an event says as much as the row in detail
+        if not who.may(key) or key in UNHEARD:
             continue
         field = row.own.get(who.role)
         if who.role == "patient" and field is None:

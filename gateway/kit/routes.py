@@ -32,6 +32,7 @@ from litestar.params import BodyKwarg, PathParameter, QueryParameter
 
 from commands.kit import Command, Creation
 from commands.kit.handling import Receipt, Who
+from commands.kit.receipt import own_column
 from domain.kit import Forbidden, NotFound
 from domain.kit.codec import hints
 from gateway.kit.answer import Answer
@@ -309,20 +310,6 @@ def projected(command: type[Command]) -> type[Row] | None:
     return projection.row if projection is not None and projection.key is None else None
 
 
-def own_column(row: type[Row], who: Who) -> str | None:
-    """Return the column that must hold the reader's own id, if he sees his own rows only."""
-    column = row.own.get(who.role)
-    if column is None:
-        if who.role == "patient":
-            raise Forbidden(permission=row.permission)
-        return None
-    if row.widened.get(who.role) in who.grants:
-        return None
-    if who.subject is None:
-        raise Forbidden(permission=row.permission)
-    return column
-
-
 def sees(who: Who, row: Row) -> bool:
     """Say whether somebody may see a row that his command has just changed."""
     cls = type(row)
@@ -356,4 +343,4 @@ def _bare_type(hint: Any) -> Any:
     return _bare_type(hint.__origin__) if hasattr(hint, "__metadata__") else hint
 
 
-__all__ = ["Page", "Route", "act", "browse", "create", "fetch", "handler"]
+__all__ = ["Page", "Route", "act", "browse", "create", "fetch", "handler", "own_column"]
