@@ -275,6 +275,20 @@ async def test_the_stream_ends_with_the_session_and_with_the_token(web, admin):
         await asyncio.wait_for(reader.ended.wait(), 8)
 
 
+async def test_a_token_that_is_forgotten_at_once_opens_the_stream_as_long_as_any(web, admin):
+    """Whatever a process remembers of tokens is dropped whenever a clinic or a member of staff changes: also just now."""
+    async def forgetting():
+        while True:
+            web.services.gate.forget()
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(forgetting())
+    async with listening(admin) as reader:
+        task.cancel()
+        await rooms(admin, ["A"])
+        assert await reader.names(1) == ["A"]
+
+
 async def test_without_nats_events_still_come(web, admin, nats_server):
     async with listening(admin) as reader:
         await rooms(admin, ["A"])

@@ -108,9 +108,11 @@ class Gate:
         return getattr(await self._clinic(clinic), "plan", "Pro+")
 
     def seconds_left(self, header: bytes | None) -> float:
-        """Return for how long a remembered token is good."""
-        found = self._passes.get(header or b"")
-        return found.expires - time.time() if found else 0.0
+        """Return for how long a token is good that has opened the door; by now it may be forgotten again."""
+        if header is None:
+            return 0.0
+        found = self._passes.get(header) or self.keys.read(header[7:].strip().decode("ascii"))
+        return found.expires - time.time()
 
     @property
     def listening(self) -> bool:
