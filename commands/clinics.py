@@ -1,8 +1,16 @@
 """What may be asked of a clinic."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from commands.kit import Command, Creation
-from domain.clinics import Clinic, Currency, Details, Plan, Zone
-from domain.kit import At, Event
+from domain.clinics import Clinic, Currency, Details, Zone
+from domain.kit import At, Event, Reason, Text
+from domain.kit.grants import OptionalModule, Plan
+from domain.kit.licences import Licence
+
+TypedName = Annotated[Text, Meta(description="The clinic's name exactly as it is, typed again.")]
 
 
 class OpenClinic(Creation, Details):
@@ -29,7 +37,7 @@ class ChangeClinic(Command, Details):
 
 
 class ChangeClinicPlan(Command):
-    """Put a clinic on another plan."""
+    """Put a clinic on another plan; seats and dates of its licence stay."""
 
     state = Clinic
     permission = "superadmin"
@@ -37,3 +45,82 @@ class ChangeClinicPlan(Command):
 
     def decide(self, clinic: Clinic, at: At) -> list[Event]:
         return clinic.change_plan(self.plan)
+
+
+class LicenseClinic(Command, Licence):
+    """Give a clinic another licence: its plan, its seats and until when. What is left out is unlimited."""
+
+    state = Clinic
+    permission = "superadmin"
+    plan: Plan
+    reason: Reason | None = None
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.license(self, self.reason)
+
+
+class ToggleClinicModule(Command):
+    """Switch one of a clinic's optional modules on or off, whatever the clinic itself has chosen."""
+
+    state = Clinic
+    permission = "superadmin"
+    module: OptionalModule
+    on: bool
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.switch(self.module, on=self.on, by="platform")
+
+
+class SyncClinicModules(Command):
+    """Have a clinic's optional modules as its plan has them: all that it reaches are on."""
+
+    state = Clinic
+    permission = "superadmin"
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.reset_modules()
+
+
+class SwitchModule(Command):
+    """Switch one of your clinic's optional modules on or off. What the platform has switched off stays off."""
+
+    state = Clinic
+    permission = "settings.modules.manage"
+    module: OptionalModule
+    on: bool
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.switch(self.module, on=self.on, by="clinic")
+
+
+class DeactivateClinic(Command):
+    """Deactivate a clinic: nobody of it can sign in until it is reactivated; nothing is lost."""
+
+    state = Clinic
+    permission = "superadmin"
+    reason: Reason
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.deactivate(self.reason)
+
+
+class ReactivateClinic(Command):
+    """Reactivate a clinic."""
+
+    state = Clinic
+    permission = "superadmin"
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.reactivate()
+
+
+class DeleteClinic(Command):
+    """Delete a clinic for good, and with it whatever is personal in it. Type its name again to show that you mean this one."""
+
+    state = Clinic
+    permission = "superadmin"
+    name: TypedName
+    reason: Reason
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.delete(self.name, self.reason)

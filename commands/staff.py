@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from commands.kit import Command, Creation, Look
+from commands.kit import Command, Creation, Decision, Look
 from domain.clinics import Clinic
 from domain.kit import At, Event, Text
 from domain.kit.grants import Wishes
+from domain.seats import Seats, seats_of
 from domain.staff import Email, Profile, Staff
 
 
@@ -17,8 +18,11 @@ class HireStaff(Creation, Profile):
     name: Text
     email: Email
 
-    def decide(self, staff: Staff, at: At) -> list[Event]:
-        return staff.hire(self)
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await seating(look)
+
+    def decide(self, staff: Staff, at: At, *, seats: Seats, clinic: Clinic) -> Decision:
+        return [*staff.hire(self), *seats.take(at, at.id, self.role, clinic.licence)]
 
 
 class ChangeStaff(Command, Profile):
@@ -29,8 +33,12 @@ class ChangeStaff(Command, Profile):
     name: Text
     email: Email
 
-    def decide(self, staff: Staff, at: At) -> list[Event]:
-        return staff.change(self, own=at.subject == at.id)
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await seating(look)
+
+    def decide(self, staff: Staff, at: At, *, seats: Seats, clinic: Clinic) -> Decision:
+        changed = staff.change(self, own=at.subject == at.id)
+        return [*changed, *(seats.take(at, at.id, self.role, clinic.licence) if staff.active else [])]
 
 
 class DeactivateStaff(Command):
@@ -39,8 +47,11 @@ class DeactivateStaff(Command):
     state = Staff
     permission = "settings.staff.remove"
 
-    def decide(self, staff: Staff, at: At) -> list[Event]:
-        return staff.deactivate(own=at.subject == at.id)
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"seats": await look.load(Seats, seats_of(look.at.clinic))}
+
+    def decide(self, staff: Staff, at: At, *, seats: Seats) -> Decision:
+        return [*staff.deactivate(own=at.subject == at.id), *seats.free(at, at.id)]
 
 
 class ReactivateStaff(Command):
@@ -49,8 +60,11 @@ class ReactivateStaff(Command):
     state = Staff
     permission = "settings.staff.create"
 
-    def decide(self, staff: Staff, at: At) -> list[Event]:
-        return staff.reactivate()
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await seating(look)
+
+    def decide(self, staff: Staff, at: At, *, seats: Seats, clinic: Clinic) -> Decision:
+        return [*staff.reactivate(), *seats.take(at, at.id, staff.role, clinic.licence)]
 
 
 class OverrideStaffPermissions(Command):
@@ -68,3 +82,8 @@ class OverrideStaffPermissions(Command):
 
     def decide(self, staff: Staff, at: At, *, clinic: Clinic) -> list[Event]:
         return staff.override(self.permissions, clinic.plan, at.grants, own=at.subject == at.id)
+
+
+async def seating(look: Look) -> dict[str, Any]:
+    """Return the clinic's seats and its licence, which says how many there are."""
+    return {"seats": await look.load(Seats, seats_of(look.at.clinic)), "clinic": await look.load(Clinic, look.at.clinic)}

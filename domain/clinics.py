@@ -1,16 +1,18 @@
-"""Clinics: each keeps its own time zone, currency and plan; everything else belongs to one of them."""
+"""Clinics: each keeps its own time zone, currency and licence; everything else belongs to one of them."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta
 from msgspec.structs import replace
 
-from domain.kit import Event, Frozen, Invalid, State, Text, only, zone
+from domain.kit import Event, Forbidden, Frozen, Invalid, NotFound, Reason, Refused, State, Text, only, zone
+from domain.kit.grants import MODULES, OptionalModule, Plan, reaches
+from domain.kit.licences import Licence
 
-Plan = Literal["Pro", "Pro+", "Enterprise"]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.", examples=["EUR"])]
 Zone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA time zone.", examples=["Europe/Amsterdam"])]
 Line = Annotated[str, Meta(max_length=500)]
+Switcher = Literal["platform", "clinic"]
 
 
 class Details(Frozen):
@@ -35,11 +37,59 @@ class ClinicPlanChanged(Event):
     plan: Plan
 
 
-ClinicEvent = ClinicOpened | ClinicChanged | ClinicPlanChanged
+class ClinicLicensed(Event, Licence):
+    reason: Reason | None = None
+
+
+class ClinicModuleSwitched(Event):
+    module: OptionalModule
+    on: bool
+    by: Switcher
+
+
+class ClinicModulesReset(Event): ...
+
+
+class ClinicDeactivated(Event):
+    reason: Reason
+
+
+class ClinicReactivated(Event): ...
+
+
+class ClinicDeleted(Event):
+    name: Text
+    reason: Reason
+
+
+ClinicEvent = (
+    ClinicOpened | ClinicChanged | ClinicPlanChanged | ClinicLicensed | ClinicModuleSwitched | ClinicModulesReset | ClinicDeactivated
+    | ClinicReactivated | ClinicDeleted
+)
 
 
 class ClinicNeedsName(Invalid):
     """A clinic has a name."""
+
+
+class ClinicNotActive(Refused):
+    """That clinic is deactivated already."""
+
+
+class ClinicStillActive(Refused):
+    """That clinic is active already."""
+
+
+class ClinicNameDiffers(Invalid):
+    """Type the clinic's name exactly as it is, to show that you mean this one."""
+
+
+class ModuleWithheld(Forbidden):
+    """The platform has switched that module off for this clinic. Ask it to switch the module on."""
+
+
+class ModuleBeyondPlan(Forbidden):
+    """The clinic's plan does not reach that module. Upgrade the plan first."""
 
 
 class Clinic(State):
@@ -49,16 +99,55 @@ class Clinic(State):
     name: str = ""
     zone: str = "UTC"
     currency: str = "EUR"
-    plan: Plan = "Pro"
+    licence: Licence = Licence()
+    withheld: frozenset[OptionalModule] = frozenset()  # modules that the platform has switched off
+    unwanted: frozenset[OptionalModule] = frozenset()  # modules that the clinic itself has switched off
+    active: bool = True
+    deleted: bool = False
 
-    def evolve(self, event: ClinicEvent) -> Self:
+    def evolve(self, event: ClinicEvent) -> Self:  # noqa: PLR0911 - one case per event
         match event:
             case ClinicOpened():
-                return replace(self, name=event.name, zone=event.zone, currency=event.currency, plan=event.plan)
+                return replace(self, name=event.name, zone=event.zone, currency=event.currency, licence=Licence(plan=event.plan))
             case ClinicChanged(name=name):
                 return replace(self, name=name)
             case ClinicPlanChanged(plan=plan):
-                return replace(self, plan=plan)
+                return replace(self, licence=replace(self.licence, plan=plan))
+            case ClinicLicensed():
+                return replace(self, licence=Licence(**only(Licence, event)))
+            case ClinicModuleSwitched():
+                return self._switched(event)
+            case ClinicModulesReset():
+                return replace(self, withheld=frozenset(), unwanted=frozenset())
+            case ClinicDeactivated():
+                return replace(self, active=False)
+            case ClinicReactivated():
+                return replace(self, active=True)
+            case ClinicDeleted():
+                return replace(self, active=False, deleted=True)
+
+    def _switched(self, event: ClinicModuleSwitched) -> Self:
+        module = frozenset({event.module})
+        if event.on:
+            return replace(self, withheld=self.withheld - module, unwanted=self.unwanted - module)
+        if event.by == "platform":
+            return replace(self, withheld=self.withheld | module)
+        return replace(self, unwanted=self.unwanted | module)
+
+    @property
+    def plan(self) -> Plan:
+        """What permissions hang on."""
+        return self.licence.plan
+
+    @property
+    def off(self) -> frozenset[OptionalModule]:
+        """The modules that are switched off, whoever did it."""
+        return self.withheld | self.unwanted
+
+    @property
+    def modules(self) -> list[OptionalModule]:
+        """The optional modules that work here: reached by the plan and not switched off."""
+        return [name for name, module in MODULES.items() if name not in self.off and reaches(self.plan, module.plan)]
 
     def open(self, details: Details, zone_name: str, currency: str, plan: Plan) -> list[Event]:
         if not details.name.strip():
@@ -67,9 +156,53 @@ class Clinic(State):
         return [ClinicOpened(**only(Details, details), zone=zone_name, currency=currency, plan=plan)]
 
     def change(self, details: Details) -> list[Event]:
+        self.ensure_there()
         if not details.name.strip():
             raise ClinicNeedsName
         return [ClinicChanged(**only(Details, details))]
 
     def change_plan(self, plan: Plan) -> list[Event]:
+        self.ensure_there()
         return [] if plan == self.plan else [ClinicPlanChanged(plan=plan)]
+
+    def license(self, licence: Licence, reason: str | None = None) -> list[Event]:
+        """Replace the licence as a whole; seats taken beyond it stay taken, and no more are given out."""
+        self.ensure_there()
+        wanted = Licence(**only(Licence, licence))
+        return [] if wanted == self.licence else [ClinicLicensed(**only(Licence, wanted), reason=reason)]
+
+    def switch(self, module: OptionalModule, *, on: bool, by: Switcher) -> list[Event]:
+        self.ensure_there()
+        if on and not reaches(self.plan, MODULES[module].plan):
+            raise ModuleBeyondPlan(module=module, plan=MODULES[module].plan)
+        if by == "clinic" and on and module in self.withheld:
+            raise ModuleWithheld(module=module)
+        switched_off = self.withheld if by == "platform" else self.unwanted
+        already = module not in self.off if on else module in switched_off
+        return [] if already else [ClinicModuleSwitched(module=module, on=on, by=by)]
+
+    def reset_modules(self) -> list[Event]:
+        self.ensure_there()
+        return [ClinicModulesReset()] if self.off else []
+
+    def deactivate(self, reason: str) -> list[Event]:
+        self.ensure_there()
+        if not self.active:
+            raise ClinicNotActive
+        return [ClinicDeactivated(reason=reason)]
+
+    def reactivate(self) -> list[Event]:
+        self.ensure_there()
+        if self.active:
+            raise ClinicStillActive
+        return [ClinicReactivated()]
+
+    def delete(self, name: str, reason: str) -> list[Event]:
+        self.ensure_there()
+        if name != self.name:
+            raise ClinicNameDiffers
+        return [ClinicDeleted(name=name, reason=reason)]
+
+    def ensure_there(self) -> None:
+        if self.deleted:
+            raise NotFound

@@ -57,8 +57,14 @@ def test_a_small_demo_has_about_ten_thousand_events(made):
     assert 8_000 <= len(made.events) <= 13_000
 
 
+UNTOLD = {  # events that the demo's story does without -> why
+    **dict.fromkeys(["ClinicDeactivated", "ClinicReactivated", "ClinicDeleted"], "its clinics thrive"),
+    **dict.fromkeys(["PermissionTemplateSet", "PermissionTemplateReset", "StaffPermissionsOverridden"], "its people do as their roles say"),
+}
+
+
 def test_every_kind_of_event_occurs(made):
-    assert set(made.topics) == {name for name, cls in classes().items() if cls.__module__.startswith("domain.")}
+    assert set(made.topics) == {name for name, cls in classes().items() if cls.__module__.startswith("domain.")} - set(UNTOLD)
 
 
 def test_people_behave_as_people_do(made):
@@ -112,7 +118,7 @@ def test_the_history_is_two_years_long_and_goes_on(made):
     assert MIDNIGHT - timedelta(days=1) <= last < MIDNIGHT
     ahead = [body["on"] for body in made.bodies("AppointmentBooked") if body["on"] > UNTIL.isoformat()]
     assert len(ahead) > 20
-    assert UNTIL.isoformat() in {body["on"] for body in made.bodies("AppointmentBooked")}
+    assert min(ahead) <= (UNTIL + timedelta(days=4)).isoformat()  # over a weekend at most
 
 
 def test_time_never_runs_backwards_in_a_clinic(made):

@@ -375,14 +375,14 @@ async def test_a_row_can_be_asked_for_as_it_was(web, admin):
     between = datetime.now(UTC)
     await admin("PUT", f"/staff/{sam}", {"name": "Samuel", "email": "s@clinic.example", "role": "doctor"})
     changed = await admin("PUT", f"/staff/{sam}", {"name": "Samuel II", "email": "s@clinic.example", "role": "doctor"})
-    positions = int(made.headers["x-position"]), int(changed.headers["x-position"])
+    positions = int(made.headers["x-position"]), int(changed.headers["x-position"])  # the first is that of the seat, saved right after
     for at, name in (
         (positions[0], "Sam"), (positions[1] - 1, "Samuel"), (positions[1], "Samuel II"), (10**17, "Samuel II"),
         (between.isoformat(), "Sam"), (between.isoformat().replace("+", "%2B"), "Sam"), ("2099-01-01T00:00:00Z", "Samuel II"),
     ):
         read = await admin("GET", f"/staff/{sam}?asOf={at}")
         assert (read.status_code, read.json()["name"]) == (200, name), at
-    failure(await admin("GET", f"/staff/{sam}?asOf={positions[0] - 1}"), 404, "NOT_FOUND")
+    failure(await admin("GET", f"/staff/{sam}?asOf={positions[0] - 2}"), 404, "NOT_FOUND")
     failure(await admin("GET", f"/staff/{sam}?asOf=2001-01-01T00:00:00Z"), 404, "NOT_FOUND")
     for bad in ("yesterday", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", "-1"):
         failure(await admin("GET", f"/staff/{sam}?asOf={bad}"), 400, "QUERY_INVALID")

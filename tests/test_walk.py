@@ -48,6 +48,24 @@ async def clinics(me: Person, ids: Json) -> None:
     assert (await me("GetClinicContext"))["plan"] == "Pro+"
     await me("ChangeClinic", {"name": "Grachten", "phone": "+31 20 123 4567"}, id=me.clinic)
     assert (await me("GetClinicRow", id=me.clinic))["phone"] == "+31 20 123 4567"
+    root = await me.api.superadmin()
+    licence = {"plan": "Pro+", "users": 40, "doctors": 20, "until": (TODAY + timedelta(days=365)).isoformat(), "reason": "A year, paid"}
+    await root("LicenseClinic", licence, id=me.clinic)
+    await root("DeactivateClinic", {"reason": "A mistake"}, id=me.clinic)
+    await root("ReactivateClinic", {}, id=me.clinic)
+    gone = (await root("OpenClinic", {"name": "Gone", "zone": "UTC", "currency": "EUR"}))["id"]
+    assert (await root("DeleteClinic", query={"name": "Gone", "reason": "Opened by mistake"}, id=gone))["deleted"]
+
+
+async def modules(me: Person, ids: Json) -> None:
+    root = await me.api.superadmin()
+    await me("SwitchModule", {"on": False}, id=me.clinic, module="lab")
+    assert "lab" not in (await me("GetActiveModules"))["modules"]
+    await root("ToggleClinicModule", {"module": "lab", "on": True}, id=me.clinic)
+    await root("ToggleClinicModule", {"module": "payroll", "on": False}, id=me.clinic)
+    await root("SyncClinicModules", {}, id=me.clinic)
+    me.position = root.position
+    assert {"lab", "payroll"} <= set((await me("GetClinicContext"))["modules"])
 
 
 async def staff(me: Person, ids: Json) -> None:
@@ -206,7 +224,7 @@ def request_of(operation: Operation) -> Request:
     return Request(operation, operation.path, {}, None)
 
 
-CHAPTERS = [clinics, staff, permissions, rooms, schedules, patients, appointments, invoices, figures, records, events, sessions, operations]
+CHAPTERS = [clinics, modules, staff, permissions, rooms, schedules, patients, appointments, invoices, figures, records, events, sessions, operations]
 
 
 async def walked(api: Api) -> tuple[Person, Json]:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from anamnesis.demo.days import Diary, Slot, hours_mask
 from anamnesis.demo.house import AHEAD, DAY, HISTORY, MINUTE, Doctor, House, Intention, Worker, wall_time
-from commands.clinics import ChangeClinic, ChangeClinicPlan, OpenClinic
+from commands.clinics import ChangeClinic, ChangeClinicPlan, LicenseClinic, OpenClinic, SwitchModule, SyncClinicModules
 from commands.kit.handling import Who
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
 from commands.schedules import BlockTime, SetDoctorSchedule, UnblockTime
@@ -55,7 +55,8 @@ def hired(house: House, role: Role, **more: str) -> tuple[UUID, Who, Profile]:
     profile = Profile(
         name=f"Dr. {given} {family}" if role == "doctor" else f"{given} {family}", email=f"{role}.{id_.hex[-6:]}@{place.key}.example",
         phone=f"{place.dial} {rng.randrange(1000, 10_000)}", role=role, **more)  # type: ignore[arg-type]
-    house.ask(HireStaff(**only(Profile, profile)), house.overseer if role == "admin" else house.admin, id_)
+    first = role == "admin"  # and finds out that nobody has a seat yet; from then on the seats are remembered
+    house.ask(HireStaff(**only(Profile, profile)), house.overseer if first else house.admin, id_, alone=first)
     return id_, house.who(role, id_), profile
 
 
@@ -193,13 +194,17 @@ def premises(house: House) -> Intention:
 
 
 def business(house: House) -> Intention:
-    """The clinic gets another telephone number, and a larger plan."""
+    """The clinic is licensed, gets another telephone number, does without a laboratory for a while, and gets a larger plan."""
     place = house.place
+    seats = LicenseClinic(plan="Pro+", users=20 + 5 * house.scale.doctors, doctors=5 + 2 * house.scale.doctors, reason="As ordered")
+    house.ask(seats, house.platform, house.clinic, alone=True)
     yield house.some_time(house.calendar.opening(190))
     changed = ChangeClinic(name=place.name, address=place.address, phone=place.phone[:-1] + "9", email=f"hello@{place.key}.example")
     house.ask(changed, house.admin, house.clinic, alone=True)
+    house.ask(SwitchModule(module="lab", on=False), house.admin, house.clinic, alone=True)
     yield house.some_time(house.calendar.opening(365))
     house.ask(ChangeClinicPlan(plan="Enterprise"), house.platform, house.clinic, alone=True)
+    house.ask(SyncClinicModules(), house.platform, house.clinic, alone=True)
 
 
 def meetings(house: House) -> Intention:

@@ -22,6 +22,9 @@ from domain.kit.model import Forbidden, Invalid, Refused
 
 Role = Literal["superadmin", "admin", "doctor", "receptionist", "patient"]
 Plan = Literal["Pro", "Pro+", "Enterprise"]
+OptionalModule = Literal[
+    "ai_insights", "lead_inbox", "inventory", "lab", "bridge", "inpatient", "insurance", "payroll", "expenses", "recalls", "reports", "messaging",
+]
 Layer = Literal["role", "plan", "module", "template", "override", "floor"]
 Key = Annotated[str, Meta(max_length=80, pattern=r"^[a-z_]+(\.[a-z_]+)*$", examples=["patients.export", "inventory.view", "ai.shorten_expand"])]
 Wishes = Annotated[dict[Key, bool], Meta(max_length=400, description="Permission keys that are given (true) or taken away (false).")]
@@ -32,6 +35,7 @@ class Module(NamedTuple):
 
     prefix: str
     plan: Plan
+    about: str
 
 
 class PermissionUnknown(Invalid):
@@ -260,19 +264,19 @@ billing.payments.refund                    Pro  DR  DR  -
 """
 
 # optional modules: what their keys begin with, and the lowest plan that has them
-MODULES = {
-    "ai_insights": Module("ai.", "Pro"),
-    "lead_inbox": Module("leads.", "Pro"),
-    "inventory": Module("inventory.", "Pro"),
-    "lab": Module("lab.", "Pro"),
-    "bridge": Module("bridge.", "Pro+"),
-    "inpatient": Module("clinical.ipd.", "Pro+"),
-    "insurance": Module("billing.insurance.", "Pro+"),
-    "payroll": Module("billing.payroll.", "Pro"),
-    "expenses": Module("billing.expenses.", "Pro"),
-    "recalls": Module("clinical.recalls.", "Pro"),
-    "reports": Module("reports.", "Pro"),
-    "messaging": Module("comms.", "Pro"),
+MODULES: dict[OptionalModule, Module] = {
+    "ai_insights": Module("ai.", "Pro", "Briefs, drafts and forecasts by AI."),
+    "lead_inbox": Module("leads.", "Pro", "Enquiries from the clinic's website."),
+    "inventory": Module("inventory.", "Pro", "Stock, suppliers and alerts."),
+    "lab": Module("lab.", "Pro", "Cases sent to dental laboratories."),
+    "bridge": Module("bridge.", "Pro+", "X-ray and other devices in the clinic."),
+    "inpatient": Module("clinical.ipd.", "Pro+", "Admission and discharge of inpatients."),
+    "insurance": Module("billing.insurance.", "Pro+", "Claims to insurers."),
+    "payroll": Module("billing.payroll.", "Pro", "Salaries and commissions."),
+    "expenses": Module("billing.expenses.", "Pro", "What the clinic spends, and the end of the day."),
+    "recalls": Module("clinical.recalls.", "Pro", "Patients who are due to come again."),
+    "reports": Module("reports.", "Pro", "Figures about money and visits."),
+    "messaging": Module("comms.", "Pro", "Messages to patients and among staff."),
 }
 
 # flat keys of old, which stored templates and overrides may still name
@@ -335,7 +339,7 @@ def reaches(plan: str, needed: str) -> bool:
 
 
 @cache
-def module_of(key: str) -> str | None:
+def module_of(key: str) -> OptionalModule | None:
     """Return the optional module that a key belongs to."""
     return next((name for name, module in MODULES.items() if key.startswith(module.prefix)), None)
 

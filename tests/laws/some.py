@@ -62,8 +62,9 @@ class Some:
                 return self.one_of(UUID, known) or self.dice.choice([*IDS, UUID(int=self.dice.getrandbits(128))])
             case i.DateType():
                 return self.day(known)
-            case i.DateTimeType():
-                return self.moment(known)
+            case i.DateTimeType(tz=tz):
+                found = self.moment(known)
+                return found.replace(tzinfo=UTC) if tz and found.tzinfo is None else found
             case i.BoolType():
                 return self.dice.random() < 0.5
             case i.NoneType():

@@ -12,12 +12,14 @@ from msgspec import json
 from msgspec.structs import replace
 
 from commands.kit import Creation
+from domain.clinics import Clinic, ClinicOpened
 from domain.kit import At, Elsewhere, Event, Personal, State, TimeClaim
 from domain.kit.codec import TamperedError, decode, encode, person, personal
 from domain.kit.grants import table
 from domain.patients import Patient, PatientRegistered
 from domain.rooms import Room, RoomAdded
 from domain.schedules import Hours, Schedule, ScheduleSet
+from domain.seats import Seats, SeatTaken
 from domain.staff import Staff, StaffHired
 from projections.kit import PROJECTIONS, Projection
 from schemas.kit import Row
@@ -27,6 +29,8 @@ from tests.laws.some import Step, World, events_of, looked_up, states_in
 
 KEY = bytes(range(32))
 USUAL: dict[type[State], list[Event]] = {
+    Clinic: [ClinicOpened(name="Grachten", zone="Europe/Amsterdam", currency="EUR", plan="Pro+")],
+    Seats: [SeatTaken(holder=THIS, role="doctor")],
     Patient: [PatientRegistered(given_name="Noor", family_name="Bakker", registered_on=noon.today)],
     Room: [RoomAdded(name="Room 1")],
     Staff: [StaffHired(name="Dr Sam Visser", email="sam@example.org", role="doctor")],

@@ -27,6 +27,7 @@ PSEUDO = {"superadmin", "admin", "self", "public"}  # what follows from who one 
 INTERNAL = {  # rows without an address of their own -> where what they say is seen
     "CalendarRow": "CalendarEntry adds the names",
     "SeriesRow": "the next number",
+    "SeatsRow": "how many of the licence's seats are taken",
 }
 UNHEARD: dict[str, str] = {}  # events that no read model but the audit log wants -> why
 
@@ -45,7 +46,10 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "InvoiceIssued.number": "the books'", "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
     "ClinicOpened.name": "the clinic's", "ClinicOpened.address": "the clinic's", "ClinicOpened.phone": "the clinic's", "ClinicOpened.email": "the clinic's",
     "ClinicChanged.name": "the clinic's", "ClinicChanged.address": "the clinic's", "ClinicChanged.phone": "the clinic's",
-    "ClinicChanged.email": "the clinic's", "ClinicOpened.zone": "ours", "RoomAdded.name": "the clinic's", "RoomChanged.name": "the clinic's",
+    "ClinicChanged.email": "the clinic's", "ClinicOpened.zone": "ours",
+    "ClinicLicensed.reason": "the platform's: why a licence was given", "ClinicDeactivated.reason": "the platform's: why, for the clinic to read",
+    "ClinicDeleted.reason": "the platform's: why a clinic is no more", "ClinicDeleted.name": "the clinic's",
+     "RoomAdded.name": "the clinic's", "RoomChanged.name": "the clinic's",
     "StaffHired.speciality": "the clinic's: what is offered", "StaffChanged.speciality": "the clinic's: what is offered",
     "AppointmentBooked.type": "the clinic's: what is offered", "AppointmentRescheduled.type": "the clinic's: what is offered",
     "AppointmentDetailsChanged.type": "the clinic's: what is offered", "AppointmentBooked.zone": "ours", "AppointmentRescheduled.zone": "ours",
