@@ -89,6 +89,22 @@ async def test_a_key_belongs_to_one_request(database: Any, town: Town) -> None:
     assert len({first.id, *(receipt.id for receipt in others)}) == 4
 
 
+async def test_after_a_day_a_key_is_new_again(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process forgets what is older, by and by; the same request then happens again."""
+    monkeypatch.setattr("commands.kit.store.FORGET_SECONDS", 0.02)
+    async with handling(database) as handler:
+        town = await Town.open(handler)
+        first = await town(town.bill(), key="k", body=b"b")
+        with psycopg.connect(database.url("owner"), autocommit=True) as owner:
+            owner.execute("update command_log set saved_at = saved_at - interval '25 hours' where request_hash is not null")
+            async with asyncio.timeout(10):
+                while owner.execute("select from command_log where request_hash is not null").rowcount:  # noqa: ASYNC110 - it is the database that changes
+                    await asyncio.sleep(0.02)
+        again = await town(town.bill(), key="k", body=b"b")
+    assert not again.replayed
+    assert again.id != first.id
+
+
 async def test_what_was_refused_may_be_asked_again_with_its_key(town: Town) -> None:
     """A refusal is not remembered: when the reason is gone, the same request succeeds."""
     await town(ArchivePatient(), town.patient)

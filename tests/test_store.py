@@ -247,6 +247,24 @@ async def test_a_command_is_stored_once(writer: Writer, owner: psycopg.Connectio
     assert len(stored(owner)) == 2
 
 
+async def test_a_command_is_remembered_for_a_day_by_its_key_and_for_a_month_without(
+    writer: Writer, owner: psycopg.Connection[Any], database: Any,
+) -> None:
+    """What is older is forgotten, and then it is a new command; nothing younger is."""
+    keyed, bare = [uuid4(), uuid4()], [uuid4(), uuid4()]
+    for command in keyed:
+        await writer.save(save(command=command, request_hash=b"a"))
+    for command in bare:
+        await writer.save(save(command=command))
+    ages = [(keyed[0], "23 hours"), (keyed[1], "25 hours"), (bare[0], "29 days"), (bare[1], "31 days")]
+    for command, age in ages:
+        owner.execute("update command_log set saved_at = now() - %s::interval where command_id = %s", [age, command])
+    with psycopg.connect(database.url("gateway"), autocommit=True) as conn:
+        assert [conn.execute("select forget_commands(1)").fetchone() for _ in range(2)] == [(2,), (0,)]
+    again = [(await writer.save(save(command=c, request_hash=h))).status for c, h in ((keyed[0], b"a"), (keyed[1], b"b"), (bare[0], None), (bare[1], None))]
+    assert again == [w.SEEN, w.SAVED, w.SEEN, w.SAVED]
+
+
 async def test_twins_in_one_batch_are_stored_once(writer: Writer, owner: psycopg.Connection[Any]) -> None:
     """The same command twice at once: one is stored, the other is told to ask again."""
     command = uuid4()

@@ -11,6 +11,8 @@ How it works. `append_events` takes a batch of saves and decides each of them ex
 
 What may go wrong: taking claims before the lock deadlocks; letting one bad claim fail a set makes it knock out good ones; a hashed sub-plan over
 the whole table makes every call slower as the store grows, hence scalar sub-queries with `limit 1` and the planner settings on the function.
+A command is remembered for a day if it came with an Idempotency-Key, else for a month: longer than any policy is told again of an event. `forget_commands` takes
+away what is older, a portion at a time and without the append lock.
 Unforced claims on one resource never overlap, so the one that starts last before a new one ends is the only one that can be in its way: one probe of a
 btree. (An exclusion constraint over GiST guarantees the same at 3-4 times the cost; DECISIONS.md has the figures.)
 """
@@ -58,7 +60,9 @@ create table if not exists command_log (
     command_id uuid primary key, request_hash bytea, stream uuid not null, version bigint not null, position bigint not null,
     saved_at timestamptz not null default clock_timestamp()
 );
-create index if not exists command_log_age on command_log (saved_at);
+drop index if exists command_log_age;
+create index if not exists command_log_keyed on command_log (saved_at) where request_hash is not null;
+create index if not exists command_log_bare on command_log (saved_at) where request_hash is null;
 
 create table if not exists unique_claims (claim uuid primary key, owner uuid not null);
 create table if not exists time_claims (
@@ -313,6 +317,24 @@ language sql stable security definer set search_path = public, pg_temp set enabl
 $$;
 """
 
+FORGET = """
+create or replace function forget_commands(most int) returns int
+language plpgsql volatile security definer set search_path = public, pg_temp set enable_seqscan = off as $$
+declare gone int;
+begin
+    with keyed as (
+        select command_id from command_log where request_hash is not null and saved_at < now() - interval '24 hours'
+        order by saved_at limit most for update skip locked
+    ), bare as (
+        select command_id from command_log where request_hash is null and saved_at < now() - interval '30 days'
+        order by saved_at limit most for update skip locked
+    ), deleted as (
+        delete from command_log where command_id in (select * from keyed union all select * from bare) returning 1
+    ) select count(*) into gone from deleted;
+    return gone;
+end $$;
+"""
+
 POLICIES = """
 alter table {t} enable row level security;
 alter table {t} force row level security;
@@ -328,7 +350,7 @@ create policy reader on {t} for select to anamnesis_relay, anamnesis_projector u
 GRANTS = """
 revoke all on all functions in schema public from public;
 grant usage on schema public to anamnesis_gateway, anamnesis_relay, anamnesis_projector;
-grant execute on function append_events, stream_tenant to anamnesis_gateway;
+grant execute on function append_events, forget_commands, stream_tenant to anamnesis_gateway;
 grant select on stored_events to anamnesis_gateway, anamnesis_relay, anamnesis_projector;
 grant select on store_head, store_settings, chain_heads to anamnesis_gateway, anamnesis_relay, anamnesis_projector;
 grant select on command_log to anamnesis_gateway;
@@ -350,6 +372,7 @@ def install(conn: Connection[Any], *, partitions: int = 4) -> None:
         conn.execute(SQL("insert into store_settings (partitions) values ({}) on conflict do nothing").format(Literal(partitions)))
         conn.execute(DIGEST)
         conn.execute(APPEND)
+        conn.execute(FORGET)
         conn.execute(TENANT)
         for table in ("stored_events", "snapshots", "person_keys"):
             conn.execute(SQL(POLICIES).format(t=Identifier(table)))

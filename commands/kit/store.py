@@ -1,8 +1,12 @@
 """What deciding a command leans on: cached streams, the writer, persons' keys, and the pipelined lanes that they read through."""
 
+import asyncio
 import hmac
+from contextlib import suppress
 from typing import Any, Self, TypeVar
 from uuid import UUID
+
+import psycopg
 
 from commands.kit import writer as w
 from commands.kit.errors import Erased
@@ -10,13 +14,17 @@ from commands.kit.streams import Streams
 from commands.kit.writer import Outcome, Writer
 from domain.kit import State
 from projections.kit.keys import INSERT, SELECT, KeyRing
-from projections.kit.lanes import Lanes
+from projections.kit.lanes import Lanes, ReadUnavailable
 from projections.kit.reading import Reader
 from schemas.kit import Row
 
 LOGGED = "select request_hash, stream, version, position from command_log where command_id = %s"
 
 TENANT_OF = "select t from stream_tenant(%s) t where t is not null"
+
+FORGET = "select forget_commands(%s)"
+FORGET_SECONDS = 60.0
+PORTION = 2_000  # commands forgotten at once
 
 R = TypeVar("R", bound=Row)
 
@@ -32,6 +40,7 @@ class Store:
         self.clinic_state = clinic_state
         self._mac_key: bytes = settings.mac_key
         self._own_lanes = False
+        self._forgetting: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, settings: Any, *, clinic_state: type[State], lanes: Lanes | None = None) -> Self:
@@ -41,10 +50,13 @@ class Store:
             store._own_lanes = True
             await store.lanes.open()
         await store.writer.open()
+        store._forgetting = asyncio.create_task(store._forget())
         return store
 
     async def close(self) -> None:
         """Flush and stop."""
+        if self._forgetting:
+            self._forgetting.cancel()
         await self.writer.close()
         if self._own_lanes:
             await self.lanes.close()
@@ -87,3 +99,11 @@ class Store:
             return None
         request_hash, stream, version, position = rows[0]
         return request_hash, Outcome(w.SEEN, None, None, stream, version, position, 0)
+
+    async def _forget(self) -> None:
+        """Forget commands that nobody will repeat any more; without the database, later."""
+        while True:
+            await asyncio.sleep(FORGET_SECONDS)
+            with suppress(ReadUnavailable, psycopg.Error):
+                while (await self.lanes.ask(None, FORGET, (PORTION,))).rows[0][0] >= PORTION:  # noqa: ASYNC110 - others go first
+                    await asyncio.sleep(0.1)
