@@ -23,6 +23,7 @@ from commands.kit.receipt import NOBODY
 from gateway.kit.call import BODY_LIMIT, Call
 from gateway.kit.desk import Desk
 from gateway.kit.errors import explain
+from gateway.kit.languages import DEFAULT
 from gateway.kit.metrics import Series
 from gateway.kit.routes import Route
 from gateway.kit.services import Services
@@ -134,7 +135,7 @@ class Gateway(Litestar):
             await how.admit(call)
             answer = await how.run(call)
         except Exception as error:  # noqa: BLE001 - every error has an answer
-            answer = explain(error, call.request_id.decode())
+            answer = explain(error, call.request_id.decode(), language=call.language)
         if answer.stream is not None:
             return await answer.stream(call, send)
         await answer.send(send, call.marks)
@@ -157,7 +158,7 @@ class Gateway(Litestar):
         try:
             call.arrive()
         except RateLimited as refused:
-            await explain(refused, call.request_id.decode()).send(sending, [])
+            await explain(refused, call.request_id.decode(), language=call.language).send(sending, [])
         else:
             if (spans := self.services.spans).on:
                 with spans.request(scope["method"], call.headers, call.request_id):
@@ -199,7 +200,7 @@ def call_of(scope: Scope) -> Call:
 
 def _explained(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     call = request.scope["state"].get("call")
-    answer = explain(error, call.request_id.decode() if call else "", int(request.headers.get("content-length", "0")))
+    answer = explain(error, call.request_id.decode() if call else "", int(request.headers.get("content-length", "0")), call.language if call else DEFAULT)
     headers = {k.decode(): v.decode() for k, v in answer.headers}
     return Response(answer.body, status_code=answer.status, headers=headers, media_type=answer.media.decode())
 

@@ -16,6 +16,7 @@ from commands.kit.handling import Receipt, Who
 from domain.kit import PLATFORM, Forbidden, NotFound
 from gateway.kit.answer import Headers
 from gateway.kit.errors import BadRequest, BodyTooLarge, BodyUnexpected, JsonMalformed, QueryInvalid, offset
+from gateway.kit.languages import wanted
 from gateway.kit.rates import LIMIT, Meter, client
 from gateway.kit.services import Services
 from projections.kit.reading import Reader
@@ -58,6 +59,11 @@ class Call:
             return [(b"x-request-id", self.request_id)]
         meter, owed = self._owed
         return [(b"x-request-id", self.request_id), *meter.headers(owed)]
+
+    @property
+    def language(self) -> str:
+        """The language in which errors are told."""
+        return wanted(self.headers.get(b"accept-language", b""))
 
     def arrive(self) -> None:
         """Count the request for the address it comes from; refuse one too many."""

@@ -1,7 +1,8 @@
 """Errors: one shape for everything that goes wrong, and sentences that say what to do.
 
 How it works: whatever is raised while a request is answered ends in `explain`, which makes of it {"error", "code", "details", "requestId"}. A `Refused`
-explains itself: its class name is the code, its docstring the sentence, its keyword arguments the details.
+explains itself: its class name is the code, its docstring the sentence, its keyword arguments the details. Sentence and problems are said in the
+client's language (`gateway.kit.languages`).
 
 What may go wrong: a bug of ours must not tell a stranger about our inside: it becomes INTERNAL with nothing but the request's id, and is logged with that id.
 """
@@ -9,7 +10,7 @@ What may go wrong: a bug of ours must not tell a stranger about our inside: it b
 import re
 from collections.abc import Mapping, Sequence
 from traceback import extract_tb
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -19,11 +20,13 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, Serial
 
 from commands.kit.errors import Unavailable
 from domain.kit import Refused
-from gateway.kit.answer import JSON, Answer
+from gateway.kit.answer import JSON, Answer, Headers
+from gateway.kit.languages import DEFAULT, translated
 
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 1
+UNANSWERED = "The request could not be answered as it stands."
 
 
 class BadRequest(Refused):
@@ -150,19 +153,34 @@ def camel(name: str) -> str:
     return head + "".join(part.title() for part in rest)
 
 
-def failure(status: int, error: str, name: str, details: Sequence[Mapping[str, Any]], request_id: str) -> Answer:
+class Wrong(NamedTuple):
+    """What is to be said of an error, whatever the language."""
+
+    status: int
+    error: str
+    code: str
+    details: Sequence[Mapping[str, Any]]
+    headers: Headers
+
+
+def failure(wrong: Wrong, request_id: str, language: str) -> Answer:
     """Return an answer of the one shape."""
-    body = _encode(Failure(error=error, code=name, details=[dict(d) for d in details], request_id=request_id))
-    headers = []
-    if status == 401:  # noqa: PLR2004
+    details = [{k: translated(v, language) if k == "problem" else v for k, v in detail.items()} for detail in wrong.details]
+    body = _encode(Failure(error=translated(wrong.error, language), code=wrong.code, details=details, request_id=request_id))
+    headers = [*wrong.headers, (b"content-language", language.encode()), (b"vary", b"Accept-Language")]
+    if wrong.status == 401:  # noqa: PLR2004
         headers.append((b"www-authenticate", b'Bearer realm="anamnesis"'))
-    if status == 503:  # noqa: PLR2004
+    if wrong.status == 503:  # noqa: PLR2004
         headers.append((b"retry-after", b"%d" % RETRY_SECONDS))
-    return Answer(status, body, headers, JSON)
+    return Answer(wrong.status, body, headers, JSON)
 
 
-def explain(error: BaseException, request_id: str, length: int = 0) -> Answer:  # noqa: PLR0911 - one for each sort of error
+def explain(error: BaseException, request_id: str, length: int = 0, language: str = DEFAULT) -> Answer:
     """Return the answer to whatever went wrong; `length` is the body's."""
+    return failure(_wrong(error, request_id, length), request_id, language)
+
+
+def _wrong(error: BaseException, request_id: str, length: int) -> Wrong:  # noqa: PLR0911 - one for each sort of error
     match error:
         case Refused():
             return _refused(error, request_id)
@@ -179,7 +197,7 @@ def explain(error: BaseException, request_id: str, length: int = 0) -> Answer:  
     return _ours(error, request_id)
 
 
-def _ours(error: BaseException, request_id: str) -> Answer:
+def _ours(error: BaseException, request_id: str) -> Wrong:
     """Log a bug of ours by where it happened; its message may hold what somebody typed."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)[-12:]]
     log.error("request failed", request_id=request_id, error=type(error).__name__, at=frames)
@@ -202,15 +220,15 @@ def offset(message: str, length: int = 0) -> dict[str, Any]:
     return {"offset": int(found[1]) if found else length, "problem": _BYTE.sub("", message).removeprefix("JSON is malformed: ").strip()}
 
 
-def _refused(refusal: Refused, request_id: str) -> Answer:
+def _refused(refusal: Refused, request_id: str) -> Wrong:
     cls = type(refusal)
     details = [{camel(k): _plain(v) for k, v in refusal.details.items()}] if refusal.details else []
-    answer = failure(cls.status, sentence(cls), code(cls), details, request_id)
+    headers: Headers = []
     if isinstance(refusal, Unavailable):
         log.warning("a change could not be stored", request_id=request_id)
     if (seconds := refusal.details.get("retry_after")) is not None:
-        answer.headers.append((b"retry-after", b"%d" % int(seconds)))
-    return answer
+        headers.append((b"retry-after", b"%d" % int(seconds)))
+    return Wrong(cls.status, sentence(cls), code(cls), details, headers)
 
 
 def _told(extra: dict[str, Any]) -> dict[str, str]:
@@ -224,16 +242,16 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, UUID) else value
 
 
-def _litestar(error: HTTPException, request_id: str, length: int) -> Answer:  # noqa: PLR0911 - one for each sort of error
+def _litestar(error: HTTPException, request_id: str, length: int) -> Wrong:  # noqa: PLR0911 - one for each sort of error
     match error:
         case MethodNotAllowedException():
-            answer = _refused(MethodUnknown(), request_id)
-            answer.headers.extend((k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items())
-            return answer
+            wrong = _refused(MethodUnknown(), request_id)
+            wrong.headers.extend((k.lower().encode(), v.encode()) for k, v in (error.headers or {}).items())
+            return wrong
         case ValidationException(extra=list() as extra):
             told = [_told(e) for e in extra if isinstance(e, dict)]
             refusal = QueryInvalid if all(isinstance(e, dict) and e.get("source") != "body" for e in extra) else BodyInvalid
-            return failure(400, sentence(refusal), code(refusal), told, request_id)
+            return Wrong(400, sentence(refusal), code(refusal), told, [])
     match error.status_code:
         case 401:
             return _refused(SignInRequired(), request_id)
@@ -245,4 +263,4 @@ def _litestar(error: HTTPException, request_id: str, length: int) -> Answer:  # 
             return _refused(JsonMalformed(**offset(str(error.__cause__.__cause__ or error.detail), length)), request_id)
         case 500:
             return _ours(error, request_id)
-    return failure(error.status_code, "The request could not be answered as it stands.", code(BadRequest), [{"problem": error.detail}], request_id)
+    return Wrong(error.status_code, UNANSWERED, code(BadRequest), [{"problem": error.detail}], [])
