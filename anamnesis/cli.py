@@ -102,16 +102,18 @@ def migrate(data_dir: DataDir = HERE) -> None:
     if is_external(os.environ):
         installation = Installation.external(home, os.environ)
         installation.establish()
-        migrate(installation.database_urls["owner"], typer.echo)
+        waiting = migrate(installation.database_urls["owner"], typer.echo)
     elif home.holder():
-        migrate(_running(data_dir).database_urls["owner"], typer.echo)
+        waiting = migrate(_running(data_dir).database_urls["owner"], typer.echo)
     else:
         postgres = EmbeddedPostgres(home)
         postgres.start()
         try:
-            migrate(postgres.url("owner"), typer.echo)
+            waiting = migrate(postgres.url("owner"), typer.echo)
         finally:
             postgres.stop()
+    if waiting:
+        typer.echo(f"Before this release's processes start: anamnesis projections rebuild {' '.join(waiting)}")
 
 
 @app.command()

@@ -37,8 +37,9 @@ create table if not exists migrations (
 """
 
 
-def migrate(owner_url: str, progress: Progress | None = None) -> None:
-    """Run every step; safe to repeat, at any time, by anybody who owns the database."""
+def migrate(owner_url: str, progress: Progress | None = None) -> list[str]:
+    """Run every step; safe to repeat, at any time, by anybody who owns the database. Return the read models that await a rebuild."""
+    waiting: list[str] = []
     with psycopg.connect(owner_url, autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", [ADVISORY_LOCK])
         connection.execute("select set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
@@ -46,8 +47,9 @@ def migrate(owner_url: str, progress: Progress | None = None) -> None:
         for step in STEPS:
             if progress:
                 progress(step)
-            _patiently(import_module(step).install, connection)
+            waiting += _patiently(import_module(step).install, connection) or []
             connection.execute("insert into migrations (step, release) values (%s, %s) on conflict do nothing", [step, __version__])
+    return waiting
 
 
 def applied(owner_url: str) -> list[tuple[str, str]]:
@@ -64,7 +66,7 @@ def _ledger(connection: Connection) -> None:
         raise Trouble("only the owner's role (anamnesis_owner) may migrate this database") from None
 
 
-def _patiently(install: Callable[[Connection], None], connection: Connection) -> None:
+def _patiently(install: Callable[[Connection], list[str] | None], connection: Connection) -> list[str] | None:
     for attempt in range(ATTEMPTS):
         try:
             return install(connection)

@@ -36,8 +36,11 @@ STOP_SECONDS = 90.0
 class Scratch:
     """`with Scratch() as stack:` and there is an API at `stack.url`."""
 
-    def __init__(self, *, gateways: int = 1, projectors: int = 1, demo: str | None = None, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, gateways: int = 1, projectors: int = 1, demo: str | None = None, env: Mapping[str, str] | None = None, cwd: Path | None = None,
+    ) -> None:
         self.data_dir = temporary_directory()
+        self._cwd = cwd
         self._env = {**UNHURRIED, **(env or {})}
         self._arguments = ["--port", "0", "--gateways", str(gateways), "--projectors", str(projectors)]
         self._arguments += ["--demo", demo] if demo else []
@@ -60,7 +63,7 @@ class Scratch:
     def start(self) -> None:
         """Return when everything runs and the gateway is healthy."""
         command = [sys.executable, "-m", "anamnesis", "up", "--data-dir", str(self.data_dir), *self._arguments]
-        self.process = process = spawn(command, env=self._env, log=self.output, at_death=signal.SIGTERM)
+        self.process = process = spawn(command, env=self._env, log=self.output, at_death=signal.SIGTERM, cwd=self._cwd)
         try:
             until(lambda: self._ready() or process.poll() is not None, self._patience, "it is not ready")
         except Trouble as trouble:

@@ -30,6 +30,7 @@ from anamnesis.stack import EmbeddedNats, EmbeddedPostgres, Home
 from anamnesis.stack.postgres import last_line
 from anamnesis.stack.process import spawn
 from anamnesis.supervisor import Child, Service, Supervisor
+from anamnesis.upkeep import rebuild
 
 HEALTH_SECONDS = 60.0
 POSTGRES, NATS, WORKERS, GATEWAY, ERRAND = range(5)
@@ -77,7 +78,10 @@ class _Up:
         self.installation = Installation.external(self.home, os.environ) if is_external(os.environ) else self._embedded()
         self.installation.establish()
         with self.console.status("migrations") as status:
-            migrate(self.installation.database_urls["owner"], lambda step: status.update(f"migrations: {step}"))
+            waiting = migrate(self.installation.database_urls["owner"], lambda step: status.update(f"migrations: {step}"))
+        if waiting:  # none of this release's processes could do without them
+            self.console.print(f"This release changed what is remembered; filling {', '.join(waiting)}.")
+            rebuild(self.installation, waiting)
         self._start_processes()
         self.supervisor.note(url=self.url)
         threading.Thread(target=self._await_health, daemon=True).start()

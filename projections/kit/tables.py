@@ -20,6 +20,7 @@ from pkgutil import iter_modules
 from typing import Any, NamedTuple
 
 from psycopg import Connection
+from psycopg.errors import UndefinedColumn
 
 from domain.kit.codec import classes
 from projections.kit.declare import INSTALLED, PROJECTIONS, Projection
@@ -151,9 +152,15 @@ def install(conn: Connection[Any]) -> list[str]:
 
 
 def install_functions(conn: Connection[Any]) -> None:
-    """Run the SQL that projections declared with `installs`."""
+    """Run the SQL that projections declared with `installs`; what names a column that only a rebuild will bring waits for its swap."""
+    later = pending(conn)
     for statement in INSTALLED:
-        conn.execute(statement)
+        try:
+            with conn.transaction():
+                conn.execute(statement)
+        except UndefinedColumn:
+            if not later:
+                raise
 
 
 def pending(conn: Connection[Any]) -> list[str]:
