@@ -15,6 +15,7 @@ from gateway.app import MODULES, openapi
 from gateway.kit.document import refusals_of
 from gateway.kit.errors import Failure
 from gateway.kit.routes import CommandRoute
+from tests.laws.test_names import PSEUDO
 from tests.served import failure, served
 
 DOCUMENT = openapi()
@@ -62,8 +63,8 @@ def test_an_operation_says_what_it_takes(path, method, operation):
     assert operation["tags"]
     permission = operation.get("x-permission")
     assert (permission is None) == (operation["security"] == [])
-    assert permission is None or permission in table() or permission in ("superadmin", "signed in")
-    named = {p["name"] for p in (resolve(p["$ref"]) if "$ref" in p else p for p in operation["parameters"]) if p["in"] == "path"}
+    assert permission is None or permission in table() or permission in {*PSEUDO, "signed in"}
+    named = {p["name"] for p in map(whole, operation["parameters"]) if p["in"] == "path"}
     assert named == set(re.findall(r"{(\w+)}", path))
     assert ("requestBody" in operation) <= (method != "get")
 
@@ -92,10 +93,21 @@ def test_example_bodies_are_what_the_routes_take():
         if "requestBody" in operation and operation["operationId"] in routes:
             how = routes[operation["operationId"]]
             body = dict(operation["requestBody"]["content"]["application/json"]["example"])
-            body |= {how.names[f]: "00000000-0000-0000-0000-000000000000" for f in how.fields.values()}
+            taken = {p["name"]: p["schema"] for p in map(whole, operation["parameters"]) if p["in"] == "path"}
+            body |= {how.names[field]: example(taken[parameter]) for parameter, field in how.fields.items()}
             msgspec.json.decode(json.dumps(body), type=how.command)
             checked += 1
     assert checked > 20
+
+
+def whole(described: Any) -> Any:
+    """A part of the document, or what it refers to."""
+    return resolve(described["$ref"]) if "$ref" in described else described
+
+
+def example(schema: Any) -> str:
+    """A value for a path's parameter."""
+    return str(whole(schema).get("enum", ["00000000-0000-0000-0000-000000000000"])[0])
 
 
 def test_refusals_are_found_by_following_the_rule():

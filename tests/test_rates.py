@@ -87,7 +87,7 @@ async def test_what_was_asked_of_one_gateway_counts_at_the_other(module_database
 
 
 async def test_gateways_settle_by_themselves_and_forget_who_owes_nothing(module_database):
-    async with served(module_database, rate_account=6000) as here, served(module_database, rate_account=6000) as there:
+    async with served(module_database, rate_account=1200) as here, served(module_database, rate_account=1200) as there:
         person = await here.person(await here.clinic(), "admin")
         await asked(person, 100)
         await asked(Person(there, person.session), 1)
@@ -101,7 +101,7 @@ async def test_gateways_settle_by_themselves_and_forget_who_owes_nothing(module_
         async def forgotten():
             return not meter.buckets
 
-        await until(forgotten, 5)
+        await until(forgotten, 15)  # a twentieth of a second each
 
 
 async def test_what_could_not_be_settled_is_settled_later(module_database):
