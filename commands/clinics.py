@@ -1,15 +1,19 @@
 """What may be asked of a clinic."""
 
-from typing import Annotated
+from typing import Annotated, Any
+from uuid import UUID
 
 from msgspec import Meta
 
-from commands.kit import Command, Creation
+from commands.kit import Command, Creation, Look
 from domain.clinics import Clinic, Currency, Details, Zone
-from domain.kit import At, Event, Reason, Text
+from domain.kit import At, ClinicId, Event, Reason, Text
 from domain.kit.grants import OptionalModule, Plan
 from domain.kit.licences import Licence
+from domain.plans import PlanOffer, plan_of
 
+USUAL_TRIAL = 90  # days, if the plan does not say
+TrialDays = Annotated[int, Meta(ge=1, le=366)]
 TypedName = Annotated[Text, Meta(description="The clinic's name exactly as it is, typed again.")]
 
 
@@ -30,7 +34,7 @@ class ChangeClinic(Command, Details):
     """Change what a clinic says about itself."""
 
     state = Clinic
-    permission = "settings.branding.edit"
+    permission = "admin"
 
     def decide(self, clinic: Clinic, at: At) -> list[Event]:
         return clinic.change(self)
@@ -57,6 +61,25 @@ class LicenseClinic(Command, Licence):
 
     def decide(self, clinic: Clinic, at: At) -> list[Event]:
         return clinic.license(self, self.reason)
+
+
+class CreateProTrial(Creation):
+    """Let a clinic try Pro, once: with the seats and for as long as the plan says, or for as many days as you say."""
+
+    state = Clinic
+    permission = "superadmin"
+    clinic_id: ClinicId
+    days: TrialDays | None = None
+
+    def stream(self, at: At) -> UUID:
+        return self.clinic_id
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"plan": await look.load(PlanOffer, plan_of("Pro"))}
+
+    def decide(self, clinic: Clinic, at: At, *, plan: PlanOffer) -> list[Event]:
+        offer = plan.now
+        return clinic.start_trial("Pro", at.today, self.days or offer.trial_days or USUAL_TRIAL, offer.users, offer.doctors)
 
 
 class ToggleClinicModule(Command):

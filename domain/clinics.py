@@ -1,5 +1,6 @@
 """Clinics: each keeps its own time zone, currency and licence; everything else belongs to one of them."""
 
+from datetime import date
 from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta
@@ -92,6 +93,14 @@ class ModuleBeyondPlan(Forbidden):
     """The clinic's plan does not reach that module. Upgrade the plan first."""
 
 
+class TrialOver(Refused):
+    """That clinic has had its trial. Give it a licence instead."""
+
+
+class ClinicHasLicence(Refused):
+    """That clinic has a licence that is no trial. Change the licence instead."""
+
+
 class Clinic(State):
     """A clinic; its zone and currency are settled when it opens."""
 
@@ -100,6 +109,8 @@ class Clinic(State):
     zone: str = "UTC"
     currency: str = "EUR"
     licence: Licence = Licence()
+    licensed: bool = False  # whether the licence is more than what it opened with
+    tried: bool = False
     withheld: frozenset[OptionalModule] = frozenset()  # modules that the platform has switched off
     unwanted: frozenset[OptionalModule] = frozenset()  # modules that the clinic itself has switched off
     active: bool = True
@@ -114,7 +125,7 @@ class Clinic(State):
             case ClinicPlanChanged(plan=plan):
                 return replace(self, licence=replace(self.licence, plan=plan))
             case ClinicLicensed():
-                return replace(self, licence=Licence(**only(Licence, event)))
+                return replace(self, licence=Licence(**only(Licence, event)), licensed=True, tried=self.tried or event.trial)
             case ClinicModuleSwitched():
                 return self._switched(event)
             case ClinicModulesReset():
@@ -170,6 +181,16 @@ class Clinic(State):
         self.ensure_there()
         wanted = Licence(**only(Licence, licence))
         return [] if wanted == self.licence else [ClinicLicensed(**only(Licence, wanted), reason=reason)]
+
+    def start_trial(self, plan: Plan, today: date, days: int, users: int | None, doctors: int | None) -> list[Event]:
+        """Let a clinic try a plan, once, from today on."""
+        self.ensure_there()
+        if self.tried:
+            raise TrialOver
+        if self.licensed:
+            raise ClinicHasLicence
+        until = date.fromordinal(min(today.toordinal() + days - 1, date.max.toordinal()))
+        return [ClinicLicensed(plan=plan, users=users, doctors=doctors, until=until, trial=True, reason=f"A trial of {days} days")]
 
     def switch(self, module: OptionalModule, *, on: bool, by: Switcher) -> list[Event]:
         self.ensure_there()

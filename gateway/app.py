@@ -20,9 +20,11 @@ from gateway import (
     invoices,
     patients,
     permission_templates,
+    plans,
     reports,
     rooms,
     schedules,
+    seats,
     sessions,
     staff,
 )
@@ -34,7 +36,7 @@ BASE: Sequence[ControllerRouterHandler] = (
     sessions.router, sessions.keys, events.router, health.health, health.metrics, docs.schema, docs.docs,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, appointments, audit, clinics, invoices, patients, permission_templates, reports, rooms, schedules, staff,
+    activity, analytics, appointments, audit, clinics, invoices, patients, permission_templates, plans, reports, rooms, schedules, seats, staff,
 ))
 
 

@@ -1,5 +1,7 @@
 """How a clinic's events become its row."""
 
+from typing import Literal
+
 from msgspec.structs import replace
 
 from domain.clinics import (
@@ -18,8 +20,22 @@ from domain.clinics import (
 from domain.kit import Fact, only
 from domain.kit.grants import MODULES, reaches
 from domain.kit.licences import Licence
-from projections.kit import projects
-from schemas.clinics import ActiveModules, ClinicContext, ClinicRow
+from projections.kit import installs, projects
+from schemas.clinics import (
+    ActiveModules,
+    AvailableModules,
+    ClinicContext,
+    ClinicModules,
+    ClinicRow,
+    DeletedClinicRow,
+    ModuleStanding,
+    OptionalModuleInfo,
+)
+
+installs("""
+create or replace view current_clinics with (security_invoker = true) as select * from clinics where not deleted;
+grant select on current_clinics to anamnesis_gateway;
+""")
 
 
 @projects(ClinicRow, of=ClinicEvent)
@@ -56,10 +72,39 @@ def switched(row: ClinicRow, event: ClinicModuleSwitched) -> ClinicRow:
     return replace(row, withheld=sorted(withheld), unwanted=sorted(unwanted))
 
 
+@projects(DeletedClinicRow, of=ClinicDeleted)
+def deleted_clinics(row: DeletedClinicRow | None, fact: Fact) -> DeletedClinicRow | None:
+    match fact.event:
+        case ClinicDeleted(name=name, reason=reason):
+            return DeletedClinicRow(id=fact.id, name=name, reason=reason, deleted_at=fact.recorded_at, deleted_by=fact.actor)
+    return row
+
+
 def active_modules(row: ClinicRow) -> ActiveModules:
     """Return the optional modules that work in a clinic."""
-    off = {*row.withheld, *row.unwanted}
-    return ActiveModules(modules=[name for name, module in MODULES.items() if name not in off and reaches(row.plan, module.plan)])
+    return ActiveModules(modules=[standing.module for standing in clinic_modules(row).modules if standing.active])
+
+
+def clinic_modules(row: ClinicRow) -> ClinicModules:
+    """Return every optional module and whether it works in a clinic."""
+    return ClinicModules(clinic=row.id, plan=row.plan, modules=[
+        ModuleStanding(module=name, about=module.about, plan=module.plan, active=not (why := obstacle(row, name, module.plan)), because=why)
+        for name, module in MODULES.items()
+    ])
+
+
+def obstacle(row: ClinicRow, module: str, plan: str) -> Literal["plan", "platform", "clinic"] | None:
+    """Return what keeps a module from working in a clinic."""
+    if not reaches(row.plan, plan):
+        return "plan"
+    if module in row.withheld:
+        return "platform"
+    return "clinic" if module in row.unwanted else None
+
+
+def available_modules() -> AvailableModules:
+    """Return the optional modules that there are."""
+    return AvailableModules(items=[OptionalModuleInfo(module=name, about=m.about, plan=m.plan, keys=m.prefix) for name, m in MODULES.items()])
 
 
 def clinic_context(row: ClinicRow) -> ClinicContext:

@@ -1,8 +1,9 @@
-"""Who takes a clinic's seats, as a row."""
+"""Who takes a clinic's seats, as a row, and how many that is."""
 
 from domain.kit import Fact
-from domain.seats import SeatEvent, SeatFreed, SeatTaken
+from domain.seats import Seat, SeatEvent, SeatFreed, Seats, SeatTaken, seats_of
 from projections.kit import projects
+from projections.kit.reading import Reader
 from schemas.seats import SeatHolder, SeatsRow
 
 
@@ -19,3 +20,9 @@ def seats(row: SeatsRow | None, fact: Fact) -> SeatsRow | None:
 
 def without(held: list[SeatHolder], gone: object) -> list[SeatHolder]:
     return [seat for seat in held if seat.holder != gone]
+
+
+async def seats_now(reader: Reader) -> Seats:
+    """Return a clinic's seats as the read model has them."""
+    row = await reader.one(SeatsRow, seats_of(reader.clinic))
+    return Seats(held={seat.holder: Seat(role=seat.role, until=seat.until) for seat in row.held} if row else {})

@@ -1,7 +1,7 @@
 """What may be seen of a clinic."""
 
-from datetime import date
-from typing import ClassVar
+from datetime import date, datetime
+from typing import ClassVar, Literal
 
 from msgspec import field
 
@@ -14,7 +14,8 @@ class ClinicRow(Row):
 
     table: ClassVar[str] = "clinics"
     permission: ClassVar[str] = "superadmin"
-    detail: ClassVar[str] = "settings.branding.view"
+    detail: ClassVar[str] = "admin"
+    platform: ClassVar[bool] = True
     id: Id
     name: str
     address: str
@@ -31,6 +32,25 @@ class ClinicRow(Row):
     unwanted: list[str] = field(default_factory=list)  # modules switched off by the clinic itself
     active: bool = True
     deleted: bool = False
+
+
+class CurrentClinic(ClinicRow):
+    """A clinic that has not been deleted."""
+
+    table: ClassVar[str] = "current_clinics"
+
+
+class DeletedClinicRow(Row):
+    """A clinic that has been deleted: which, when, by whom and why."""
+
+    table: ClassVar[str] = "deleted_clinics"
+    permission: ClassVar[str] = "superadmin"
+    platform: ClassVar[bool] = True
+    id: Id
+    name: str
+    reason: str
+    deleted_at: datetime
+    deleted_by: Id
 
 
 class ClinicContext(Frozen):
@@ -53,3 +73,36 @@ class ActiveModules(Frozen):
     """The optional modules that work in a clinic: its plan reaches them and nobody has switched them off."""
 
     modules: list[str]
+
+
+class ModuleStanding(Frozen):
+    """An optional module, and whether it works in a clinic; if not, why."""
+
+    module: str
+    about: str
+    plan: str  # the lowest that reaches it
+    active: bool
+    because: Literal["plan", "platform", "clinic"] | None  # what stands in the way
+
+
+class ClinicModules(Frozen):
+    """Every optional module, and whether it works in a clinic."""
+
+    clinic: Id
+    plan: str
+    modules: list[ModuleStanding]
+
+
+class OptionalModuleInfo(Frozen):
+    """An optional module: the lowest plan that reaches it, and how the permission keys begin that it gates."""
+
+    module: str
+    about: str
+    plan: str
+    keys: str
+
+
+class AvailableModules(Frozen):
+    """The optional modules that there are."""
+
+    items: list[OptionalModuleInfo]

@@ -1,6 +1,7 @@
 """Clinics: opened once, changed often, never moved to another zone."""
 
 from datetime import date, timedelta
+from uuid import uuid4
 
 import pytest
 from msgspec import ValidationError, convert
@@ -35,12 +36,13 @@ from domain.clinics import (
     ModuleBeyondPlan,
     ModuleWithheld,
 )
-from domain.kit import NotFound, ZoneUnknown
+from domain.kit import PLATFORM, NotFound, ZoneUnknown
 from domain.kit.grants import MODULES, granted
 from domain.kit.licences import Licence
 from projections.clinics import active_modules, clinics
 from schemas.clinics import ClinicRow
 from tests.kit import THIS, facts, given, noon
+from tests.served import failure, served, working
 
 opened = ClinicOpened(name="Grachten", zone="Europe/Amsterdam", currency="EUR", plan="Pro")
 moved = ClinicChanged(name="Grachten Noord", address="Dijk 1", phone="020 123", email="hi@example.org")
@@ -186,3 +188,107 @@ def test_licence_modules_and_standing_as_they_are_seen():
         row = clinics(row, fact)
     assert row is not None
     assert (row.withheld, row.unwanted, row.active, row.deleted) == ([], [], False, True)
+
+
+@pytest.fixture
+async def whole(module_database, nats_server):
+    async with served(module_database, nats_server) as serving, working(module_database, nats_server):
+        yield serving
+
+
+async def test_a_clinic_is_licensed_used_up_and_looked_at(whole):
+    clinic = await whole.clinic("Pro")
+    admin, root = await whole.person(clinic, "admin"), await whole.person(PLATFORM, "superadmin")
+    answer = await root("POST", f"/licenses/{clinic}/upgrade", {"plan": "Pro", "users": 2, "doctors": 1, "until": "2099-12-31"})
+    assert (answer.status_code, answer.json()["users"]) == (200, 2), answer.text
+    hired = await admin("POST", "/staff/create", {"name": "Dr Sam", "email": "sam@clinic.example", "role": "doctor"})
+    assert hired.status_code == 201
+    seen = await seen_by(hired)
+    assert (await admin("GET", f"/licenses/{clinic}/usage", headers=seen)).json() == {"users": {"used": 1, "limit": 2}, "doctors": {"used": 1, "limit": 1}}
+    status = (await root("GET", f"/licenses/{clinic}", headers=seen)).json()
+    assert (status["plan"], status["until"], status["ended"], status["doctors"]) == ("Pro", "2099-12-31", False, {"used": 1, "limit": 1})
+    for role, allowed, why in (("doctor", False, "DOCTOR_LIMIT_REACHED"), ("receptionist", True, None)):
+        said = await admin("GET", f"/licenses/{clinic}/check/{role}", headers=seen)
+        assert said.json() == {"role": role, "allowed": allowed, "code": why}
+    failure(await admin("GET", f"/licenses/{clinic}/check/janitor"), 400, "QUERY_INVALID")
+    second = {"name": "Dr Bo", "email": "bo@clinic.example", "role": "doctor"}
+    assert failure(await admin("POST", "/staff/create", second), 403, "DOCTOR_LIMIT_REACHED") == [{"limit": 1}]
+    assert (await admin("POST", "/staff/create", {**second, "role": "receptionist"})).status_code == 201
+    failure(await admin("POST", "/staff/create", {**second, "role": "receptionist"}), 403, "USER_LIMIT_REACHED")
+
+
+async def seen_by(answer):
+    return {"x-position": answer.headers["x-position"]}
+
+
+async def test_licences_and_modules_are_the_platforms_to_give(whole):
+    clinic, other = await whole.clinic("Pro"), await whole.clinic("Pro")
+    admin, root = await whole.person(clinic, "admin"), await whole.person(PLATFORM, "superadmin")
+    for method, path, body in (
+        ("POST", f"/licenses/{clinic}/upgrade", {"plan": "Enterprise"}), ("GET", "/clinics", None), ("GET", "/clinics/deletions/history", None),
+        ("POST", f"/clinics/{clinic}/deactivate", {"reason": "Why not"}), ("DELETE", f"/clinics/{clinic}?name=Grachten&reason=No", None),
+        ("GET", "/superadmin/modules/available", None), ("GET", f"/superadmin/modules/clinics/{clinic}", None),
+        ("POST", f"/superadmin/modules/clinics/{clinic}/toggle", {"module": "lab", "on": True}),
+    ):
+        failure(await admin(method, path, body), 403, "FORBIDDEN")
+    for path in (f"/licenses/{other}", f"/licenses/{other}/usage", f"/licenses/{other}/check/doctor", f"/clinics/{other}"):
+        failure(await admin("GET", path), 404, "NOT_FOUND")
+    failure(await admin("PUT", f"/clinics/{other}", {"name": "Mine"}), 404, "NOT_FOUND")
+    doctor = await whole.person(clinic, "doctor")
+    failure(await doctor("GET", f"/licenses/{clinic}"), 403, "FORBIDDEN")
+    failure(await doctor("PUT", f"/clinics/{clinic}/modules/lab", {"on": False}), 403, "FORBIDDEN")
+    failure(await root("GET", f"/licenses/{uuid4()}"), 404, "NOT_FOUND")
+    assert len((await root("GET", "/superadmin/modules/available")).json()["items"]) == len(MODULES)
+
+
+async def test_a_module_goes_off_and_says_who_did_it(whole):
+    clinic = await whole.clinic("Pro")
+    admin, root = await whole.person(clinic, "admin"), await whole.person(PLATFORM, "superadmin")
+    await admin("PUT", f"/clinics/{clinic}/modules/recalls", {"on": False})
+    done = await root("POST", f"/superadmin/modules/clinics/{clinic}/toggle", {"module": "lab", "on": False})
+    failure(await admin("PUT", f"/clinics/{clinic}/modules/lab", {"on": True}), 403, "MODULE_WITHHELD")
+    failure(await admin("PUT", f"/clinics/{clinic}/modules/bridge", {"on": True}), 403, "MODULE_BEYOND_PLAN")
+    failure(await admin("PUT", f"/clinics/{clinic}/modules/teeth", {"on": True}), 400, "BODY_INVALID")
+    shown = (await root("GET", f"/superadmin/modules/clinics/{clinic}", headers=await seen_by(done))).json()["modules"]
+    assert {one["module"]: one["because"] for one in shown if one["because"]} == {
+        "lab": "platform", "recalls": "clinic", "bridge": "plan", "inpatient": "plan", "insurance": "plan"}
+    working_here = (await admin("GET", "/clinic/modules/active", headers=await seen_by(done))).json()["modules"]
+    assert working_here == (await admin("GET", "/clinics/context", headers=await seen_by(done))).json()["modules"]
+    assert working_here == [one["module"] for one in shown if one["active"]]
+
+
+async def test_the_platform_sees_all_clinics_and_those_that_are_gone(whole):
+    kept, gone = await whole.clinic("Pro"), await whole.clinic("Enterprise")
+    root = await whole.person(PLATFORM, "superadmin")
+    failure(await root("DELETE", f"/clinics/{gone}?name=grachten&reason=Closed"), 400, "CLINIC_NAME_DIFFERS")
+    done = await root("DELETE", f"/clinics/{gone}?name=Grachten&reason=Closed")
+    assert done.status_code == 200, done.text
+    seen = await seen_by(done)
+    listed = {one["id"] for one in (await root("GET", "/clinics?limit=200", headers=seen)).json()["items"]}
+    assert str(kept) in listed
+    assert str(gone) not in listed
+    (line,) = [one for one in (await root("GET", "/clinics/deletions/history", headers=seen)).json()["items"] if one["id"] == str(gone)]
+    assert (line["name"], line["reason"], line["deletedBy"]) == ("Grachten", "Closed", str(root.id))
+    assert (await root("GET", f"/clinics/{kept}", headers=seen)).json()["plan"] == "Pro"
+    failure(await root("PUT", f"/clinics/{gone}/subscription", {"plan": "Pro"}), 404, "NOT_FOUND")
+
+
+async def test_plans_are_shown_to_whoever_is_signed_in(whole):
+    clinic = await whole.clinic("Pro")
+    admin, root = await whole.person(clinic, "admin"), await whole.person(PLATFORM, "superadmin")
+    assert [one["plan"] for one in (await admin("GET", "/subscription-plans")).json()["items"]] == ["Pro", "Pro+", "Enterprise"]
+    for _ in range(2):
+        assert (await root("POST", "/subscription-plans/seed-defaults", {})).status_code == 200
+    pro, *_, most = (await root("GET", "/subscription-plans")).json()["items"]
+    cheaper = await root("PATCH", f"/subscription-plans/{pro['id']}", {"monthly": 79_00})
+    assert (cheaper.status_code, cheaper.json()["monthly"], cheaper.json()["yearly"]) == (200, 79_00, pro["yearly"])
+    done = await root("PATCH", f"/subscription-plans/{most['id']}", {"offered": False})
+    failure(await root("PATCH", f"/subscription-plans/{pro['id']}", {"monthly": -1}), 400, "BODY_INVALID")
+    failure(await root("PATCH", f"/subscription-plans/{uuid4()}", {"monthly": 1}), 404, "NOT_FOUND")
+    failure(await admin("PATCH", f"/subscription-plans/{pro['id']}", {"monthly": 1}), 403, "FORBIDDEN")
+    seen = (await admin("GET", "/clinics/subscription-plans", headers=await seen_by(done))).json()["items"]
+    assert [(one["plan"]["plan"], one["current"]) for one in seen] == [("Pro", True), ("Pro+", False)]
+    tried = await root("POST", "/subscription-plans/create-pro-trial", {"clinicId": str(clinic), "days": 14})
+    assert (tried.status_code, tried.json()["trial"], tried.json()["users"]) == (200, True, 10)
+    failure(await root("POST", "/subscription-plans/create-pro-trial", {"clinicId": str(clinic)}), 409, "TRIAL_OVER")
+    failure(await root("POST", "/subscription-plans/create-pro-trial", {"clinicId": str(uuid4())}), 404, "NOT_FOUND")

@@ -49,6 +49,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "ClinicChanged.email": "the clinic's", "ClinicOpened.zone": "ours",
     "ClinicLicensed.reason": "the platform's: why a licence was given", "ClinicDeactivated.reason": "the platform's: why, for the clinic to read",
     "ClinicDeleted.reason": "the platform's: why a clinic is no more", "ClinicDeleted.name": "the clinic's",
+    **dict.fromkeys([f"{event}.{field}" for event in ("PlanDefined", "PlanChanged") for field in ("title", "about", "features")], "the platform's: a price list"),
      "RoomAdded.name": "the clinic's", "RoomChanged.name": "the clinic's",
     "StaffHired.speciality": "the clinic's: what is offered", "StaffChanged.speciality": "the clinic's: what is offered",
     "AppointmentBooked.type": "the clinic's: what is offered", "AppointmentRescheduled.type": "the clinic's: what is offered",
