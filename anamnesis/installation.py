@@ -5,9 +5,9 @@ NATS user, its keys. There are two sorts of installation.
 
 - *Embedded*: Postgres and NATS are ours; all secrets are in the data directory's secrets.json.
 - *External*: ANAMNESIS_DATABASE_URL and ANAMNESIS_NATS_URL are set. Host, port, database and options are taken from them; user and password are
-  replaced per process by anamnesis_owner, anamnesis_gateway, ... and gateway, relay, projector. A password or key comes from its
+  replaced per process by anamnesis_owner, anamnesis_gateway, ... and gateway, relay, projector, courier. A password or key comes from its
   variable (ANAMNESIS_GATEWAY_PASSWORD, ANAMNESIS_NATS_RELAY_PASSWORD, ANAMNESIS_MAC_KEY, ...), else from secrets.json. If the URL's own user may make roles
-  (an administrator), `establish()` makes the four roles and the database; else that user must be the owner.
+  (an administrator), `establish()` makes the roles and the database; else that user must be the owner.
 
 What may go wrong. Only one of the two URLs set: refused, for half an embedded stack helps nobody. A process that is started alone (`anamnesis
 gateway`) reads its own URLs as they are, with its own user; nothing is replaced there (`anamnesis.settings`).
@@ -23,10 +23,10 @@ import msgspec
 import psycopg
 
 from anamnesis.settings import NEEDS, OPTIONS, Kind, Settings, variable
-from anamnesis.stack.home import Home
+from anamnesis.stack.home import DATABASE_ROLES, NATS_USERS, Home
 from anamnesis.trouble import Trouble
 
-NATS_USER: dict[Kind, str] = {"gateway": "gateway", "relay": "relay", "projector": "projector", "owner": "gateway"}
+NATS_USER: dict[Kind, str] = {"gateway": "gateway", "relay": "relay", "projector": "projector", "courier": "courier", "owner": "gateway"}
 
 
 class Installation(msgspec.Struct, frozen=True):
@@ -44,8 +44,8 @@ class Installation(msgspec.Struct, frozen=True):
         from anamnesis.stack import EmbeddedNats, EmbeddedPostgres  # noqa: PLC0415 - not loaded where nothing is embedded
 
         postgres, nats = EmbeddedPostgres(home), EmbeddedNats(home)
-        roles = {role: postgres.url(role) for role in ("owner", "gateway", "relay", "projector")}
-        users = {user: nats.url(user) for user in ("gateway", "relay", "projector")}
+        roles = {role: postgres.url(role) for role in DATABASE_ROLES}
+        users = {user: nats.url(user) for user in NATS_USERS}
         return cls(home.path, home.secrets(), roles, users, postgres.superuser_url())
 
     @classmethod
@@ -55,9 +55,9 @@ class Installation(msgspec.Struct, frozen=True):
         secrets = {name: env.get(variable(name)) or value for name, value in home.secrets().items()}
         roles = {
             role: with_login(database, f"anamnesis_{role}", secrets[f"{role}_password"])
-            for role in ("owner", "gateway", "relay", "projector")
+            for role in DATABASE_ROLES
         }
-        users = {user: with_login(nats, user, secrets[f"nats_{user}_password"]) for user in ("gateway", "relay", "projector")}
+        users = {user: with_login(nats, user, secrets[f"nats_{user}_password"]) for user in NATS_USERS}
         if urlsplit(database).username == "anamnesis_owner":
             return cls(home.path, secrets, {**roles, "owner": database}, users)
         return cls(home.path, secrets, roles, users, database)

@@ -23,7 +23,10 @@ from anamnesis.trouble import Trouble
 Connection = psycopg.Connection[Any]
 Progress = Callable[[str], None]
 
-STEPS = ("commands.kit.schema", "commands.kit.accounts", "commands.kit.doors", "commands.kit.rates", "commands.kit.codes", "projections.kit.tables")
+STEPS = (
+    "commands.kit.schema", "commands.kit.accounts", "commands.kit.doors", "commands.kit.rates", "commands.kit.codes", "projections.kit.tables",
+    "workers.courier",
+)
 ADVISORY_LOCK = 4_210_070_331
 LOCK_TIMEOUT = "2s"
 ATTEMPTS = 30

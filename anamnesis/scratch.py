@@ -89,11 +89,11 @@ class Scratch:
         return self.installation.settings(kind)
 
     def database_url(self, role: str) -> str:
-        """The database, as owner, gateway, relay or projector."""
+        """The database, as owner, gateway, relay, projector or courier."""
         return self.installation.database_urls[role]
 
     def pids(self) -> dict[str, int]:
-        """Who runs: postgres, nats, relay, projector-1, ..., gateway-1, ..."""
+        """Who runs: postgres, nats, relay, projector-1, ..., courier, gateway-1, ..."""
         return dict(running_record(self.data_dir).get("processes", {}))
 
     def kill(self, name: str) -> int:
@@ -132,7 +132,7 @@ class Scratch:
         return bool(self.process and record.get("pid") == self.process.pid and record.get("ready"))
 
     def _story(self) -> str:
-        texts = [path.read_text("utf-8", "replace")[-2000:] for path in (self.output, *(self.data_dir / "logs").glob("[grp][ae]*.log"))]
+        texts = [path.read_text("utf-8", "replace")[-2000:] for path in (self.output, *(self.data_dir / "logs").glob("[cgrp][aeor]*.log"))]
         return "\n".join(texts)
 
 

@@ -1,8 +1,8 @@
 """What one process is told, through its environment.
 
 How it works. Every process reads one `Settings` from `ANAMNESIS_*` variables, and each kind of process is given only what it
-needs (`NEEDS`): the relay can neither read personal data nor forge an event's MAC, the projector can decrypt but not write
-history. Under `anamnesis up` the supervisor fills these variables for its children (`anamnesis.installation`); under compose the
+needs (`NEEDS`): the relay can neither read personal data nor forge an event's MAC, the projector
+and the courier can decrypt but not write history, the courier alone knows the mail server. Under `anamnesis up` the supervisor fills these variables for its children (`anamnesis.installation`); under compose the
 file does. A process's `ANAMNESIS_DATABASE_URL` carries its own role and password, and so does its `ANAMNESIS_NATS_URL`.
 
 What may go wrong. A missing or malformed value raises `Trouble`, one line that names the variable and never repeats its value. A
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from anamnesis.trouble import Trouble
 
-Kind = Literal["gateway", "relay", "projector", "owner", "offline"]
+Kind = Literal["gateway", "relay", "projector", "courier", "owner", "offline"]
 """What a process is; `owner` is a command of the CLI that may change tables, `offline` one that starts nothing."""
 
 KEY_BYTES = 32
@@ -37,16 +37,18 @@ NEEDS: dict[Kind, tuple[str, ...]] = {
     "gateway": (*URLS, "mac_key", "bus_key", "kek", "signing_key"),
     "relay": (*URLS, "bus_key"),
     "projector": (*URLS, "bus_key", "kek"),
+    "courier": (*URLS, "kek"),
     "owner": (*URLS, "mac_key", "bus_key", "kek", "signing_key"),
     "offline": (),
 }
 
 OPTIONS: dict[Kind, tuple[str, ...]] = {
-    "gateway": ("proxies", "rate_account", "rate_address"),
+    "gateway": ("public_url", "proxies", "rate_account", "rate_address"),
+    "courier": ("public_url", "smtp_url", "mail_from"),
 }
 """What a kind of process may be told beside that; it has a default, and `up` passes it on."""
 
-INSTALLATION = ("admin_password", "owner_password", "gateway_password", "relay_password", "projector_password")
+INSTALLATION = ("admin_password", *(f"{role}_password" for role in ("owner", "gateway", "relay", "projector", "courier")))
 """Read by `migrate` and `up` only, to make the roles of an installation that is not embedded (`anamnesis.installation`)."""
 
 
@@ -65,6 +67,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path(".anamnesis")
     gateways: int = 1
     projectors: int = 1
+    public_url: str = ""
+    smtp_url: str = ""
+    mail_from: str = ""
     proxies: str = ""
     rate_account: int = 1_200
     rate_address: int = 12_000
@@ -73,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def read(cls, kind: Kind, env: Mapping[str, str] = os.environ) -> Settings:
         """The settings of a process of this kind, or `Trouble` naming the first variable that is missing or wrong."""
         needed = {name: _required(env, name) for name in NEEDS[kind]}
+        given = {name: value for name in OPTIONS.get(kind, ()) if (value := env.get(variable(name), "").strip())}
         return cls(
             kind=kind,
             database_url=_url(needed, "database_url", ("postgresql", "postgres")),
@@ -86,10 +92,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             data_dir=Path(env.get("ANAMNESIS_DATA_DIR") or ".anamnesis").absolute(),
             gateways=_number(env, "gateways", 1, 1, 64),
             projectors=_number(env, "projectors", 1, 1, 64),
+            public_url=_url(given, "public_url", ("https", "http")).rstrip("/"),
+            smtp_url=_url(given, "smtp_url", ("smtp", "smtps", "starttls")),
+            mail_from=given.get("mail_from", ""),
             proxies=_networks(env, "proxies", env.get("FORWARDED_ALLOW_IPS", "")),
             rate_account=_number(env, "rate_account", 1_200, 1, 100_000_000),
             rate_address=_number(env, "rate_address", 12_000, 1, 100_000_000),
         )
+
+    @property
+    def address(self) -> str:
+        """Where people reach this installation: the public URL, or else the gateway's own port."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - told apart, not bound
+        return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def environment(self) -> dict[str, str]:
         """The variables from which `read` makes these settings again, for a child process."""
@@ -109,7 +124,7 @@ def variable(name: str) -> str:
 def known_variables() -> frozenset[str]:
     """Every variable that means something to this program."""
     fields = (field for field in Settings.__struct_fields__ if field != "kind")
-    nats = tuple(f"nats_{user}_password" for user in ("gateway", "relay", "projector"))
+    nats = tuple(f"nats_{user}_password" for user in ("gateway", "relay", "projector", "courier"))
     return frozenset(variable(name) for name in (*fields, *INSTALLATION, *nats))
 
 

@@ -15,9 +15,11 @@ from gateway import (
     audit,
     clinics,
     docs,
+    email_templates,
     events,
     health,
     invoices,
+    letters,
     patients,
     permission_templates,
     plans,
@@ -36,7 +38,8 @@ BASE: Sequence[ControllerRouterHandler] = (
     sessions.router, sessions.keys, events.router, health.health, health.metrics, docs.schema, docs.docs,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, appointments, audit, clinics, invoices, patients, permission_templates, plans, reports, rooms, schedules, seats, staff,
+    activity, analytics, appointments, audit, clinics, email_templates, invoices, letters, patients, permission_templates, plans, reports, rooms,
+    schedules, seats, staff,
 ))
 
 

@@ -18,7 +18,7 @@ TEMPLATE = "anamnesis_template"
 
 
 class Database:
-    """One database of a test. `url("owner" | "gateway" | "relay" | "projector")` logs in as the role that is really used."""
+    """One database of a test. `url("owner" | "gateway" | "relay" | "projector" | "courier")` logs in as the role that is really used."""
 
     def __init__(self, postgres: EmbeddedPostgres, name: str) -> None:
         self.postgres = postgres
@@ -33,7 +33,7 @@ class Database:
 
     def settings(self, kind: Kind, nats: EmbeddedNats | None = None) -> Settings:
         """What a process of this kind would be told; without a NATS, its address leads nowhere."""
-        users = ("gateway", "relay", "projector")
+        users = ("gateway", "relay", "projector", "courier")
         nats_urls = {user: nats.url(user) if nats else "nats://nobody:nothing@127.0.0.1:1" for user in users}
         database_urls = {role: self.url(role) for role in ("owner", *users)}
         home = self.postgres.home

@@ -31,8 +31,8 @@ class Made:
     def __init__(self, database, seed):
         self.database = database
         home = database.postgres.home
-        roles = {role: database.url(role) for role in ("owner", "gateway", "relay", "projector")}
-        self.installation = Installation(home.path, home.secrets(), roles, dict.fromkeys(("gateway", "relay", "projector"), "nats://nowhere:1"))
+        roles = {role: database.url(role) for role in ("owner", "gateway", "relay", "projector", "courier")}
+        self.installation = Installation(home.path, home.secrets(), roles, dict.fromkeys(("gateway", "relay", "projector", "courier"), "nats://nowhere:1"))
         demo.run(self.installation, size="small", seed=seed, until=UNTIL, told=lambda *_: None)
         self.events = [Stored(*row) for row in self.rows(f"select {COLUMNS} from stored_events order by notification_id")]  # noqa: S608 - constants
         self.topics = Counter(event.topic for event in self.events)

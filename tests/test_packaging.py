@@ -14,7 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from anamnesis.cli import app
-from anamnesis.settings import NEEDS, Settings, known_variables
+from anamnesis.settings import NEEDS, OPTIONS, Settings, known_variables
 from anamnesis.stack.home import fresh_secrets
 from anamnesis.stack.nats import configuration, free_port, greets, portable_configuration
 from anamnesis.stack.nats import program as nats_program
@@ -22,7 +22,7 @@ from anamnesis.stack.process import spawn, terminate
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.txt", "requirements-dev.txt")
-OURS = ("migrate", "relay", "projector", "gateway")
+OURS = ("migrate", "relay", "projector", "courier", "gateway")
 IMAGES = {"postgres": "postgres:18", "nats": "nats:2"}
 
 
@@ -40,8 +40,8 @@ def environment_file():
 
 
 def _filled(text: str, values: dict[str, str]) -> str:
-    """As compose does: `${NAME:?...}` from the environment file; what is not there is an error."""
-    return re.sub(r"\$\{(\w+)(?::\?[^}]*)?\}", lambda match: values[match[1]], text)
+    """As compose does: `${NAME:?...}` from the environment file, where it must be; `${NAME:-}` may be missing."""
+    return re.sub(r"\$\{(\w+)(?::([?-])[^}]*)?\}", lambda match: values.get(match[1], "") if match[2] == "-" else values[match[1]], text)
 
 
 def test_official_images_and_our_own(compose):
@@ -62,22 +62,24 @@ def test_every_variable_is_known_and_every_secret_is_made(compose, environment_f
     for name in (*OURS, "nats"):
         variables = {variable for variable in compose["services"][name]["environment"] if variable.startswith("ANAMNESIS_")}
         assert variables <= known_variables(), name
-    used = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
+    used = set(re.findall(r"\$\{(\w+)(?!\w|:-)", (ROOT / "compose.yaml").read_text()))
     assert used == set(environment_file) <= known_variables()
     assert set(re.findall(r"ANAMNESIS_\w+", (ROOT / "Dockerfile").read_text())) <= known_variables()
 
 
-@pytest.mark.parametrize("kind", ["gateway", "relay", "projector"])
+@pytest.mark.parametrize("kind", ["gateway", "relay", "projector", "courier"])
 def test_each_process_can_read_its_settings_and_gets_no_more(compose, environment_file, kind):
     env = {name: _filled(value, environment_file) for name, value in compose["services"][kind]["environment"].items()}
     settings = Settings.read(kind, env)
     assert f"anamnesis_{kind}:" in settings.database_url
     assert f"//{kind}:" in settings.nats_url
-    assert set(env) == {f"ANAMNESIS_{name.upper()}" for name in NEEDS[kind]}
+    kept = {"data_dir"} if kind == "courier" else set()  # its mailbox
+    needed, given = [{f"ANAMNESIS_{name.upper()}" for name in names} for names in (NEEDS[kind], {*OPTIONS.get(kind, ()), *kept})]
+    assert needed <= set(env) <= needed | given
 
 
 def test_gateways_and_workers_can_be_scaled(compose):
-    for name in ("relay", "projector", "gateway"):
+    for name in ("relay", "projector", "courier", "gateway"):
         assert "container_name" not in compose["services"][name]
     first, last = compose["services"]["gateway"]["ports"][0].split(":")[0].split("-")
     assert int(last) - int(first) >= 3
@@ -89,7 +91,7 @@ def test_waiting_is_for_services_that_exist(compose):
         for needed, how in service.get("depends_on", {}).items():
             assert needed in services
             assert how["condition"] != "service_healthy" or "healthcheck" in services[needed]
-    for name in ("relay", "projector", "gateway"):
+    for name in ("relay", "projector", "courier", "gateway"):
         assert services[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
 
 

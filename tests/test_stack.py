@@ -28,7 +28,7 @@ from anamnesis.stack.process import alive, spawn, terminate
 from anamnesis.trouble import Trouble
 from anamnesis.up import healthy
 
-PROCESS_ROLES = ("gateway", "relay", "projector")
+PROCESS_ROLES = ("gateway", "relay", "projector", "courier")
 URLS = dict.fromkeys(("owner", *PROCESS_ROLES), "postgresql://x"), dict.fromkeys(PROCESS_ROLES, "nats://x")
 
 
@@ -48,7 +48,7 @@ def test_every_role_is_an_ordinary_one(postgres):
             "select rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication, rolinherit"
             " from pg_roles where rolname like 'anamnesis%' order by 1",
         ).fetchall()
-    names = ["anamnesis_gateway", "anamnesis_owner", "anamnesis_projector", "anamnesis_relay"]
+    names = ["anamnesis_courier", "anamnesis_gateway", "anamnesis_owner", "anamnesis_projector", "anamnesis_relay"]
     assert [row[0] for row in rows] == names
     assert not any(any(row[1:]) for row in rows)
 
@@ -119,7 +119,7 @@ def test_each_process_is_told_only_what_it_needs(folder):
     home = Home(folder)
     told = {kind: Installation(folder, home.secrets(), *URLS).settings(kind).environment() for kind in PROCESS_ROLES}
     keys = {kind: {name for name in SECRETS if f"ANAMNESIS_{name.upper()}" in env} for kind, env in told.items()}
-    assert keys == {"gateway": {"mac_key", "bus_key", "kek", "signing_key"}, "relay": {"bus_key"}, "projector": {"bus_key", "kek"}}
+    assert keys == {"gateway": {"mac_key", "bus_key", "kek", "signing_key"}, "relay": {"bus_key"}, "projector": {"bus_key", "kek"}, "courier": {"kek"}}
     for kind, env in told.items():
         assert Settings.read(kind, env).environment() == env
 
@@ -251,7 +251,7 @@ async def _refused(server, user, *, publish=None, subscribe=None) -> bool:
 
 async def test_only_the_relay_publishes_events(nats_server):
     assert not await _refused(nats_server, "relay", publish="events.0")
-    for user in ("projector", "gateway"):
+    for user in ("projector", "gateway", "courier"):
         assert await _refused(nats_server, user, publish="events.0")
     assert await _refused(nats_server, "relay", publish="events.0.deeper")
 
@@ -264,6 +264,7 @@ async def test_each_user_does_its_own_work_only(nats_server):
         ("gateway", {"subscribe": "applied.3"}),
         ("projector", {"publish": "applied.3"}),
         ("projector", {"subscribe": "control.heartbeat"}),
+        ("courier", {"subscribe": "control.heartbeat"}),
         ("relay", {"publish": "control.heartbeat"}),
         ("relay", {"subscribe": "hints.committed"}),
     ]
@@ -279,6 +280,10 @@ async def test_each_user_does_its_own_work_only(nats_server):
         ("projector", {"publish": "$JS.API.STREAM.CREATE.OTHER"}),
         ("projector", {"subscribe": ">"}),
         ("projector", {"subscribe": "events.0"}),
+        ("courier", {"publish": "hints.committed"}),
+        ("courier", {"publish": "control.heartbeat"}),
+        ("courier", {"subscribe": "events.0"}),
+        ("courier", {"subscribe": "control.sessions"}),
         ("relay", {"publish": "control.grants"}),
         ("relay", {"publish": "$JS.API.STREAM.DELETE.EVENTS"}),
         ("relay", {"subscribe": "events.>"}),
@@ -517,7 +522,7 @@ def whole():
 
 
 def test_up_runs_everything_and_says_how_to_fill_it(whole):
-    assert set(whole.pids()) == {"postgres", "nats", "relay", "projector-1", "projector-2", "gateway-1", "gateway-2"}
+    assert set(whole.pids()) == {"postgres", "nats", "relay", "projector-1", "projector-2", "courier", "gateway-1", "gateway-2"}
     said = whole.output.read_text()
     assert f"{whole.url}/docs" in said
     assert "anamnesis demo --size small" in said
@@ -535,7 +540,7 @@ def test_no_secret_is_on_a_command_line_and_no_child_has_more_than_its_own(whole
             assert held == {*({"mac_key", "bus_key", "kek"} & set(NEEDS[kind])), f"{kind}_password", f"nats_{kind}_password"}
 
 
-@pytest.mark.parametrize("name", ["gateway-1", "relay", "projector-1", "nats", "postgres"])
+@pytest.mark.parametrize("name", ["gateway-1", "relay", "projector-1", "courier", "nats", "postgres"])
 def test_whoever_is_killed_comes_back(whole, name):
     before = whole.pids()
     victim = whole.kill(name)
@@ -595,14 +600,14 @@ def test_with_urls_in_the_environment_nothing_embedded_starts(postgres, make_nat
     bus = make_nats()
     with psycopg.connect(postgres.superuser_url(), autocommit=True) as connection:
         connection.execute("create role boss login createrole createdb password 'boss'")
-        connection.execute("grant anamnesis_owner, anamnesis_gateway, anamnesis_relay, anamnesis_projector to boss with admin option")
+        connection.execute("grant anamnesis_owner, anamnesis_gateway, anamnesis_relay, anamnesis_projector, anamnesis_courier to boss with admin option")
     try:
         env = {"ANAMNESIS_DATABASE_URL": with_login(postgres.url("owner", "elsewhere"), "boss", "boss"), "ANAMNESIS_NATS_URL": bus.url("relay")}
         passwords = {name: value for name, value in postgres.home.secrets().items() if name.endswith("_password")}
         passwords |= {name: value for name, value in bus.home.secrets().items() if name.startswith("nats_")}
         given = {f"ANAMNESIS_{name.upper()}": value for name, value in passwords.items()}
         with Scratch(env={**env, **given}) as stack:
-            assert set(stack.pids()) == {"relay", "projector-1", "gateway-1"}
+            assert set(stack.pids()) == {"relay", "projector-1", "courier", "gateway-1"}
             _gets_well(stack)
             assert not (stack.data_dir / "postgres").exists()
             assert not (stack.data_dir / "nats").exists()

@@ -3,9 +3,11 @@
 Then the same requests again, from those who should not get through: another clinic's admin, each role, and nobody at all.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -188,6 +190,40 @@ async def invoices(me: Person, ids: Json) -> None:
     assert found == {invoice: "partly-paid", voided: "void", draft: "draft"}
 
 
+async def letters(me: Person, ids: Json) -> None:
+    """Words of the clinic's own, a letter to try them, what became of it, and the same for the platform."""
+    words = {"language": "en", "subject": "Greetings from {{clinic}}", "body": "Dear {{name}},\n\nhow are you?"}
+    await me("ChangeEmailTemplate", words, key="sample")
+    shown = await me("GetEmailTemplate", key="sample")
+    assert (await me("PreviewEmailTemplate", {"language": "en"}, key="sample"))["subject"] == "Greetings from Grachten Dental"
+    assert {one["language"]: one["source"] for one in shown["words"]} == {"en": "clinic", "es": "system"}
+    await me("SendSampleLetter", {"language": "en"}, key="sample")
+    await me("ResetEmailTemplate", key="sample")
+    assert shown["words"] != (await me("BrowseEmailTemplates"))["items"][-1]["words"]
+    letter = await settled(me, "LetterRow")
+    await me("ResendLetter", {}, letter=letter["id"])
+    root = await me.api.superadmin()
+    await root("CreateSystemTemplate", {**words, "key": f"news.n{me.clinic.hex}", "about": "News for all"})
+    await root("ChangeSystemTemplate", words, key="sample")
+    assert (await root("GetSystemTemplate", key="sample"))["words"][0]["source"] == "platform"
+    assert (await root("PreviewSystemTemplate", {"subject": "Try {{name}}"}, key="sample"))["subject"] == "Try Noor Bakker"
+    await root("ResetSystemTemplate", query={"language": "en"}, key="sample")
+    await root("SendSystemSample", {}, key="sample")
+    await root("SeedSystemTemplates", {})
+    assert f"news.n{me.clinic.hex}" in [one["key"] for one in (await root("BrowseSystemTemplates"))["items"]]
+    assert (await settled(root, "PlatformLetterRow"))["template"] == "sample"
+
+
+async def settled(person: Person, row: str) -> Json:
+    """Wait until a courier has seen to a letter, and return it."""
+    deadline = monotonic() + 20
+    while not (found := [one for one in (await person(f"Browse{row}"))["items"] if one["status"] != "queued"]):
+        assert monotonic() < deadline, "no courier has seen to the letter"
+        await asyncio.sleep(0.05)
+    letter: Json = await person(f"Get{row}", id=found[0]["id"])
+    return letter
+
+
 async def figures(me: Person, ids: Json) -> None:
     """What the day came to: two invoices of which one is void, two payments, a refund, one completed visit."""
     (day,) = (await me("BrowseRevenueDayRow", query={"doctorId": ids["staff"]}))["items"]
@@ -243,7 +279,7 @@ def request_of(operation: Operation) -> Request:
     return Request(operation, operation.path, {}, None)
 
 
-CHAPTERS = [clinics, modules, plans, staff, permissions, rooms, schedules, patients, appointments, invoices, figures, records, events, sessions, operations]
+CHAPTERS = [clinics, modules, plans, staff, permissions, rooms, schedules, patients, appointments, invoices, letters, figures, records, events, sessions, operations]
 
 
 async def walked(api: Api) -> tuple[Person, Json]:

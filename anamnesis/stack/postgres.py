@@ -85,7 +85,7 @@ class EmbeddedPostgres:
         return self.process.pid if self.process and self.process.poll() is None else None
 
     def url(self, role: str, dbname: str = roles.DATABASE) -> str:
-        """Where `owner`, `gateway`, `relay` or `projector` logs in."""
+        """Where `owner`, `gateway`, `relay`, `projector` or `courier` logs in."""
         return self._url(f"anamnesis_{role}", self.home.secrets()[f"{role}_password"], dbname)
 
     def superuser_url(self, dbname: str = ADMIN) -> str:

@@ -1,6 +1,6 @@
 """Who may log in to the database, and as what.
 
-How it works. An administrator's connection makes four roles and the database. `anamnesis_owner` owns the database and thereby
+How it works. An administrator's connection makes the roles and the database. `anamnesis_owner` owns the database and thereby
 its tables and migrations; the processes' roles own nothing. None is a superuser, none may bypass row-level security, none
 inherits another. What each may do to a table is granted by whoever makes the table (`commands.kit.schema`,
 `projections.kit.tables`). The public may not even connect.

@@ -91,6 +91,7 @@ $$;
 revoke all on link_codes, digit_codes from public;
 revoke all on function codes_sweep, link_issue, link_peek, link_redeem, digits_issue, digits_try, digits_spend, codes_withdraw from public;
 grant execute on function link_issue, link_peek, link_redeem, digits_issue, digits_try, digits_spend, codes_withdraw to anamnesis_gateway;
+grant execute on function link_issue, digits_issue to anamnesis_courier;
 """
 
 

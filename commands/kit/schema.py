@@ -345,18 +345,18 @@ create policy tenant on {t} for select to anamnesis_gateway using (clinic_id = (
 """
 READERS = """
 drop policy if exists reader on {t};
-create policy reader on {t} for select to anamnesis_relay, anamnesis_projector using (true);
+create policy reader on {t} for select to anamnesis_relay, anamnesis_projector, anamnesis_courier using (true);
 """
 GRANTS = """
 revoke all on all functions in schema public from public;
-grant usage on schema public to anamnesis_gateway, anamnesis_relay, anamnesis_projector;
+grant usage on schema public to anamnesis_gateway, anamnesis_relay, anamnesis_projector, anamnesis_courier;
 grant execute on function append_events, forget_commands, stream_tenant to anamnesis_gateway;
-grant select on stored_events to anamnesis_gateway, anamnesis_relay, anamnesis_projector;
-grant select on store_head, store_settings, chain_heads to anamnesis_gateway, anamnesis_relay, anamnesis_projector;
-grant select on command_log to anamnesis_gateway;
+grant select on stored_events to anamnesis_gateway, anamnesis_relay, anamnesis_projector, anamnesis_courier;
+grant select on store_head, store_settings, chain_heads to anamnesis_gateway, anamnesis_relay, anamnesis_projector, anamnesis_courier;
+grant select on command_log to anamnesis_gateway, anamnesis_courier;
 grant select, insert on snapshots to anamnesis_gateway;
 grant select, insert on person_keys to anamnesis_gateway;
-grant select on person_keys to anamnesis_projector;
+grant select on person_keys to anamnesis_projector, anamnesis_courier;
 """
 EXTRA = """
 drop policy if exists writer on {t};

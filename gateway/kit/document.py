@@ -238,7 +238,7 @@ def _body(book: Schemas, handler: HTTPRouteHandler, how: Any) -> Json:
 def _success(book: Schemas, handler: HTTPRouteHandler, how: Any) -> Json:
     answer, media = _answer(handler), handler.opt.get("media") or "application/json"
     named = ["X-Request-Id"]
-    if isinstance(how, (CommandRoute, FetchRoute)):
+    if isinstance(how, CommandRoute) or (isinstance(how, FetchRoute) and how.versioned):
         named += ["ETag"]
     if isinstance(how, CommandRoute):
         named += ["X-Position", *(["Location"] if handler.status_code == 201 else [])]  # noqa: PLR2004

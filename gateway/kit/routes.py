@@ -135,6 +135,7 @@ class FetchRoute(Route):
     def __init__(self, row: type[Row], path: str) -> None:
         self.row = row
         self.permission = row.detail or row.permission
+        self.versioned = (projection := PROJECTIONS.get(row.table)) is not None and projection.key is None  # it is one stream's own
         self.tenant = TENANT in parameters(path)
         self.columns = {p: snake(p) for p in parameters(path) if p != TENANT}
         self.past = told(row) if list(self.columns.values()) == ["id"] else None

@@ -1,0 +1,75 @@
+"""The rounds of a courier: when to ask the policies.
+
+How it works. The relay's heartbeat says how far it has published, four times a second; when that is news, the policies are asked at once, else once a second. So a
+courier costs nothing under load, and goes on without NATS.
+
+What may go wrong. Of several couriers one at a time answers; the others find its row locked and come again. Trouble with the database is waited out.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import psycopg
+import structlog
+from nats.aio.msg import Msg
+from psycopg import AsyncConnection
+
+from projections.kit.tracking import CONNECT
+from workers.kit.bus import HEARTBEAT, Bus, Said
+from workers.kit.policies import MAX_EVENTS, Answering
+
+FLOOR_SECONDS = 1.0
+OPTIONS = "-c timezone=UTC -c jit=off -c enable_seqscan=off -c idle_in_transaction_session_timeout=10s"
+
+log = structlog.get_logger(__name__)
+
+
+class Rounds:
+    """Asks the policies whenever something has happened; `queued` is told that there may be letters."""
+
+    def __init__(self, database_url: str, bus: Bus, name: str, queued: Callable[[], None]) -> None:
+        self.database_url = database_url
+        self.bus = bus
+        self.name = name
+        self.queued = queued
+        self.published = 0
+        self.news = asyncio.Event()
+        self.say = Said(worker="courier")
+
+    async def run(self) -> None:
+        """Work for ever."""
+        await self.bus.hear(HEARTBEAT, self._beat)
+        while True:
+            try:
+                async with await AsyncConnection.connect(
+                    self.database_url, autocommit=True, options=OPTIONS, application_name=self.name, **CONNECT,
+                ) as conn:
+                    await self._answer(conn)
+            except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
+                self.say("courier.interrupted", "warning", error=type(error).__name__)
+                await asyncio.sleep(FLOOR_SECONDS)
+
+    async def _answer(self, conn: AsyncConnection[Any]) -> None:
+        answering = Answering(conn)
+        while True:
+            self.news.clear()
+            events = await answering.round()
+            self.say("courier.working")
+            if events:
+                self.queued()
+            if events != MAX_EVENTS:
+                await self._rest()
+
+    async def _rest(self) -> None:
+        try:
+            await asyncio.wait_for(self.news.wait(), FLOOR_SECONDS)
+        except TimeoutError:
+            return
+
+    async def _beat(self, message: Msg) -> None:
+        published = int(msgspec.json.decode(message.data).get("position", 0))
+        if published > self.published:
+            self.published = published
+            self.news.set()
