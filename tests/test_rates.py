@@ -87,21 +87,26 @@ async def test_what_was_asked_of_one_gateway_counts_at_the_other(module_database
 
 
 async def test_gateways_settle_by_themselves_and_forget_who_owes_nothing(module_database):
-    async with served(module_database, rate_account=1200) as here, served(module_database, rate_account=1200) as there:
+    async with served(module_database, rate_account=120) as here, served(module_database, rate_account=120) as there:
         person = await here.person(await here.clinic(), "admin")
-        await asked(person, 100)
+        await asked(person, 12)  # half a second each
+
+        async def brought():
+            return not any(bucket.unsettled for bucket in here.services.rates.account.buckets.values())
+
+        await until(brought, 5)
         await asked(Person(there, person.session), 1)
         meter = there.services.rates.account
 
         async def told():
-            return any(bucket.paid_off - time.monotonic() > 20 * meter.cost for bucket in meter.buckets.values())
+            return any(bucket.paid_off - time.monotonic() > 2 * meter.cost for bucket in meter.buckets.values())
 
         await until(told, 5)
 
         async def forgotten():
             return not meter.buckets
 
-        await until(forgotten, 15)  # a twentieth of a second each
+        await until(forgotten, 15)
 
 
 async def test_what_could_not_be_settled_is_settled_later(module_database):
