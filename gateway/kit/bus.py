@@ -9,6 +9,7 @@ What may go wrong: core NATS forgets whatever is sent while nobody listens, so n
 import asyncio
 import heapq
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import UUID
 
 import nats
@@ -42,6 +43,7 @@ class Bus:
         self._hinted = False
         self._hinted_at = 0.0
         self._said: bool | None = None
+        self._tried = asyncio.Event()
         self.ready = asyncio.Event()
         self.returned: Callable[[], None] = lambda: None  # called when messages may have been missed
 
@@ -50,9 +52,10 @@ class Bus:
         self._heard[subject] = listener
 
     async def open(self) -> None:
-        """Start connecting; return when connected, or after a moment in any case."""
+        """Start connecting; return when that succeeded or failed once, or after a moment in any case."""
         self._task = asyncio.create_task(self._connect())
-        await asyncio.wait([self._task], timeout=CONNECT_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._tried.wait(), CONNECT_SECONDS)
 
     async def close(self) -> None:
         """Hang up. A client that is just reconnecting may end in the cancellation of a task of its own, or not at all."""
@@ -105,12 +108,14 @@ class Bus:
                     pending_size=0)
             except (NatsError, OSError, TimeoutError):
                 self._say(up=False)
+                self._tried.set()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
         for subject, listener in self._heard.items():
             await self._client.subscribe(subject, cb=_guarded(listener), pending_msgs_limit=-1, pending_bytes_limit=64 << 20)
         await self._client.flush()
         self._say(up=True)
+        self._tried.set()
         self.ready.set()
 
     async def _failed(self, error: Exception) -> None:
@@ -118,6 +123,7 @@ class Bus:
             log.warning("nats error", error=type(error).__name__)
         else:
             self._say(up=False)
+            self._tried.set()
 
     async def _lost(self) -> None:
         self._say(up=False)
