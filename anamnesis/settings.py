@@ -43,7 +43,7 @@ NEEDS: dict[Kind, tuple[str, ...]] = {
 }
 
 OPTIONS: dict[Kind, tuple[str, ...]] = {
-    "gateway": ("public_url", "proxies", "rate_account", "rate_address"),
+    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller"),
     "courier": ("public_url", "smtp_url", "mail_from"),
 }
 """What a kind of process may be told beside that; it has a default, and `up` passes it on."""
@@ -73,6 +73,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     proxies: str = ""
     rate_account: int = 1_200
     rate_address: int = 12_000
+    stripe_key: str = ""
+    stripe_webhook_secret: str = ""
+    stripe_url: str = ""
+    seller: str = ""
 
     @classmethod
     def read(cls, kind: Kind, env: Mapping[str, str] = os.environ) -> Settings:
@@ -98,6 +102,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             proxies=_networks(env, "proxies", env.get("FORWARDED_ALLOW_IPS", "")),
             rate_account=_number(env, "rate_account", 1_200, 1, 100_000_000),
             rate_address=_number(env, "rate_address", 12_000, 1, 100_000_000),
+            **_payments(env if kind == "gateway" else {}),
         )
 
     @property
@@ -176,6 +181,16 @@ def _networks(env: Mapping[str, str], name: str, default: str) -> str:
     except ValueError:
         raise Trouble(f"{variable(name)} must be addresses and networks with commas between, such as 10.0.0.0/8") from None
     return listed
+
+
+def _payments(env: Mapping[str, str]) -> dict[str, str]:
+    """What it takes to be paid by card: nothing of it must be set, but a key without the secret would take money and never hear of it."""
+    told = {name: env.get(variable(name), "").strip() for name in ("stripe_key", "stripe_webhook_secret", "stripe_url")}
+    if bool(told["stripe_key"]) is not bool(told["stripe_webhook_secret"]):
+        raise Trouble(f"set both {variable('stripe_key')} and {variable('stripe_webhook_secret')}, or neither")
+    if told["stripe_url"] and told["stripe_url"].partition("://")[0] not in {"http", "https"}:
+        raise Trouble(f"{variable('stripe_url')} must start with https://")
+    return {**told, "seller": env.get(variable("seller"), "").replace("\\n", "\n")}
 
 
 def _number(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -13,6 +13,7 @@ from gateway import (
     analytics,
     appointments,
     audit,
+    billing,
     clinics,
     docs,
     email_templates,
@@ -23,12 +24,17 @@ from gateway import (
     patients,
     permission_templates,
     plans,
+    referral_payouts,
     reports,
     rooms,
     schedules,
     seats,
     sessions,
     staff,
+    subscription_invoices,
+    subscriptions,
+    trials,
+    upgrades,
 )
 from gateway.kit.app import Gateway, desk
 from gateway.kit.document import Json
@@ -38,8 +44,8 @@ BASE: Sequence[ControllerRouterHandler] = (
     sessions.router, sessions.keys, events.router, health.health, health.metrics, docs.schema, docs.docs,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, appointments, audit, clinics, email_templates, invoices, letters, patients, permission_templates, plans, reports, rooms,
-    schedules, seats, staff,
+    activity, analytics, appointments, audit, billing, clinics, email_templates, invoices, letters, patients, permission_templates, plans,
+    referral_payouts, reports, rooms, schedules, seats, staff, subscription_invoices, subscriptions, trials, upgrades,
 ))
 
 

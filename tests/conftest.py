@@ -13,6 +13,7 @@ from anamnesis.scratch import Scratch, temporary_directory
 from anamnesis.settings import Kind, Settings
 from anamnesis.stack import EmbeddedNats, EmbeddedPostgres
 from anamnesis.stack.roles import create_database, secure_database
+from tests.till import Till
 
 TEMPLATE = "anamnesis_template"
 
@@ -112,8 +113,9 @@ def nats_server(make_nats) -> EmbeddedNats:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Scratch]:
-    """Everything, as `anamnesis up` runs it: Postgres, NATS, relay, projector, gateway."""
-    with Scratch() as running:
+    """Everything, as `anamnesis up` runs it: Postgres, NATS, relay, projector, gateway; and somebody to pay by card."""
+    with Till() as till, Scratch(env=till.environment) as running:
+        running.till = till
         yield running
 
 

@@ -4,6 +4,7 @@ Then the same requests again, from those who should not get through: another cli
 """
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -12,17 +13,19 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
 
 from commands.kit.receipt import PSEUDO
 from domain.kit.grants import granted
+from tests.till import sign
 from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, undocumented
 
 TODAY = datetime.now(UTC).date()
 MONDAY = TODAY + timedelta(days=14 - TODAY.weekday())
 WEEK = [[{"start": "08:00", "end": "12:00"}, {"start": "13:00", "end": "17:00"}]] * 5 + [[], []]
 LINES = [{"description": "Crown", "procedureCode": "D2740", "quantity": 2, "unitPrice": 25_000, "taxRate": 2100}]
-ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|pm_[0-9]+till")
 
 # whoever may not be asked again in somebody else's name: it would end their session
 LAST_CALLS = {"SignOut", "SignOutByLink"}
@@ -35,7 +38,9 @@ def at(clock: str, on: date = MONDAY) -> str:
 @pytest.fixture
 async def caller(stack: Any) -> AsyncIterator[Api]:
     async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
-        yield Api(client, stack.database_url("owner"))
+        api = Api(client, stack.database_url("owner"))
+        api.till = stack.till
+        yield api
 
 
 async def opened(api: Api, name: str) -> tuple[UUID, Person]:
@@ -111,6 +116,116 @@ async def permissions(me: Person, ids: Json) -> None:
     await me("OverrideStaffPermissions", {"permissions": {}}, id=ids["staff"])
     await me("ResetPermissionTemplate", role="doctor")
     assert (await me("BrowsePermissionTemplateRow"))["items"] == []
+
+
+async def subscriptions(me: Person, ids: Json) -> None:
+    """The clinic pays by card, looks at it, and has two ways to pay of which it drops one."""
+    till, nobody = me.api.till, Person(me.api, {}, "", me.clinic)
+    assert (await me("GetPaymentStatus"))["status"] == "none"
+    checkout = (await me("StartCheckout", {"plan": "Pro+"}))["id"]
+    subscription = till.pay(checkout)
+    message = till.completed(checkout)
+    assert (await nobody("HearStripe", json.loads(message), headers={"stripe-signature": sign(message)}))["changed"]
+    me.position = nobody.position = await head(me)
+    assert (await me("GetPaymentStatus"))["status"] == "active"
+    overview = await me("GetBillingOverview")
+    assert (overview["plan"], overview["price"], overview["doctors"]) == ("Pro+", 19_900, {"used": 1, "limit": 10})
+    assert (await me("OpenPortal", {"returnUrl": "https://clinic.example/billing"}))["url"].startswith(till.url)
+    ids["methods"] = spare = till.save_card(subscription["customer"], "0005")
+    await me("PreferPaymentMethod", {}, id=spare)
+    first, second = (await me("BrowsePaymentMethods"))["items"]
+    assert (first["last4"], first["default"], second["last4"]) == ("0005", True, "4242")
+    await me("RemovePaymentMethod", id=second["id"])
+    assert [one["id"] for one in (await me("BrowsePaymentMethods"))["items"]] == [spare]
+
+
+async def subscription_invoices(me: Person, ids: Json) -> None:
+    root = await me.api.superadmin()
+    items = [{"description": "Pro+, a year", "quantity": 1, "unitPrice": 99_000, "taxRate": 2100}]
+    bill = {"clinicId": str(me.clinic), "currency": "EUR", "items": items, "periodFrom": "2026-01-01", "periodTo": "2026-12-31"}
+    number = (await me("GetNextSubscriptionNumber"))["number"]
+    ids["subscription_invoices"] = invoice = (await root("CreateSubscriptionInvoice", bill))["id"]
+    issued = await root("SendSubscriptionInvoice", {}, id=invoice)
+    assert (issued["number"], issued["total"], issued["due"]) == (number, 119_790, 119_790)
+    me.position = root.position
+    assert (await me("GetSubscriptionInvoiceRow", id=invoice))["status"] == "issued"
+    assert (await me("GetBillingOverview"))["owed"] == [{"currency": "EUR", "amount": 119_790}]
+    assert (await me("PrintSubscriptionInvoice", id=invoice)).startswith("%PDF-")
+    assert (await me("OpenPortalOfInvoice", {}, id=invoice))["url"].startswith(me.api.till.url)
+    assert (await root("MarkSubscriptionInvoicePaid", {"method": "transfer", "reference": "NL55 1"}, id=invoice))["status"] == "paid"
+    other = (await root("CreateSubscriptionInvoice", bill))["id"]
+    await root("IssueSubscriptionInvoice", {}, id=other)
+    await root("VoidSubscriptionInvoice", {"reason": "Billed twice"}, id=other)
+    await root("DiscardSubscriptionInvoice", id=(await root("CreateSubscriptionInvoice", bill))["id"])
+    me.position = root.position
+    assert [(one["id"], one["status"]) for one in (await me("BrowseSubscriptionInvoiceRow"))["items"]] == [(other, "void"), (invoice, "paid")]
+    assert (await root("ReportOrphanedInvoices", query={"olderThanDays": 3650}))["drafts"] == 0
+    assert (await root("CleanUpInvoices", {"olderThanDays": 3650})) == {"found": 0, "discarded": 0, "skipped": 0}
+
+
+async def upgrades(me: Person, ids: Json) -> None:
+    root, nobody = await me.api.superadmin(), Person(me.api, {}, "", me.clinic)
+    ids["upgrade_requests"] = seats = (await me("RequestSeats", {"doctors": 30}))["id"]
+    await me("ChangeSeatRequest", {"users": 60, "doctors": 30}, id=seats)
+    assert [one["users"] for one in (await me("BrowseSeatRequests"))["items"]] == [60]
+    assert (await root("DecideUpgradeRequest", {"decision": "approved", "reason": "Agreed"}, id=seats))["status"] == "approved"
+    link = await root("MintUpgradeInvite", {"clinicId": str(me.clinic), "plan": "Enterprise", "pricing": {"price": 19_900, "currency": "EUR"}})
+    assert (await nobody("GetUpgradeOffer", token=link["token"]))["plan"] == "Enterprise"
+    asked = (await nobody("AnswerUpgradeInvite", {"contact": "Anna, anna@example.org"}, token=link["token"]))["requestId"]
+    ids["upgrade_invites"] = link["id"]
+    root.position = nobody.position = await head(me)
+    assert asked in [one["id"] for one in (await root("BrowseAllUpgradeRequests", query={"clinic": str(me.clinic), "status": "pending"}))["items"]]
+    await root("DecideUpgradeRequest", {"decision": "rejected", "reason": "Stay for now"}, id=asked)
+    plan = (await me("RequestUpgrade", {"plan": "Enterprise", "note": "We grow"}))["id"]
+    await root("DecideUpgradeRequest", {"decision": "rejected", "reason": "One more year"}, id=plan)
+    me.position = root.position
+    assert {one["status"] for one in (await me("BrowseUpgradeRequestRow"))["items"]} == {"approved", "rejected"}
+    second = await root("MintUpgradeInvite", {"clinicId": str(me.clinic), "plan": "Enterprise"})
+    await root("WithdrawUpgradeInvite", id=second["id"])
+    found = (await root("BrowseUpgradeInviteRow", query={"clinic": str(me.clinic)}))["items"]
+    assert [one["status"] for one in found] == ["withdrawn", "answered"]
+
+
+async def referral_payouts(me: Person, ids: Json) -> None:
+    root = await me.api.superadmin()
+    ids["clinic_referrals"] = referral = (await me("ReferClinic", {"clinicName": "Dental Kraków", "email": "office@dental.example"}))["id"]
+    slip = (await me("ReferClinic", {"clinicName": "Nobody"}))["id"]
+    await me("WithdrawClinicReferral", id=slip)
+    assert {one["status"] for one in (await me("BrowseClinicReferralRow"))["items"]} == {"made", "withdrawn"}
+    ids["referral_payouts"] = payout = (await me("RequestReferralPayout", {"referrals": [referral], "amount": 25_000}))["id"]
+    root.position = me.position
+    assert [one["clinicName"] for one in (await root("BrowseAllClinicReferrals", query={"clinic": str(me.clinic), "status": "made"}))["items"]] == ["Dental Kraków"]
+    assert [one["asked"] for one in (await root("BrowseAllReferralPayouts", query={"clinic": str(me.clinic)}))["items"]] == [25_000]
+    assert (await root("DecideReferralPayout", {"decision": "approved", "amount": 20_000}, id=payout))["approved"] == 20_000
+    await root("SendReferralPayoutForm", {}, id=payout)
+    assert (await root("PrintReferralPayout", id=payout)).startswith("%PDF-")
+    me.position = root.position
+    assert [(one["status"], one["formSentOn"] is not None) for one in (await me("BrowseReferralPayoutRow"))["items"]] == [("approved", True)]
+
+
+async def billing(me: Person, ids: Json) -> None:
+    """What the platform sees of it all; a clinic of its own terms, and one that tries."""
+    root = await me.api.superadmin()
+    other = (await root("OpenClinic", {"name": "Trial", "zone": "UTC", "currency": "EUR"}))["id"]
+    await root("LicenseClinic", {"plan": "Pro", "trial": True, "until": (TODAY + timedelta(days=90)).isoformat()}, id=other)
+    root.position = await head(me)
+    assert other in [one["id"] for one in (await root("BrowseTrialRow", query={"running": "true", "limit": 200}))["items"]]
+    assert (await root("GetTrialInsights"))["running"] > 0
+    terms = {"plan": "Enterprise", "users": 10, "price": 50_000, "currency": "EUR", "interval": "year"}
+    until = (TODAY + timedelta(days=365)).isoformat()
+    agreed = await root("AgreeCustomSubscription", {**terms, "clinicId": other, "until": until, "reason": "Signed on paper"})
+    assert (agreed["status"], agreed["agreedUntil"]) == ("custom", until)
+    root.position = await head(me)
+    (row,) = (await root("BrowseClinicBillingRow", query={"clinic": other}))["items"]
+    assert (row["plan"], row["trial"], row["users"], row["status"]) == ("Enterprise", False, 10, "custom")
+    told = [one["action"] for one in (await root("BrowseBillingLogRow", query={"clinic": other}))["items"]]
+    assert set(told[:2]) == {"ClinicLicensed", "CustomSubscriptionAgreed"}
+
+
+async def head(me: Person) -> str:
+    """Return the position of the latest event there is."""
+    with psycopg.connect(me.api.owner_url) as connection:
+        return str(connection.execute("select position from store_head").fetchone()[0])
 
 
 async def rooms(me: Person, ids: Json) -> None:
@@ -279,7 +394,10 @@ def request_of(operation: Operation) -> Request:
     return Request(operation, operation.path, {}, None)
 
 
-CHAPTERS = [clinics, modules, plans, staff, permissions, rooms, schedules, patients, appointments, invoices, letters, figures, records, events, sessions, operations]
+CHAPTERS = [
+    clinics, modules, plans, staff, permissions, rooms, schedules, patients, appointments, invoices, letters, figures, subscriptions,
+    subscription_invoices, upgrades, referral_payouts, billing, records, events, sessions, operations,
+]
 
 
 async def walked(api: Api) -> tuple[Person, Json]:
@@ -334,6 +452,8 @@ SECOND_KEYS = {
     "SetDoctorSchedule": "settings.working_hours.manage",  # it is not their own
     "GetActivity": "appointments.view_detail",  # of an appointment
     "ClinicEvents": "settings.rooms.view",  # of a room
+    **dict.fromkeys((  # a patient's own bills are others
+        "GetPaymentStatus", "GetBillingOverview", "BrowseSubscriptionInvoiceRow", "GetSubscriptionInvoiceRow", "PrintSubscriptionInvoice"), "patients.view"),
 }
 
 

@@ -330,7 +330,8 @@ class Prepared:
         match outcome.status:
             case w.SAVED:
                 version = self.before + len(self.events)
-                return Receipt(id=self.stream, version=version, position=outcome.position or 0, row=self.row)
+                touched = frozenset(entry.kind for _, entry in self.touched)
+                return Receipt(id=self.stream, version=version, position=outcome.position or 0, row=self.row, touched=touched)
             case w.TIME_TAKEN:
                 raise TimeTaken(taken=self.taken[0][outcome.detail - 1][1].kind)
             case w.NAME_TAKEN:

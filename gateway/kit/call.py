@@ -187,15 +187,15 @@ class Call:
         except ValueError:
             return UUID(bytes=hashlib.blake2b(self.request_id, digest_size=16).digest())
 
-    async def handle(self, command: Command, id: UUID | None = None) -> Receipt:  # noqa: A002
-        """Have a command decided."""
+    async def handle(self, command: Command, id: UUID | None = None, command_id: UUID | None = None) -> Receipt:  # noqa: A002
+        """Have a command decided; `command_id` makes it happen once, however often it is asked."""
         if (spans := self.services.spans).on:
             with spans.step(type(command).__name__):
-                receipt = await self._decided(command, id)
+                receipt = await self._decided(command, id, command_id)
         else:
-            receipt = await self._decided(command, id)
+            receipt = await self._decided(command, id, command_id)
         self.services.bus.hint(receipt.position)
-        if command.state in {self.services.clinic_state, self.services.staff_state}:
+        if not receipt.touched.isdisjoint(self.services.standing):
             self.services.gate.forget()
         return receipt
 
@@ -203,11 +203,11 @@ class Call:
         """Return whose stream that is: the platform's people may be anywhere."""
         return await self.services.handler.tenant_of(stream) or self.who.clinic
 
-    async def _decided(self, command: Command, stream: UUID | None) -> Receipt:
+    async def _decided(self, command: Command, stream: UUID | None, command_id: UUID | None) -> Receipt:
         said = b"\n".join((self.scope["path"].encode(), self.scope["query_string"], await self.body()))  # about another thing it is another request
         who = self.who
         if who.clinic == PLATFORM and stream is not None and who.role == "superadmin" and not isinstance(command, Creation):
             who = replace(who, clinic=await self._tenant(stream))
         return await self.services.handler.handle(
             command, who, id=stream, expect=self.expect, key=self.key, route=f"{self.route} {type(command).__name__}", body=said,
-            correlation=self.correlation)
+            correlation=self.correlation, command_id=command_id)

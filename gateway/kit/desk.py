@@ -7,9 +7,15 @@ from litestar import Response
 
 from commands.kit import Command
 from commands.kit.handling import Receipt, Who
+from domain.kit import PLATFORM
 from gateway.kit.call import Call
+from gateway.kit.errors import BadRequest
 from gateway.kit.routes import CommandRoute
 from projections.kit.reading import Reader
+
+
+class ClinicUnnamed(BadRequest):
+    """You see all clinics, so say which one you mean with `clinicId`."""
 
 
 class Desk:
@@ -38,13 +44,27 @@ class Desk:
         self.reader = await self.call.reader()
         return self
 
+    async def at(self, clinic: UUID | None) -> Self:
+        """Go on in the clinic that the platform's people name; everybody else is in their own, and may name it."""
+        if clinic is not None:
+            return await self.within(clinic)
+        if self.who.clinic == PLATFORM:
+            raise ClinicUnnamed
+        return self
+
+    async def beside(self, stream: UUID) -> Self:
+        """Go on in the clinic whose that stream is, for the platform's people; everybody else stays in their own."""
+        if self.who.clinic == PLATFORM and (clinic := await self.call.services.handler.tenant_of(stream)) not in {None, PLATFORM}:
+            return await self.within(clinic)
+        return self
+
     def require(self, permission: str) -> None:
         """Refuse whoever lacks a permission."""
         self.call.require(permission)
 
-    async def handle(self, command: Command, id: UUID | None = None) -> Receipt:  # noqa: A002
-        """Have a command decided; If-Match and Idempotency-Key are seen to."""
-        return await self.call.handle(command, id)
+    async def handle(self, command: Command, id: UUID | None = None, command_id: UUID | None = None) -> Receipt:  # noqa: A002
+        """Have a command decided; If-Match and Idempotency-Key are seen to, or `command_id` makes it happen once."""
+        return await self.call.handle(command, id, command_id)
 
     async def known(self, kind: str, id: UUID) -> bool:  # noqa: A002
         """Say whether the clinic has such a thing."""

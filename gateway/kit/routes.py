@@ -19,8 +19,9 @@ condition added whatever it asks for; a patient sees nothing of rows that do not
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
@@ -33,7 +34,7 @@ from litestar.params import BodyKwarg, PathParameter, QueryParameter
 from commands.kit import Command, Creation
 from commands.kit.handling import Receipt, Who
 from commands.kit.receipt import own_column
-from domain.kit import Forbidden, NotFound
+from domain.kit import PLATFORM, Forbidden, NotFound
 from domain.kit.codec import hints
 from gateway.kit.answer import Answer
 from gateway.kit.call import Call
@@ -175,10 +176,11 @@ class FetchRoute(Route):
 class BrowseRoute(Route):
     """A list of rows."""
 
-    def __init__(self, row: type[Row], query: Query, path: str = "") -> None:
+    def __init__(self, row: type[Row], query: Query, path: str = "", permission: str = "", only: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.row = row
-        self.permission = row.permission
+        self.permission = permission or row.permission
         self.query = query
+        self.only = tuple((column, "=", value) for column, value in only.items())
         self.tenant = TENANT in parameters(path)
 
     async def run(self, call: Call) -> Answer:
@@ -187,19 +189,30 @@ class BrowseRoute(Route):
             await call.within(call.params[TENANT])
         wanted, references = self.query.parse(call.query())
         for kind, id_ in references:
-            if not await call.services.handler.known(call.who.clinic, kind, id_):
+            if not await call.services.handler.known(self._home(call, kind, id_), kind, id_):
                 raise NotFound(kind=kind, id=id_)
+        wanted = wanted._replace(conditions=(*wanted.conditions, *self.only))
         if (own := own_column(self.row, call.who)) is not None:
             wanted = wanted._replace(conditions=(*wanted.conditions, (own, "=", call.who.subject)))
         page = await (await call.reader()).page(self.row, wanted)
         return Answer(self.status, _encode(page), [])
 
+    def _home(self, call: Call, kind: str, named: UUID) -> UUID:
+        """Return in which tenant something named lies: whoever sees all clinics may name any of them."""
+        return named if call.who.clinic == PLATFORM and self.row.platform and kind == call.services.clinic_state.kind else call.who.clinic
 
-def browse(path: str, row: type[Row], by: Sequence[str] = (), sort: str = "id", sorts: Sequence[str] = (), **options: Any) -> HTTPRouteHandler:
-    """List rows: `by` names the fields to filter by (`"due_on.."` a range), `sort` the order, `sorts` further fields to order by."""
+
+def browse(
+    path: str, row: type[Row], by: Sequence[str] = (), sort: str = "id", sorts: Sequence[str] = (), *, permission: str = "",
+    only: Mapping[str, Any] = MappingProxyType({}), **options: Any,
+) -> HTTPRouteHandler:
+    """List rows: `by` names the fields to filter by (`"due_on.."` a range), `sort` the order, `sorts` further fields to order by.
+
+    `permission` is what it takes here, if not the row's own; `only` is what columns must equal, whatever is asked.
+    """
     query = Query(row, list(by), sort, list(sorts))
     typed: dict[str, Any] = dict.fromkeys(parameters(path), UUID)
-    return handler("GET", path, BrowseRoute(row, query, path), said(row, "Browse"), typed, query.parameters(), listed(row), options)
+    return handler("GET", path, BrowseRoute(row, query, path, permission, only), said(row, "Browse"), typed, query.parameters(), listed(row), options)
 
 
 def fetch(path: str, row: type[Row], **options: Any) -> HTTPRouteHandler:

@@ -10,7 +10,7 @@ from commands.kit.accounts import AccountDisabled, Accounts
 from commands.kit.codes import Codes
 from commands.kit.doors import Doors
 from commands.kit.handling import Handler
-from domain.kit import State
+from domain.kit import PLATFORM, State
 from gateway.kit.bus import APPLIED, EVENTS, HEARTBEAT, SESSIONS, Bus, Watermarks, session_of
 from gateway.kit.errors import ReadBehind
 from gateway.kit.gate import Gate
@@ -18,6 +18,7 @@ from gateway.kit.hub import Hub
 from gateway.kit.metrics import Metrics
 from gateway.kit.proxies import Proxies
 from gateway.kit.rates import rates_of
+from gateway.kit.stripe import Stripe
 from gateway.kit.tokens import Keys
 from gateway.kit.tracing import Spans
 from projections.kit.reading import Reader, Reading
@@ -36,6 +37,7 @@ class Services:
         self.settings = settings
         self.clinic_state = clinic_state
         self.staff_state = staff_state
+        self.standing = frozenset({clinic_state.kind, staff_state.kind})  # what may be done hangs on these
         self.metrics = Metrics()
         self.spans = Spans()
         self.watermarks = Watermarks()
@@ -47,6 +49,7 @@ class Services:
         self.proxies = Proxies(getattr(settings, "proxies", ""))
         self.keys = Keys(settings.signing_key)
         self.gate = Gate(self.keys, self.accounts.alive, self._clinic, self._standing)
+        self.stripe = Stripe(getattr(settings, "stripe_key", ""), getattr(settings, "stripe_url", ""))
         self.bus = Bus(settings.nats_url)
         self.hub = Hub(self.reading, settings.bus_key)
         self.handler: Handler = None  # type: ignore[assignment]
@@ -76,13 +79,16 @@ class Services:
             await self.handler.close()
         self.accounts.close()
         self.spans.close()
+        await self.stripe.close()
         await self.reading.close()
 
     async def reader(self, clinic: UUID, position: int = 0) -> Reader:
         """Return a clinic's reader, once the read models have reached a position."""
         reader = await self.reading.of(clinic)
-        if position and self.watermarks.reached.get(reader.partition, 0) < position:
-            await self._caught_up(reader.partition, position)
+        if position:
+            for partition in range(await self.reading.partitions()) if clinic == PLATFORM else (reader.partition,):  # the platform's sees all clinics' rows
+                if self.watermarks.reached.get(partition, 0) < position:
+                    await self._caught_up(partition, position)
         return reader
 
     async def end_session(self, session: UUID) -> None:

@@ -43,6 +43,12 @@ BARE = {  # ids that point at no stream -> why
 }
 
 OPEN = {  # free text that lies open in the store -> whose it is
+    "ChargedItem.description": "the platform's books: what was sold", "SubscriptionInvoiceDrafted.notes": "the platform's books, to a clinic",
+    "SubscriptionInvoiceIssued.number": "the platform's books", "SubscriptionInvoicePaid.reference": "the platform's books: a bank's line",
+    "SubscriptionInvoiceVoided.reason": "the platform's books", "CustomSubscriptionAgreed.reason": "the platform's, about a clinic",
+    "UpgradeOffered.message": "the platform's, to a clinic", "UpgradeRequestApproved.reason": "the platform's, to a clinic",
+    "UpgradeRequestRejected.reason": "the platform's, to a clinic", "ReferralPayoutApproved.reason": "the platform's, to a clinic",
+    "ReferralPayoutRejected.reason": "the platform's, to a clinic", "ClinicReferred.clinic_name": "a business's",
     "Allocation.procedure_code": "the price list's", "BilledLine.procedure_code": "the price list's", "DoctorShare.procedure_code": "the price list's",
     "BilledLine.description": "the price list's: what was sold, and stays in the books",
     "PaymentRefunded.reason": "the books': why money left, to be read as long as they are kept",
