@@ -49,7 +49,7 @@ def test_a_browser_shows_every_address_without_the_internet(demo: Scratch, tmp_p
     document: dict[str, Any] = httpx.get(f"{demo.url}/schema/openapi.json").json()
     operations = [(path, operation) for path, item in document["paths"].items() for operation in item.values()]
 
-    missing = [path for path, operation in operations if path not in page or operation["summary"].replace("&", "&amp;")[:20] not in page]
+    missing = [path for path, operation in operations if path not in page or operation["summary"].partition("`")[0].replace("&", "&amp;")[:20] not in page]
     assert len(operations) > 40
     assert not missing
 
