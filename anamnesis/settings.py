@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -43,7 +44,7 @@ NEEDS: dict[Kind, tuple[str, ...]] = {
 }
 
 OPTIONS: dict[Kind, tuple[str, ...]] = {
-    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller"),
+    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller", "objects"),
     "courier": ("public_url", "smtp_url", "mail_from"),
 }
 """What a kind of process may be told beside that; it has a default, and `up` passes it on."""
@@ -77,11 +78,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stripe_webhook_secret: str = ""
     stripe_url: str = ""
     seller: str = ""
+    objects: str = ""
 
     @classmethod
     def read(cls, kind: Kind, env: Mapping[str, str] = os.environ) -> Settings:
         """The settings of a process of this kind, or `Trouble` naming the first variable that is missing or wrong."""
         needed = {name: _required(env, name) for name in NEEDS[kind]}
+        data_dir = Path(env.get("ANAMNESIS_DATA_DIR") or ".anamnesis").absolute()
         given = {name: value for name in OPTIONS.get(kind, ()) if (value := env.get(variable(name), "").strip())}
         return cls(
             kind=kind,
@@ -93,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             signing_key=_signing_key(needed.get("signing_key", "")),
             host=env.get("ANAMNESIS_HOST") or "127.0.0.1",
             port=_number(env, "port", 8000, 0, 65535),
-            data_dir=Path(env.get("ANAMNESIS_DATA_DIR") or ".anamnesis").absolute(),
+            data_dir=data_dir,
             gateways=_number(env, "gateways", 1, 1, 64),
             projectors=_number(env, "projectors", 1, 1, 64),
             public_url=_url(given, "public_url", ("https", "http")).rstrip("/"),
@@ -103,6 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             rate_account=_number(env, "rate_account", 1_200, 1, 100_000_000),
             rate_address=_number(env, "rate_address", 12_000, 1, 100_000_000),
             **_payments(env if kind == "gateway" else {}),
+            objects=_url(given, "objects", ("file", "s3+https", "s3+http")) or f"file://{quote(str(data_dir / 'objects'))}",
         )
 
     @property

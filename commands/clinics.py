@@ -6,8 +6,8 @@ from uuid import UUID
 from msgspec import Meta
 
 from commands.kit import Command, Creation, Look
-from domain.clinics import Clinic, Currency, Details, Zone
-from domain.kit import At, ClinicId, Event, Reason, Text
+from domain.clinics import Asset, AssetType, Clinic, Currency, Details, Zone
+from domain.kit import At, ClinicId, Event, Reason, Text, only
 from domain.kit.grants import OptionalModule, Plan
 from domain.kit.licences import Licence
 from domain.plans import PlanOffer, plan_of
@@ -114,6 +114,28 @@ class SwitchModule(Command):
 
     def decide(self, clinic: Clinic, at: At) -> list[Event]:
         return clinic.switch(self.module, on=self.on, by="clinic")
+
+
+class SetClinicBranding(Command, Asset):
+    """Upload a clinic's logo or favicon."""
+
+    state = Clinic
+    permission = "settings.branding.edit"
+    type: AssetType
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.brand(self.type, Asset(**only(Asset, self)))
+
+
+class RemoveClinicBranding(Command):
+    """Remove a clinic's logo or favicon."""
+
+    state = Clinic
+    permission = "settings.branding.edit"
+    type: AssetType
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.remove_branding(self.type)
 
 
 class DeactivateClinic(Command):

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, ClassVar, Literal, Self
 
-from msgspec import Meta
+from msgspec import Meta, field
 from msgspec.structs import replace
 
 from domain.kit import Event, Forbidden, Frozen, Invalid, NotFound, Reason, Refused, State, Text, only, zone
@@ -13,6 +13,9 @@ from domain.kit.licences import Licence
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.", examples=["EUR"])]
 Zone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA time zone.", examples=["Europe/Amsterdam"])]
 Line = Annotated[str, Meta(max_length=500)]
+AssetType = Literal["logo", "favicon"]
+Digest = Annotated[str, Meta(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file.", examples=["2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"])]
+Colour = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$", description="The clinic's own.", examples=["#3366cc"])]
 Switcher = Literal["platform", "clinic"]
 
 
@@ -23,6 +26,15 @@ class Details(Frozen):
     address: Line = ""
     phone: Line = ""
     email: Line = ""
+    theme: Colour | None = None
+
+
+class Asset(Frozen):
+    """A picture of the clinic's, as it is stored."""
+
+    digest: Digest
+    media: Literal["image/png", "image/jpeg", "image/gif", "image/webp", "image/x-icon"]
+    size: Annotated[int, Meta(ge=1, le=1 << 20, description="Bytes.")]
 
 
 class ClinicOpened(Event, Details):
@@ -51,6 +63,14 @@ class ClinicModuleSwitched(Event):
 class ClinicModulesReset(Event): ...
 
 
+class ClinicBrandingSet(Event, Asset):
+    type: AssetType
+
+
+class ClinicBrandingRemoved(Event):
+    type: AssetType
+
+
 class ClinicDeactivated(Event):
     reason: Reason
 
@@ -64,7 +84,8 @@ class ClinicDeleted(Event):
 
 
 ClinicEvent = (
-    ClinicOpened | ClinicChanged | ClinicPlanChanged | ClinicLicensed | ClinicModuleSwitched | ClinicModulesReset | ClinicDeactivated
+    ClinicOpened | ClinicChanged | ClinicPlanChanged | ClinicLicensed | ClinicModuleSwitched | ClinicModulesReset | ClinicBrandingSet
+    | ClinicBrandingRemoved | ClinicDeactivated
     | ClinicReactivated | ClinicDeleted
 )
 
@@ -113,10 +134,11 @@ class Clinic(State):
     tried: bool = False
     withheld: frozenset[OptionalModule] = frozenset()  # modules that the platform has switched off
     unwanted: frozenset[OptionalModule] = frozenset()  # modules that the clinic itself has switched off
+    assets: dict[AssetType, Asset] = field(default_factory=dict)
     active: bool = True
     deleted: bool = False
 
-    def evolve(self, event: ClinicEvent) -> Self:  # noqa: PLR0911 - one case per event
+    def evolve(self, event: ClinicEvent) -> Self:  # noqa: C901, PLR0911 - one case per event
         match event:
             case ClinicOpened():
                 return replace(self, name=event.name, zone=event.zone, currency=event.currency, licence=Licence(plan=event.plan))
@@ -130,6 +152,10 @@ class Clinic(State):
                 return self._switched(event)
             case ClinicModulesReset():
                 return replace(self, withheld=frozenset(), unwanted=frozenset())
+            case ClinicBrandingSet(type=which):
+                return replace(self, assets={**self.assets, which: Asset(**only(Asset, event))})
+            case ClinicBrandingRemoved(type=which):
+                return replace(self, assets={name: asset for name, asset in self.assets.items() if name != which})
             case ClinicDeactivated():
                 return replace(self, active=False)
             case ClinicReactivated():
@@ -205,6 +231,16 @@ class Clinic(State):
     def reset_modules(self) -> list[Event]:
         self.ensure_there()
         return [ClinicModulesReset()] if self.off else []
+
+    def brand(self, which: AssetType, asset: Asset) -> list[Event]:
+        self.ensure_there()
+        return [] if self.assets.get(which) == asset else [ClinicBrandingSet(type=which, **only(Asset, asset))]
+
+    def remove_branding(self, which: AssetType) -> list[Event]:
+        self.ensure_there()
+        if which not in self.assets:
+            raise NotFound(kind="branding", id=which)
+        return [ClinicBrandingRemoved(type=which)]
 
     def deactivate(self, reason: str) -> list[Event]:
         self.ensure_there()

@@ -50,7 +50,7 @@ MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
 
 
 def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODULES) -> Gateway:
-    """Return the application; `settings` has database_url, nats_url, mac_key, bus_key, kek and signing_key."""
+    """Return the application; `settings` has database_url, nats_url, mac_key, bus_key, kek, signing_key and objects."""
     return Gateway(Services(settings, Clinic, Staff), route_handlers=[*BASE, *modules], openapi_config=None)
 
 

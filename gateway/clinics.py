@@ -1,9 +1,11 @@
 """Where clinics live on the web."""
 
+import hashlib
+from typing import Annotated, cast
 from uuid import UUID
 
-from litestar import Router, get
-from litestar.params import FromPath
+from litestar import Response, Router, delete, get, post
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from commands.clinics import (
     ChangeClinic,
@@ -14,22 +16,38 @@ from commands.clinics import (
     LicenseClinic,
     OpenClinic,
     ReactivateClinic,
+    RemoveClinicBranding,
+    SetClinicBranding,
     SwitchModule,
     SyncClinicModules,
     ToggleClinicModule,
 )
+from domain.clinics import AssetType
 from domain.kit import NotFound
 from gateway.kit import Desk, act, browse, create, fetch
-from projections.clinics import active_modules, available_modules, clinic_context, clinic_modules
+from gateway.kit.errors import BodyInvalid, BodyUnexpected
+from gateway.kit.images import PictureTooLarge, PictureUnreadable, sniffed
+from gateway.kit.uploads import received
+from projections.clinics import active_modules, available_modules, branding_info, clinic_context, clinic_modules
 from schemas.clinics import (
     ActiveModules,
     AvailableModules,
+    BrandingInfo,
     ClinicContext,
     ClinicModules,
     ClinicRow,
     CurrentClinic,
     DeletedClinicRow,
 )
+
+PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/x-icon")
+FORM = {"type": "object", "required": ["file"], "properties": {
+    "type": {"type": "string", "enum": ["logo", "favicon"]}, "file": {"type": "string", "contentMediaType": "application/octet-stream"}}}
+TAKES = {"multipart/form-data": {"schema": FORM}, **{media: {"schema": {"type": "string"}} for media in PICTURES}}
+HARMLESS = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'; sandbox", "cross-origin-resource-policy": "cross-origin"}
+FOR_A_WHILE, FOR_EVER = "public, max-age=300", "public, max-age=31536000, immutable"
+
+Which = Annotated[AssetType | None, QueryParameter(name="type", description="What the picture is, if the form does not say so.")]
 
 
 async def mine(desk: Desk) -> ClinicRow:
@@ -67,8 +85,79 @@ async def modules_of(desk: Desk, clinicId: FromPath[UUID]) -> ClinicModules:  # 
     return clinic_modules(await mine(await desk.within(clinicId)))
 
 
-router = Router("/api/v1/protected", route_handlers=[
-    Router("/clinics", tags=["Clinics"], route_handlers=[
+@post("/{id:uuid}/branding", operation_id="SetClinicBranding", status_code=200, opt={
+    "permission": "settings.branding.edit", "takes": TAKES, "refusals": [BodyUnexpected, BodyInvalid, PictureTooLarge, PictureUnreadable]})
+async def brand(desk: Desk, id: FromPath[UUID], which: Which = None) -> Response[ClinicRow]:  # noqa: A002
+    """Upload a clinic's logo or favicon.
+
+    A form with `file` and `type`, or the picture itself with `?type=`. What it is is read off its bytes: PNG, JPEG, GIF, WebP or ICO, 512 KiB at most.
+    """
+    await desk.within(id)
+    form, body = await received(desk.call, "image/")
+    told = form.get("type", which)
+    if told not in ("logo", "favicon"):
+        raise BodyInvalid(field="type", problem="Expected logo or favicon")
+    found, digest = sniffed(body), hashlib.sha256(body).hexdigest()
+    await desk.call.services.objects.put(place(id, digest), body)
+    command = SetClinicBranding(type=cast("AssetType", told), digest=digest, media=found.media, size=len(body))
+    return desk.answer(SetClinicBranding, await desk.handle(command, id))
+
+
+@delete("/{id:uuid}/branding/{which:str}", operation_id="RemoveClinicBranding", status_code=200, opt={"permission": "settings.branding.edit"})
+async def unbrand(desk: Desk, id: FromPath[UUID], which: FromPath[AssetType]) -> Response[ClinicRow]:  # noqa: A002
+    """Remove a clinic's logo or favicon.
+
+    The file itself stays until the clinic is deleted; nothing shows it any more.
+    """
+    await desk.within(id)
+    return desk.answer(RemoveClinicBranding, await desk.handle(RemoveClinicBranding(type=which), id))
+
+
+@get("/{clinicId:uuid}/info", operation_id="GetBrandingInfo", opt={"public": True})
+async def branding(desk: Desk, clinicId: FromPath[UUID]) -> BrandingInfo:  # noqa: N803
+    """Show: what a clinic looks like.
+
+    Its name, colour and the addresses of its pictures, for pages that carry them.
+    """
+    return branding_info(await shown(desk, clinicId))
+
+
+@get("/{clinicId:uuid}/{which:str}", operation_id="GetBrandingPicture", opt={"public": True, "media": "image/*"})
+async def branding_picture(desk: Desk, clinicId: FromPath[UUID], which: FromPath[AssetType], v: FromQuery[str | None] = None) -> Response[bytes]:  # noqa: N803
+    """Show: a clinic's logo or favicon.
+
+    With the `v` of the address that `info` gives, it may be kept for ever.
+    """
+    asset = getattr(await shown(desk, clinicId), which)
+    if asset is None:
+        raise NotFound(kind="branding", id=which)
+    tag = f'"{asset.digest}"'
+    kept = FOR_EVER if v is not None and asset.digest.startswith(v) and v else FOR_A_WHILE
+    headers = {**HARMLESS, "etag": tag, "cache-control": kept, "content-disposition": f'inline; filename="{which}"'}
+    if tag in desk.call.headers.get(b"if-none-match", b"").decode("latin-1"):
+        return Response(b"", status_code=304, headers=headers)
+    if (body := await desk.call.services.objects.get(place(clinicId, asset.digest))) is None:
+        raise NotFound(kind="branding", id=which)
+    return Response(body, headers=headers, media_type=asset.media)
+
+
+async def shown(desk: Desk, clinic: UUID) -> ClinicRow:
+    """Return the clinic that anybody may look at."""
+    await desk.enter(clinic)
+    row = await desk.reader.one(ClinicRow, clinic)
+    if row is None or row.deleted:
+        raise NotFound(kind="clinics", id=str(clinic))
+    return row
+
+
+def place(clinic: UUID, digest: str) -> str:
+    """Return the key of a picture."""
+    return f"clinics/{clinic}/branding/{digest}"
+
+
+router = Router("/api/v1", route_handlers=[
+    Router("/branding", tags=["Branding"], route_handlers=[branding, branding_picture]),
+    Router("/protected/clinics", tags=["Clinics"], route_handlers=[
         context,
         browse("/", CurrentClinic, by=["plan", "trial", "active", "until.."], sort="name", sorts=["until"]),
         browse("/deletions/history", DeletedClinicRow, sort="-deleted_at", sorts=["name"]),
@@ -77,17 +166,19 @@ router = Router("/api/v1/protected", route_handlers=[
         act("/{id:uuid}", ChangeClinic, method="PUT"),
         act("/{id:uuid}/subscription", ChangeClinicPlan, method="PUT"),
         act("/{id:uuid}/modules/{module:str}", SwitchModule, method="PUT"),
+        brand,
+        unbrand,
         act("/{id:uuid}/deactivate", DeactivateClinic),
         act("/{id:uuid}/reactivate", ReactivateClinic),
         act("/{id:uuid}", DeleteClinic, method="DELETE"),
     ]),
-    Router("/subscription-plans", tags=["Plans"], route_handlers=[act("/create-pro-trial", CreateProTrial)]),
-    Router("/clinic/modules", tags=["Modules"], route_handlers=[modules_active]),
-    Router("/superadmin/modules", tags=["Modules"], route_handlers=[
+    Router("/protected/subscription-plans", tags=["Plans"], route_handlers=[act("/create-pro-trial", CreateProTrial)]),
+    Router("/protected/clinic/modules", tags=["Modules"], route_handlers=[modules_active]),
+    Router("/protected/superadmin/modules", tags=["Modules"], route_handlers=[
         available,
         modules_of,
         act("/clinics/{id:uuid}/toggle", ToggleClinicModule),
         act("/clinics/{id:uuid}/sync-to-plan", SyncClinicModules),
     ]),
-    Router("/licenses", tags=["Licences"], route_handlers=[act("/{id:uuid}/upgrade", LicenseClinic)]),
+    Router("/protected/licenses", tags=["Licences"], route_handlers=[act("/{id:uuid}/upgrade", LicenseClinic)]),
 ])

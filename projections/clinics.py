@@ -5,6 +5,9 @@ from typing import Literal
 from msgspec.structs import replace
 
 from domain.clinics import (
+    Asset,
+    ClinicBrandingRemoved,
+    ClinicBrandingSet,
     ClinicChanged,
     ClinicDeactivated,
     ClinicDeleted,
@@ -24,6 +27,8 @@ from projections.kit import installs, projects
 from schemas.clinics import (
     ActiveModules,
     AvailableModules,
+    BrandingAsset,
+    BrandingInfo,
     ClinicContext,
     ClinicModules,
     ClinicRow,
@@ -39,7 +44,7 @@ grant select on current_clinics to anamnesis_gateway;
 
 
 @projects(ClinicRow, of=ClinicEvent)
-def clinics(row: ClinicRow | None, fact: Fact) -> ClinicRow | None:  # noqa: PLR0911 - one case per event
+def clinics(row: ClinicRow | None, fact: Fact) -> ClinicRow | None:  # noqa: C901, PLR0911 - one case per event
     match fact.event:
         case ClinicOpened() as event:
             return ClinicRow(id=fact.id, zone=event.zone, currency=event.currency, plan=event.plan, **only(Details, event))
@@ -53,6 +58,10 @@ def clinics(row: ClinicRow | None, fact: Fact) -> ClinicRow | None:  # noqa: PLR
             return switched(row, event)
         case ClinicModulesReset() if row:
             return replace(row, withheld=[], unwanted=[])
+        case ClinicBrandingSet(type=which) as event if row:
+            return replace(row, **{which: BrandingAsset(**only(Asset, event))})
+        case ClinicBrandingRemoved(type=which) if row:
+            return replace(row, **{which: None})
         case ClinicDeactivated() if row:
             return replace(row, active=False)
         case ClinicReactivated() if row:
@@ -111,3 +120,13 @@ def clinic_context(row: ClinicRow) -> ClinicContext:
     """Return a clinic as those who work there see it."""
     told = {name: getattr(row, name) for name in ClinicContext.__struct_fields__ if name != "modules"}
     return ClinicContext(**told, modules=active_modules(row).modules)
+
+
+def branding_info(row: ClinicRow) -> BrandingInfo:
+    """Return what a clinic looks like; a picture's address changes with the picture, so that it may be kept for ever."""
+
+    def address(which: str, asset: BrandingAsset | None) -> str | None:
+        return f"/api/v1/branding/{row.id}/{which}?v={asset.digest[:16]}" if asset else None
+
+    return BrandingInfo(
+        clinic=row.id, name=row.name, theme=row.theme, logo_url=address("logo", row.logo), favicon_url=address("favicon", row.favicon))

@@ -9,6 +9,14 @@ from domain.kit import Frozen, Id
 from schemas.kit import Row
 
 
+class BrandingAsset(Frozen):
+    """A picture of the clinic's: the SHA-256 of the file, its type and its size in bytes."""
+
+    digest: str
+    media: str
+    size: int
+
+
 class ClinicRow(Row):
     """A clinic: its name, where its clocks stand, its currency and licence."""
 
@@ -32,6 +40,9 @@ class ClinicRow(Row):
     unwanted: list[str] = field(default_factory=list)  # modules switched off by the clinic itself
     active: bool = True
     deleted: bool = False
+    theme: str | None = None  # a colour
+    logo: BrandingAsset | None = None
+    favicon: BrandingAsset | None = None
 
 
 class CurrentClinic(ClinicRow):
@@ -67,6 +78,16 @@ class ClinicContext(Frozen):
     until: date | None
     trial: bool
     modules: list[str]
+
+
+class BrandingInfo(Frozen):
+    """What a clinic looks like: its name, colour and pictures."""
+
+    clinic: Id
+    name: str
+    theme: str | None
+    logo_url: str | None
+    favicon_url: str | None
 
 
 class ActiveModules(Frozen):

@@ -90,7 +90,7 @@ class Web:
 async def served(database: Any, nats: Any = None, **changed: Any) -> AsyncIterator[Web]:
     """Serve the API; `changed` replaces settings."""
     settings = database.settings("gateway", nats)
-    told = {name: getattr(settings, name) for name in ("database_url", "nats_url", "mac_key", "bus_key", "kek", "signing_key")}
+    told = {name: getattr(settings, name) for name in ("database_url", "nats_url", "mac_key", "bus_key", "kek", "signing_key", "objects")}
     told |= {"rate_account": 10**7, "rate_address": 10**7}
     app = create_app(msgspec.defstruct("Told", [(name, Any) for name in {**told, **changed}])(**{**told, **changed}))
     listener = socket.create_server(("127.0.0.1", 0))

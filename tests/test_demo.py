@@ -59,6 +59,7 @@ def test_a_small_demo_has_about_ten_thousand_events(made):
 
 UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["ClinicDeactivated", "ClinicReactivated", "ClinicDeleted"], "its clinics thrive"),
+    **dict.fromkeys(["ClinicBrandingSet", "ClinicBrandingRemoved"], "a demo has no pictures"),
     **dict.fromkeys(["PermissionTemplateSet", "PermissionTemplateReset", "StaffPermissionsOverridden"], "its people do as their roles say"),
 }
 

@@ -16,7 +16,7 @@ from anamnesis.migrations import migrate
 from anamnesis.scratch import temporary_directory
 from anamnesis.stack import EmbeddedPostgres
 from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
-from commands.clinics import ChangeClinic, OpenClinic, SwitchModule
+from commands.clinics import ChangeClinic, OpenClinic, RemoveClinicBranding, SetClinicBranding, SwitchModule
 from commands.invoices import (
     CreateInvoice,
     DeleteInvoice,
@@ -238,7 +238,8 @@ def later(town: Town) -> list[Command]:
     visit = {"doctor_id": town.doctor, "start": MONDAY}
     return [
         ChangeAppointment(**visit), ChangeAppointmentStatus(status="confirmed"), RemoveAppointment(), ChangeClinic(name="Mine"),
-        SwitchModule(module="lab", on=False), OverrideStaffPermissions(permissions={}),
+        SwitchModule(module="lab", on=False), RemoveClinicBranding(type="logo"),
+        SetClinicBranding(type="logo", digest="ab" * 32, media="image/png", size=1), OverrideStaffPermissions(permissions={}),
         EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(),
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
         ChangePatient(given_name="A", family_name="B"), ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),

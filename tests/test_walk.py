@@ -19,13 +19,14 @@ import pytest
 from commands.kit.receipt import PSEUDO
 from domain.kit.grants import granted
 from tests.till import sign
-from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, undocumented
+from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, content, undocumented
 
 TODAY = datetime.now(UTC).date()
 MONDAY = TODAY + timedelta(days=14 - TODAY.weekday())
 WEEK = [[{"start": "08:00", "end": "12:00"}, {"start": "13:00", "end": "17:00"}]] * 5 + [[], []]
 LINES = [{"description": "Crown", "procedureCode": "D2740", "quantity": 2, "unitPrice": 25_000, "taxRate": 2100}]
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|pm_[0-9]+till")
+LOGO = b"GIF89a\1\0\1\0\0\0\0;"
 
 # whoever may not be asked again in somebody else's name: it would end their session
 LAST_CALLS = {"SignOut", "SignOutByLink"}
@@ -64,6 +65,13 @@ async def clinics(me: Person, ids: Json) -> None:
     assert (await root("DeleteClinic", query={"name": "Gone", "reason": "Opened by mistake"}, id=gone))["deleted"]
     assert gone in {one["id"] for one in (await root("BrowseDeletedClinicRow"))["items"]}
     assert str(me.clinic) in {one["id"] for one in (await root("BrowseCurrentClinic", query={"limit": "200", "plan": "Pro+"}))["items"]}
+    await me("SetClinicBranding", LOGO, query={"type": "logo"}, id=me.clinic)
+    nobody = Person(me.api, {}, "", me.clinic)
+    nobody.position = me.position
+    assert (await nobody("GetBrandingInfo", clinicId=me.clinic))["logoUrl"]
+    await nobody("GetBrandingPicture", clinicId=me.clinic, which="logo")
+    assert (await me("RemoveClinicBranding", id=me.clinic, which="logo"))["logo"] is None
+    await me("SetClinicBranding", LOGO, query={"type": "logo"}, id=me.clinic)
     assert (await me("GetLicence", clinicId=me.clinic))["users"]["limit"] == 40
     assert (await me("GetLicenceUse", clinicId=me.clinic))["doctors"] == {"used": 0, "limit": 20}
     assert (await me("CheckSeat", clinicId=me.clinic, role="doctor"))["allowed"]
@@ -479,7 +487,7 @@ async def test_each_role_is_let_through_exactly_where_the_grants_say_so(caller: 
 async def first_status(person: Person, request: Request) -> int:
     """Return the status of an answer, whose body may have no end."""
     async with person.api.client.stream(
-        request.operation.method, request.path, params=request.query, json=request.body, headers=person.headers,
+        request.operation.method, request.path, params=request.query, **content(request.body), headers=person.headers,
     ) as answer:
         return answer.status_code
 

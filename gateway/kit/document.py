@@ -183,7 +183,10 @@ def _operation(book: Schemas, path: str, handler: HTTPRouteHandler) -> Json:
         if field.name not in RESERVED:
             operation["parameters"].append(_parameter(book, path, field))
     operation["parameters"] += [{"$ref": f"#/components/parameters/{name}"} for name in _common(how, handler)]
-    if "data" in handler.parsed_fn_signature.parameters:
+    if takes := handler.opt.get("takes"):  # something else than JSON
+        operation["requestBody"] = {"required": True, "content": takes}
+        refusals += [e.BodyTooLarge]
+    elif "data" in handler.parsed_fn_signature.parameters:
         operation["requestBody"] = _body(book, handler, how)
         refusals += WITH_BODY
     refusals += _likely(how, path, [p for p in operation["parameters"] if p.get("in") == "query"])

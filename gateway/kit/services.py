@@ -10,6 +10,7 @@ from commands.kit.accounts import AccountDisabled, Accounts
 from commands.kit.codes import Codes
 from commands.kit.doors import Doors
 from commands.kit.handling import Handler
+from commands.kit.objects import objects_at
 from domain.kit import PLATFORM, State
 from gateway.kit.bus import APPLIED, EVENTS, HEARTBEAT, SESSIONS, Bus, Watermarks, session_of
 from gateway.kit.errors import ReadBehind
@@ -31,7 +32,7 @@ STAFF = {"admin", "doctor", "receptionist"}  # roles that end when somebody is r
 
 
 class Services:
-    """The gateway's parts; `settings` has database_url, nats_url, mac_key, bus_key, kek and signing_key."""
+    """The gateway's parts; `settings` has database_url, nats_url, mac_key, bus_key, kek, signing_key and objects."""
 
     def __init__(self, settings: Any, clinic_state: type[State], staff_state: type[State]) -> None:
         self.settings = settings
@@ -43,6 +44,7 @@ class Services:
         self.watermarks = Watermarks()
         self.reading = Reading(settings.database_url)
         self.accounts = Accounts(self.reading.lanes, settings.mac_key)
+        self.objects = objects_at(settings.objects)
         self.codes = Codes(self.reading.lanes, settings.kek)
         self.doors = Doors(self.reading.lanes, settings.mac_key)
         self.rates = rates_of(settings, self.reading.lanes)
@@ -80,6 +82,7 @@ class Services:
         self.accounts.close()
         self.spans.close()
         await self.stripe.close()
+        await self.objects.close()
         await self.reading.close()
 
     async def reader(self, clinic: UUID, position: int = 0) -> Reader:
