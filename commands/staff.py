@@ -4,10 +4,10 @@ from typing import Any
 
 from commands.kit import Command, Creation, Decision, Look
 from domain.clinics import Clinic
-from domain.kit import At, Event, Text
+from domain.kit import At, Email, Event, Text
 from domain.kit.grants import Wishes
 from domain.seats import Seats, seats_of
-from domain.staff import Email, Profile, Staff
+from domain.staff import Profile, Staff
 
 
 class HireStaff(Creation, Profile):

@@ -6,12 +6,10 @@ from typing import Annotated, ClassVar, Literal, Self
 from msgspec import Meta
 from msgspec.structs import replace
 
-from domain.kit import Event, Frozen, Invalid, Note, Personal, Refused, State, Text, only
+from domain.kit import Email, Event, Frozen, Invalid, Note, Personal, Phone, Refused, State, Text, only
 
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S", examples=["Noor"])]
 Sex = Literal["female", "male", "other"]
-Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", examples=["noor@example.org"])]
-Phone = Annotated[str, Meta(max_length=40, pattern=r"^\+?[0-9][0-9 ()./-]{3,}$", examples=["+31 6 1234 5678"])]
 Address = Annotated[str, Meta(max_length=500)]
 NationalId = Annotated[str, Meta(min_length=1, max_length=40)]
 

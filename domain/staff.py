@@ -5,12 +5,10 @@ from typing import Annotated, ClassVar, Literal, Self
 from msgspec import Meta, field
 from msgspec.structs import replace
 
-from domain.kit import Event, Forbidden, Frozen, Personal, Refused, State, Text, only
+from domain.kit import Email, Event, Forbidden, Frozen, Personal, Phone, Refused, State, Text, only
 from domain.kit.grants import Plan, Wishes, agreed, effective, expanded
 
 StaffRole = Literal["admin", "doctor", "receptionist"]
-Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", examples=["sam@example.org"])]
-Phone = Annotated[str, Meta(max_length=40, pattern=r"^\+?[0-9][0-9 ()./-]{3,}$", examples=["+31 6 1234 5678"])]
 Colour = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$", description="In the calendar.", examples=["#3366cc"])]
 
 

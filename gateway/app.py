@@ -6,9 +6,12 @@ from typing import Any
 from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
+from domain.accounts import Account
 from domain.clinics import Clinic
+from domain.permission_templates import PermissionTemplate, template_of
 from domain.staff import Staff
 from gateway import (
+    accounts,
     activity,
     analytics,
     appointments,
@@ -17,6 +20,7 @@ from gateway import (
     clinics,
     docs,
     email_templates,
+    entrance,
     events,
     health,
     invoices,
@@ -38,10 +42,11 @@ from gateway import (
 )
 from gateway.kit.app import Gateway, desk
 from gateway.kit.document import Json
+from gateway.kit.members import Kinds
 from gateway.kit.services import Services
 
 BASE: Sequence[ControllerRouterHandler] = (
-    sessions.router, sessions.keys, events.router, health.health, health.metrics, docs.schema, docs.docs,
+    accounts.router, accounts.people, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, events.router, health.health, health.metrics, docs.schema, docs.docs,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
     activity, analytics, appointments, audit, billing, clinics, email_templates, invoices, letters, patients, permission_templates, plans,
@@ -49,9 +54,12 @@ MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
 ))
 
 
+KINDS = Kinds(Clinic, Staff, Account, PermissionTemplate, template_of)
+
+
 def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODULES) -> Gateway:
     """Return the application; `settings` has database_url, nats_url, mac_key, bus_key, kek, signing_key and objects."""
-    return Gateway(Services(settings, Clinic, Staff), route_handlers=[*BASE, *modules], openapi_config=None)
+    return Gateway(Services(settings, KINDS), route_handlers=[*BASE, *modules], openapi_config=None)
 
 
 def openapi(modules: Sequence[ControllerRouterHandler] = MODULES) -> Json:

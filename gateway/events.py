@@ -29,7 +29,7 @@ async def take_ticket(desk: Desk) -> Ticket:
     Open `clinic-events?ticket=...` with it within half a minute; it works once.
     """
     assert desk.who.session is not None
-    return Ticket(ticket=await desk.call.services.accounts.ticket(desk.who.session))
+    return Ticket(ticket=await desk.call.services.stays.ticket(desk.who.session))
 
 
 router = Router("/api/v1/protected/sse", tags=["Events"], route_handlers=[

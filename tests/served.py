@@ -9,12 +9,11 @@ from uuid import UUID, uuid4
 
 import httpx
 import msgspec
-import psycopg
 import uvicorn
 from argon2 import PasswordHasher
 
+from commands.accounts import OpenAccount, enrolled
 from commands.clinics import OpenClinic
-from commands.kit.accounts import create_account
 from commands.kit.handling import Who
 from gateway.app import create_app
 from gateway.kit import http
@@ -69,11 +68,14 @@ class Web:
         await self.services.handler.handle(command, Who(actor=uuid4(), clinic=clinic, role="superadmin", grants=frozenset()), id=clinic)
         return clinic
 
-    def account(self, clinic: UUID, role: str, subject: UUID | None = None, email: str = "") -> str:
+    async def account(self, clinic: UUID, role: str, subject: UUID | None = None, email: str = "") -> str:
         """A new account's address; its password is PASSWORD."""
         email = email or f"{role}-{uuid4().hex[:8]}@clinic.example"
-        with psycopg.connect(self.owner_url, autocommit=True) as connection:
-            create_account(connection, email=email, clinic=clinic, role=role, subject=subject, password_hash=CHEAP, name="Sam")
+
+        async def secret(account: UUID) -> UUID:
+            return await self.services.vault.put_hash(account, CHEAP)
+
+        await enrolled(self.services.handler, OpenAccount(email=email, name="Sam"), clinic, role, subject, secret)
         return email
 
     async def sign_in(self, email: str, password: str = PASSWORD, **more: Any) -> httpx.Response:
@@ -81,7 +83,7 @@ class Web:
 
     async def person(self, clinic: UUID, role: str, subject: UUID | None = None) -> Person:
         """Somebody of that role, signed in."""
-        answer = await self.sign_in(self.account(clinic, role, subject))
+        answer = await self.sign_in(await self.account(clinic, role, subject))
         assert answer.status_code == 200, answer.text
         return Person(self, answer.json())
 

@@ -250,7 +250,7 @@ def test_appends_are_measured_beside_the_librarys() -> None:
 
 @pytest.fixture(scope="module")
 def place(stack: Any) -> Place:
-    made = clinics.found(stack.settings("gateway"), stack.database_url("owner"), clinics=2, doctors=3, patients=10, users=1)
+    made = clinics.found(stack.settings("gateway"), clinics=2, doctors=3, patients=10, users=1)
     return Place.of(stack, SHORT, made)
 
 

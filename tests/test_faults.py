@@ -240,7 +240,7 @@ async def trial(stack: Scratch, seed: int) -> AsyncIterator[tuple[Trial, int]]:
     """Three clinics in a stack, and their clients at work."""
     database = Installation(stack)
     async with handling(database) as handler, httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
-        api, places = Api(client, database.url("owner")), []
+        api, places = Api(client, handler, stack.settings("gateway")), []
         for _ in range(3):
             town = await Town.open(handler, today())
             places.append(Place(town, (await api.person(town.id, "admin")).session["accessToken"]))

@@ -170,7 +170,7 @@ async def test_forged_and_expired_tokens(web, admin):
     failure(await web.client.get(f"{PROTECTED}/rooms", headers={"authorization": f"Bearer {forged}"}), 401, "TOKEN_INVALID")
     unsigned = jwt.encode(said, "", "none", headers={"kid": web.services.keys.kid})
     failure(await web.client.get(f"{PROTECTED}/rooms", headers={"authorization": f"Bearer {unsigned}"}), 401, "TOKEN_INVALID")
-    old = web.services.keys.sign(actor=admin.id, clinic=uuid4(), role="admin", session=uuid4(), subject=None, now=1)
+    old = web.services.keys.sign(account=admin.id, clinic=uuid4(), role="admin", session=uuid4(), subject=None, now=1)
     failure(await web.client.get(f"{PROTECTED}/rooms", headers={"authorization": f"Bearer {old}"}), 401, "TOKEN_EXPIRED")
 
 
@@ -279,11 +279,11 @@ async def test_a_request_keeps_its_id_and_what_it_causes_carries_it(web, admin, 
 async def test_a_change_of_plan_changes_permissions_at_once(web):
     clinic = await web.clinic("Pro")
     doctor, root = await web.person(clinic, "doctor"), await web.person(clinic, "superadmin")
-    failure(await doctor("GET", "/analytics/revenue"), 403, "FORBIDDEN")
+    failure(await doctor("GET", "/analytics/revenue"), 403, "PLAN_UPGRADE_REQUIRED")
     assert (await root("PUT", f"/clinics/{clinic}/subscription", {"plan": "Pro+"})).status_code == 200
     assert (await doctor("GET", "/analytics/revenue")).status_code == 200
     assert (await root("PUT", f"/clinics/{clinic}/subscription", {"plan": "Pro"})).status_code == 200
-    failure(await doctor("GET", "/analytics/revenue"), 403, "FORBIDDEN")
+    failure(await doctor("GET", "/analytics/revenue"), 403, "PLAN_UPGRADE_REQUIRED")
 
 
 async def test_a_change_of_plan_in_one_process_reaches_the_others(module_database, nats_server):
@@ -293,7 +293,7 @@ async def test_a_change_of_plan_in_one_process_reaches_the_others(module_databas
         clinic = await here.clinic("Pro")
         root, doctor = await here.person(clinic, "superadmin"), await here.person(clinic, "doctor")
         elsewhere = Person(there, doctor.session)
-        failure(await elsewhere("GET", "/analytics/revenue"), 403, "FORBIDDEN")
+        failure(await elsewhere("GET", "/analytics/revenue"), 403, "PLAN_UPGRADE_REQUIRED")
         assert (await root("PUT", f"/clinics/{clinic}/subscription", {"plan": "Pro+"})).status_code == 200
 
         async def allowed():

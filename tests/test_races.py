@@ -109,7 +109,7 @@ async def served(request: pytest.FixtureRequest) -> AsyncIterator[Arena]:
     database, limits = Installation(stack), httpx.Limits(max_connections=100)
     async with handling(database) as handler, httpx.AsyncClient(base_url=stack.url, timeout=20, limits=limits) as client:
         town = await Town.open(handler, datetime.now(UTC))
-        yield Served(database, town, client, await Api(client, database.url("owner")).person(town.id, "admin"))
+        yield Served(database, town, client, await Api(client, handler, stack.settings("gateway")).person(town.id, "admin"))
 
 
 def won(outcomes: Sequence[Receipt | Refused]) -> list[Receipt]:

@@ -15,6 +15,7 @@ import pytest
 
 from gateway.kit import hub as hub_module
 from gateway.kit.hub import RESYNC
+from gateway.kit.tokens import Keys
 from projections.kit.pages import pack
 from projections.kit.stored import COLUMNS
 from tests.served import PROTECTED, Person, Web, failure, served, until, working
@@ -257,7 +258,7 @@ async def test_a_ticket_opens_the_stream_once(web, admin):
     failure(await web.client.get(STREAM), 401, "SIGN_IN_REQUIRED")
     with psycopg.connect(web.owner_url, autocommit=True) as owner:
         late = (await admin("POST", "/sse/tickets")).json()["ticket"]
-        owner.execute("update stream_tickets set expires_at = now()")
+        owner.execute("update stay_tickets set expires_at = now()")
     failure(await web.client.get(f"{STREAM}?ticket={late}"), 401, "TOKEN_INVALID")
 
 
@@ -267,9 +268,8 @@ async def test_the_stream_ends_with_the_session_and_with_the_token(web, admin):
         await asyncio.wait_for(reader.ended.wait(), 2)
     brief = await web.person(UUID(admin.session["user"]["clinicId"]), "admin")
     said = web.services.keys.read(brief.session["accessToken"])
-    lifetime, web.services.keys.lifetime = web.services.keys.lifetime, 1
-    token = web.services.keys.sign(actor=said.actor, clinic=said.clinic, role=said.role, session=said.session, subject=None)
-    web.services.keys.lifetime = lifetime
+    brief_keys = Keys(web.services.settings.signing_key, lifetime=1)
+    token = brief_keys.sign(account=said.account, clinic=said.clinic, role=said.role, session=said.session, subject=None)
     brief.headers = {"authorization": f"Bearer {token}"}
     async with listening(brief) as reader:
         await asyncio.wait_for(reader.ended.wait(), 8)

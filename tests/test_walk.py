@@ -18,8 +18,9 @@ import pytest
 
 from commands.kit.receipt import PSEUDO
 from domain.kit.grants import granted
+from tests.clinic import handling
 from tests.till import sign
-from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, content, undocumented
+from tests.walk import OPERATIONS, PASSWORD, Api, Json, Operation, Person, Request, content, undocumented
 
 TODAY = datetime.now(UTC).date()
 MONDAY = TODAY + timedelta(days=14 - TODAY.weekday())
@@ -30,6 +31,7 @@ LOGO = b"GIF89a\1\0\1\0\0\0\0;"
 
 # whoever may not be asked again in somebody else's name: it would end their session
 LAST_CALLS = {"SignOut", "SignOutByLink"}
+ONESELF = {"", "self"}  # what is open to all, and what everybody may do about himself
 
 
 def at(clock: str, on: date = MONDAY) -> str:
@@ -38,8 +40,8 @@ def at(clock: str, on: date = MONDAY) -> str:
 
 @pytest.fixture
 async def caller(stack: Any) -> AsyncIterator[Api]:
-    async with httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
-        api = Api(client, stack.database_url("owner"))
+    async with handling(stack) as handler, httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
+        api = Api(client, handler, stack.settings("gateway"))
         api.till = stack.till
         yield api
 
@@ -379,6 +381,44 @@ async def events(me: Person, ids: Json) -> None:
     me.api.called.append(Request(OPERATIONS["ClinicEvents"], path, {"entityType": "rooms", "entityId": ids["rooms"]}, None))
 
 
+async def accounts(me: Person, ids: Json) -> None:
+    """Somebody of their own, for passwords and sessions end here."""
+    guest = await me.api.person(me.clinic, "receptionist")
+    mine, root = guest.session["user"]["id"], await me.api.superadmin()
+    assert (await guest("ChangeProfile", {"name": "Kim Smit", "language": "es"}))["name"] == "Kim Smit"
+    assert (await guest("GetMe"))["language"] == "es"
+    await guest("ChangePassword", {"currentPassword": PASSWORD, "newPassword": (second := "a quieter horse")})
+    nobody = Person(me.api, {}, "", me.clinic)
+    who = {"email": guest.email}
+    for operation in ("ForgotPassword", "DiscoverClinics"):
+        assert (await nobody(operation, who))["accepted"]
+    digits = await me.api.codes.issue_digits("password-code", UUID(mine), 60)
+    assert (await nobody("VerifyResetCode", {**who, "otp": digits}))["valid"]
+    await nobody("ResetPasswordByCode", {**who, "otp": digits, "newPassword": (third := "a louder horse")})
+    token = await me.api.codes.issue("password-reset", UUID(mine), 60)
+    await nobody("ResetPasswordByLink", {"token": token, "newPassword": (fourth := "no horse at all")})
+    for password, status in ((second, 401), (third, 401), (fourth, 200)):
+        answer = await nobody.send(Request(OPERATIONS["SignIn"], OPERATIONS["SignIn"].path, {}, {**who, "password": password}))
+        assert answer.status_code == status
+    guest = Person(me.api, await nobody("MobileSignIn", {**who, "password": fourth, "preCheck": {"method": "pin", "passed": True}}), "receptionist", me.clinic)
+    await guest("ChoosePin", {"pin": "2580", "password": fourth})
+    desk = Person(me.api, await nobody("SignIn", {**who, "password": fourth, "client": "device"}), "receptionist", me.clinic)
+    desk = Person(me.api, await desk("QuickSwitch", {"accountId": mine, "pin": "2580"}), "receptionist", me.clinic)
+    await guest("DropPin")
+    ott = (await desk("TakeOneTimeToken"))["token"]
+    other = Person(me.api, await nobody("ExchangeOneTimeToken", {"token": ott}), "receptionist", me.clinic)
+    other = Person(me.api, await other("SwitchClinic", {"clinicId": str(me.clinic)}), "receptionist", me.clinic)
+    open_ones = (await other("BrowseSessions"))["items"]
+    assert {one["client"] for one in open_ones} == {"web", "mobile", "device"}
+    await other("EndOneSession", id=next(one["id"] for one in open_ones if one["client"] == "mobile"))
+    await other("EndOtherSessions")
+    assert len((await other("BrowseSessions"))["items"]) == 1
+    acting = Person(me.api, await root("Impersonate", {"clinicId": str(me.clinic), "reason": "They called for help"}, id=mine), "receptionist", me.clinic)
+    assert (await acting("GetMe"))["impersonatorId"] == root.session["user"]["id"]
+    assert (await acting("LeaveImpersonation"))["user"]["role"] == "superadmin"
+    assert mine in [one["id"] for one in (await root("BrowseAccountRow", query={"sort": "-openedAt"}))["items"]]
+
+
 async def sessions(me: Person, ids: Json) -> None:
     """Going on, and ending it: afterwards the token opens nothing."""
     nobody = Person(me.api, {}, "", me.clinic)
@@ -403,8 +443,28 @@ def request_of(operation: Operation) -> Request:
 
 
 CHAPTERS = [
-    clinics, modules, plans, staff, permissions, rooms, schedules, patients, appointments, invoices, letters, figures, subscriptions,
-    subscription_invoices, upgrades, referral_payouts, billing, records, events, sessions, operations,
+    clinics,
+    modules,
+    plans,
+    staff,
+    permissions,
+    rooms,
+    schedules,
+    patients,
+    appointments,
+    invoices,
+    letters,
+    figures,
+    subscriptions,
+    subscription_invoices,
+    upgrades,
+    referral_payouts,
+    billing,
+    records,
+    events,
+    accounts,
+    sessions,
+    operations,
 ]
 
 
@@ -425,7 +485,7 @@ async def test_every_operation_does_what_it_says(caller: Api) -> None:
 async def test_whatever_names_another_clinics_things_is_not_found(caller: Api) -> None:
     """Every request of the walk that names an id, in path, query or body, sent by another clinic's admin; and no list shows what is not theirs."""
     me, ids = await walked(caller)
-    requests = [r for r in caller.called if r.operation.key and r.operation.id not in {*LAST_CALLS, "ClinicEvents"}]
+    requests = [r for r in caller.called if r.operation.key not in ONESELF and r.operation.id not in {*LAST_CALLS, "ClinicEvents"}]
     mine = {*ids.values(), me.session["user"]["id"], *(found for request in requests if request.operation.key != "superadmin" for found in ID.findall(request.path))}
     _, other = await opened(caller, "Kanal")
     refused = set()
@@ -474,7 +534,7 @@ async def test_each_role_is_let_through_exactly_where_the_grants_say_so(caller: 
     requests = list({request.operation.id: request for request in caller.called}.values())
     people = [await caller.person(me.clinic, role, UUID(ids["patients"]) if role == "patient" else None) for role in ("admin", "doctor", "receptionist", "patient")]
     wrong = []
-    for request in [r for r in requests if r.operation.key and r.operation.id not in LAST_CALLS]:
+    for request in [r for r in requests if r.operation.key not in ONESELF and r.operation.id not in LAST_CALLS]:
         assert (await Person(caller, {}, "", me.clinic).send(request)).status_code == 401, request
         for person in people:
             status = await first_status(person, request)

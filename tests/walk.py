@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import httpx
-import psycopg
 from argon2 import PasswordHasher
 
-from commands.kit.accounts import create_account
+from commands.accounts import OpenAccount, enrolled
+from commands.kit.codes import Codes
+from commands.kit.handling import Handler
+from commands.kit.vault import Vault
 from domain.kit import PLATFORM
 from gateway.app import openapi
 from tests.laws.schema import misfits
@@ -58,16 +60,21 @@ class Request(NamedTuple):
 class Api:
     """An API, its document, and the good requests so far."""
 
-    def __init__(self, client: httpx.AsyncClient, owner_url: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, handler: Handler, settings: Any) -> None:
         self.client = client
-        self.owner_url = owner_url
+        self.handler = handler
+        self.vault = Vault(handler.lanes, settings.kek)
+        self.codes = Codes(handler.lanes, settings.kek)
         self.called: list[Request] = []
+
+    async def secret(self, account: UUID) -> UUID:
+        """Put the password into the vault."""
+        return await self.vault.put_hash(account, CHEAP)
 
     async def person(self, clinic: UUID, role: str, subject: UUID | None = None) -> "Person":
         """Somebody of that role, signed in."""
         email = f"{role}-{uuid4().hex[:12]}@clinic.example"
-        with psycopg.connect(self.owner_url, autocommit=True) as connection:
-            create_account(connection, email=email, clinic=clinic, role=role, subject=subject, password_hash=CHEAP)
+        await enrolled(self.handler, OpenAccount(email=email), clinic, role, subject, self.secret)
         nobody = Person(self, {}, role, clinic)
         return Person(self, await nobody("SignIn", {"email": email, "password": PASSWORD}), role, clinic, email)
 

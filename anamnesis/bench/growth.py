@@ -75,7 +75,7 @@ def reading(place: Place) -> None:
 
 def seen_from_within(place: Place) -> Place:
     """The same installation, seen from the demo's largest clinic."""
-    return Place(place.stack, place.bench, [adopted(place.bench.owner_url)])
+    return Place(place.stack, place.bench, [adopted(place.stack.settings("gateway"), place.bench.owner_url)])
 
 
 def loading(place: Place) -> None:

@@ -34,8 +34,11 @@ from anamnesis.progress import bars
 from anamnesis.settings import Settings
 from anamnesis.store import is_empty
 from anamnesis.trouble import Trouble
-from commands.kit.accounts import HASHER, create_account
+from commands.accounts import SCOPE, OpenAccount, enrolled
 from commands.kit.handling import Handler
+from commands.kit.ids import resource
+from commands.kit.store import address_key
+from commands.kit.vault import HASHER, Vault
 from domain.clinics import Clinic
 from domain.kit import PLATFORM
 from domain.kit.grants import Role
@@ -101,16 +104,23 @@ async def fill(settings: Settings, *, size: str, seed: int, until: date | None =
     return made
 
 
-def admit(owner_url: str, made: list[House]) -> None:
-    """Give each clinic one account of each role, and the platform's administrator a place in all of them."""
+async def admit(settings: Settings, made: list[House]) -> None:
+    """Give each clinic one account of each role, and the platform one of its own."""
+    handler = await Handler.open(settings, clinic_state=Clinic)
+    vault = Vault(handler.lanes, settings.kek)
     hashed = HASHER.hash(PASSWORD)
-    with psycopg.connect(owner_url, autocommit=True) as conn:
+
+    async def secret(account: UUID) -> UUID:
+        return await vault.put_hash(account, hashed)
+
+    try:
         for house in made:
             for role, subject, name in members(house):
-                create_account(
-                    conn, email=address(role, house.place), clinic=house.clinic, role=role, password_hash=hashed, subject=subject, name=name)
-        for clinic in (*(house.clinic for house in made), PLATFORM):
-            create_account(conn, email=SUPERADMIN, clinic=clinic, role="superadmin", password_hash=hashed, name="Platform")
+                await enrolled(handler, OpenAccount(email=address(role, house.place), name=name), house.clinic, role, subject, secret)
+        await enrolled(handler, OpenAccount(email=SUPERADMIN, name="Platform"), PLATFORM, "superadmin", None, secret)
+    finally:
+        vault.close()
+        await handler.close()
 
 
 def members(house: House) -> list[tuple[Role, UUID, str | None]]:
@@ -153,7 +163,7 @@ def run(installation: Installation, *, size: str, seed: int, until: date | None 
     with bars() if told is None else nullcontext(told) as tell:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             made = runner.run(fill(installation.settings("gateway"), size=size, seed=seed, until=until, told=tell))
-        admit(owner_url, made)
+            runner.run(admit(installation.settings("gateway"), made))
         settle(owner_url)
         caught_up(owner_url, tell)
 
@@ -161,7 +171,9 @@ def run(installation: Installation, *, size: str, seed: int, until: date | None 
 def logins(installation: Installation) -> list[Login]:
     """Return who can sign in to the demo, where there is one; the first may do most."""
     wanted = {address(role, place): (role, place.name) for place in PLACES for role in ROLES} | {SUPERADMIN: ("superadmin", "all of them")}
+    key = installation.settings("gateway").mac_key
+    claims = {resource(PLATFORM, SCOPE, address_key(key, email).encode()): email for email in wanted}
     with psycopg.connect(installation.database_urls["owner"]) as conn:
-        rows = conn.execute("select email from accounts where email = any(%s)", (list(wanted),)).fetchall()
-    there = {email for (email,) in rows}
+        rows = conn.execute("select claim from unique_claims where claim = any(%s)", (list(claims),)).fetchall()
+    there = {claims[claim] for (claim,) in rows}
     return [Login(role, email, PASSWORD, clinic) for email, (role, clinic) in wanted.items() if email in there]

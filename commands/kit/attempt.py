@@ -67,6 +67,10 @@ class Looking:
         self.versions[stream] = entry.version
         return entry
 
+    def address_key(self, email: str) -> str:
+        """Return the keyed hash of an e-mail address."""
+        return self.store.address_key(email)
+
     async def load(self, state: type[S], stream: UUID) -> S:
         """Return a stream's state and guard it."""
         return (await self.entry(state, stream)).state  # type: ignore[return-value]

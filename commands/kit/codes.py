@@ -141,13 +141,18 @@ class Codes:
         await self._ask("select digits_issue(%s, %s, %s, %s::int)", purpose, subject, self._mac(purpose, subject, code), seconds)
         return code
 
+    async def check_digits(self, purpose: str, subject: UUID, code: str) -> bool:
+        """Say whether these are a subject's digits; a look costs one of their five tries and leaves them good."""
+        return await self._tried(purpose, subject, code) is not None
+
     async def redeem_digits(self, purpose: str, subject: UUID, code: str) -> bool:
         """Use a subject's digits up; False if they are wrong, old, used or were tried five times."""
-        rows = await self._ask("select digits_try(%s, %s, %s::int)", purpose, subject, TRIES)
-        mac = rows[0][0] or b""
-        if not hmac.compare_digest(mac, self._mac(purpose, subject, code[:LONGEST])):
-            return False
-        return bool((await self._ask("select digits_spend(%s, %s, %s)", purpose, subject, mac))[0][0])
+        mac = await self._tried(purpose, subject, code)
+        return mac is not None and bool((await self._ask("select digits_spend(%s, %s, %s)", purpose, subject, mac))[0][0])
+
+    async def _tried(self, purpose: str, subject: UUID, code: str) -> bytes | None:
+        mac = (await self._ask("select digits_try(%s, %s, %s::int)", purpose, subject, TRIES))[0][0] or b""
+        return mac if hmac.compare_digest(mac, self._mac(purpose, subject, code[:LONGEST])) else None
 
     async def withdraw(self, purpose: str, subject: UUID) -> None:
         """Make whatever a subject has been given for a purpose void."""

@@ -40,6 +40,9 @@ class Look(Protocol):
 
     at: At
 
+    def address_key(self, email: str) -> str:
+        """Return the keyed hash by which an e-mail address is known where it must not be told."""
+
     async def load(self, state: type[S], stream: UUID) -> S:
         """Return a stream's state (its defaults when it has no events) and guard it: it must be unchanged when the events are written."""
 

@@ -17,7 +17,6 @@ from commands.kit.errors import Unavailable
 from commands.kit.ids import derived, new_id
 from commands.kit.receipt import Receipt, Who
 from commands.kit.store import Store
-from domain.kit import Forbidden
 from projections.kit.lanes import ReadUnavailable
 
 __all__ = ["Handler", "Receipt", "Who"]
@@ -37,7 +36,7 @@ class Handler(Store):
         recording time (demo and import only). Raises a `Refused`: the rule's own, or one of `commands.kit.errors`.
         """
         if not who.may(command.permission):
-            raise Forbidden(permission=command.permission)
+            raise who.refusal(command.permission)
         if key is not None:
             command_id = derived(who.clinic.bytes, who.actor.bytes, route.encode(), key.encode())
         attempt = Attempt(self, command, who, id or new_id(), command_id or new_id())

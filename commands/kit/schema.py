@@ -310,7 +310,12 @@ begin
 end $$;
 """
 
-TENANT = """
+LOOKUPS = """
+create or replace function claim_holder(this uuid) returns uuid
+language sql stable security definer set search_path = public, pg_temp set enable_seqscan = off as $$
+    select c.owner from unique_claims c where c.claim = this;
+$$;
+
 create or replace function stream_tenant(stream uuid) returns uuid
 language sql stable security definer set search_path = public, pg_temp set enable_seqscan = off as $$
     select e.clinic_id from stored_events e where e.originator_id = stream order by e.originator_version limit 1;
@@ -350,7 +355,7 @@ create policy reader on {t} for select to anamnesis_relay, anamnesis_projector, 
 GRANTS = """
 revoke all on all functions in schema public from public;
 grant usage on schema public to anamnesis_gateway, anamnesis_relay, anamnesis_projector, anamnesis_courier;
-grant execute on function append_events, forget_commands, stream_tenant to anamnesis_gateway;
+grant execute on function append_events, forget_commands, stream_tenant, claim_holder to anamnesis_gateway;
 grant select on stored_events to anamnesis_gateway, anamnesis_relay, anamnesis_projector, anamnesis_courier;
 grant select on store_head, store_settings, chain_heads to anamnesis_gateway, anamnesis_relay, anamnesis_projector, anamnesis_courier;
 grant select on command_log to anamnesis_gateway, anamnesis_courier;
@@ -373,7 +378,7 @@ def install(conn: Connection[Any], *, partitions: int = 4) -> None:
         conn.execute(DIGEST)
         conn.execute(APPEND)
         conn.execute(FORGET)
-        conn.execute(TENANT)
+        conn.execute(LOOKUPS)
         for table in ("stored_events", "snapshots", "person_keys"):
             conn.execute(SQL(POLICIES).format(t=Identifier(table)))
         for table in ("stored_events", "person_keys"):

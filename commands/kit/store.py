@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import unicodedata
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -10,9 +11,10 @@ import psycopg
 
 from commands.kit import writer as w
 from commands.kit.errors import Erased
+from commands.kit.ids import resource
 from commands.kit.streams import Streams
 from commands.kit.writer import Outcome, Writer
-from domain.kit import State
+from domain.kit import PLATFORM, State
 from projections.kit.keys import INSERT, SELECT, KeyRing
 from projections.kit.lanes import Lanes, ReadUnavailable
 from projections.kit.reading import Reader
@@ -20,6 +22,7 @@ from schemas.kit import Row
 
 LOGGED = "select request_hash, stream, version, position from command_log where command_id = %s"
 
+HOLDER = "select o from claim_holder(%s) o where o is not null"
 TENANT_OF = "select t from stream_tenant(%s) t where t is not null"
 
 FORGET = "select forget_commands(%s)"
@@ -27,6 +30,12 @@ FORGET_SECONDS = 60.0
 PORTION = 2_000  # commands forgotten at once
 
 R = TypeVar("R", bound=Row)
+
+
+def address_key(mac_key: bytes, email: str) -> str:
+    """Return the keyed hash of an e-mail address, which is compared without regard to case and width."""
+    folded = unicodedata.normalize("NFKC", email).strip().casefold()
+    return hmac.digest(hmac.digest(mac_key, b"addresses", "sha256"), folded.encode(), "sha256").hex()[:32]
 
 
 class Store:
@@ -87,6 +96,15 @@ class Store:
         self.keys.learn((await self.lanes.ask(clinic, SELECT, (wanted,))).rows, wanted)
         if any(self.keys.key_of(p) is None for p in wanted):
             raise Erased
+
+    def address_key(self, email: str) -> str:
+        """Return the keyed hash by which an e-mail address is known where it must not be told."""
+        return address_key(self._mac_key, email)
+
+    async def holder(self, scope: str, key: str, clinic: UUID = PLATFORM) -> UUID | None:
+        """Return the stream that holds a unique claim just now."""
+        rows = (await self.lanes.ask(None, HOLDER, (resource(clinic, scope, key.encode()),))).rows
+        return rows[0][0] if rows else None
 
     def mac(self, content: bytes) -> bytes:
         """Return the MAC of an event's `mac_content`."""

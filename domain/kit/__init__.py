@@ -9,6 +9,7 @@ from domain.kit.model import (
     Claim,
     ClinicId,
     Elsewhere,
+    Email,
     Event,
     Fact,
     Forbidden,
@@ -22,6 +23,7 @@ from domain.kit.model import (
     NotFound,
     PatientId,
     Personal,
+    Phone,
     Positive,
     Reason,
     Ref,
@@ -32,12 +34,13 @@ from domain.kit.model import (
     Text,
     TimeClaim,
     UniqueClaim,
+    UserInactive,
     only,
 )
 
 __all__ = [
-    "PLATFORM", "AccountId", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Event", "Fact", "Forbidden", "Frozen", "Id", "Invalid",
-    "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Positive", "Reason", "Ref", "Refused", "RoomId", "StaffId",
-    "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "ZoneUnknown", "day", "instant", "midnight", "only", "span", "wall",
+    "PLATFORM", "AccountId", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Email", "Event", "Fact", "Forbidden", "Frozen", "Id", "Invalid",
+    "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "Positive", "Reason", "Ref", "Refused", "RoomId", "StaffId",
+    "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "UserInactive", "ZoneUnknown", "day", "instant", "midnight", "only", "span", "wall",
     "zone",
 ]

@@ -21,6 +21,8 @@ Id = UUID
 Money = Annotated[int, Meta(ge=0, le=2**53, description="Integer minor units of the clinic's currency (ISO 4217).")]
 Positive = Annotated[int, Meta(gt=0, le=2**53, description="Integer minor units of the clinic's currency, above zero.")]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", examples=["sam@example.org"])]
+Phone = Annotated[str, Meta(max_length=40, pattern=r"^\+?[0-9][0-9 ()./-]{3,}$", examples=["+31 6 1234 5678"])]
 Note = Annotated[str, Meta(max_length=4000)]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, description="Why; kept for ever in the history.")]
 Minutes = Annotated[int, Meta(ge=5, le=24 * 60, description="Minutes.")]
@@ -178,6 +180,10 @@ class Forbidden(Refused):
     """You may not do this."""
 
     status = 403
+
+
+class UserInactive(Forbidden):
+    """This account has been deactivated. Ask your clinic's administrator."""
 
 
 class Invalid(Refused):

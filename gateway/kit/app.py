@@ -28,7 +28,7 @@ from gateway.kit.metrics import Series
 from gateway.kit.routes import Route
 from gateway.kit.services import Services
 
-Served = tuple[Route, str, Series]
+Served = tuple[Route, str, Series, bool]  # the last: whether it answers clinics whose subscription has run out
 _UNKNOWN: Any = object()
 
 
@@ -106,7 +106,7 @@ class Gateway(Litestar):
         for found in self.routes:
             for method, (handler, _) in getattr(found, "route_handler_map", {}).items():
                 if how := handler.opt.get("route"):
-                    served = (how, f"{method} {found.path_format}", services.metrics.route(method, found.path_format))
+                    served = (how, f"{method} {found.path_format}", services.metrics.route(method, found.path_format), bool(handler.opt.get("lapsed")))
                     self.short.add(method, found.path_components, found.path_format, served)
                 elif not found.path_parameters:
                     self.short.skip(method, found.path_format)
@@ -120,19 +120,20 @@ class Gateway(Litestar):
             await self._long_way(scope, receive, send)
             return
         started = time.perf_counter()
-        (how, template, series), params = found
+        (how, template, series, lapsed), params = found
         call = Call(scope, receive, self.services, template, params)
         if (spans := self.services.spans).on:
             with spans.request(template, call.headers, call.request_id):
-                status = await self._answered(how, call, send)
+                status = await self._answered(how, call, send, lapsed=lapsed)
         else:
-            status = await self._answered(how, call, send)
+            status = await self._answered(how, call, send, lapsed=lapsed)
         series.count(status, time.perf_counter() - started)
 
-    async def _answered(self, how: Route, call: Call, send: Send) -> int:
+    async def _answered(self, how: Route, call: Call, send: Send, *, lapsed: bool) -> int:
         try:
             call.arrive()
             await how.admit(call)
+            call.ensure_paid(lapsed=lapsed)
             answer = await how.run(call)
         except Exception as error:  # noqa: BLE001 - every error has an answer
             answer = explain(error, call.request_id.decode(), language=call.language)
@@ -177,6 +178,7 @@ async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: Base
         return
     call.route = f"{connection.scope.get('method')} {connection.scope.get('path_template')}"
     await call.admit()
+    call.ensure_paid(lapsed=bool(handler.opt.get("lapsed")))
     if permission := handler.opt.get("permission"):
         call.require(permission)
 

@@ -13,9 +13,19 @@ from msgspec.structs import replace
 
 from commands.kit import Command, Creation
 from commands.kit.handling import Receipt, Who
-from domain.kit import PLATFORM, Forbidden, NotFound
+from commands.kit.receipt import NOBODY, house
+from domain.kit import PLATFORM, NotFound
 from gateway.kit.answer import Headers
-from gateway.kit.errors import BadRequest, BodyTooLarge, BodyUnexpected, JsonMalformed, QueryInvalid, offset
+from gateway.kit.errors import (
+    BadRequest,
+    BodyTooLarge,
+    BodyUnexpected,
+    JsonMalformed,
+    NotWhileImpersonating,
+    QueryInvalid,
+    SubscriptionExpired,
+    offset,
+)
 from gateway.kit.languages import wanted
 from gateway.kit.rates import LIMIT, Meter, client
 from gateway.kit.services import Services
@@ -47,7 +57,7 @@ class Call:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id")
         self.request_id = given if given and _REQUEST_ID.fullmatch(given) else _new_id()
-        self.who: Who = None  # type: ignore[assignment]
+        self.who: Who = NOBODY
         self.address = services.proxies.client(scope, self.headers)
         self._body: bytes | None = None
         self._owed: tuple[Meter, float] | None = None
@@ -85,20 +95,20 @@ class Call:
     def require(self, permission: str) -> None:
         """Refuse whoever lacks a permission."""
         if not self.who.may(permission):
-            raise Forbidden(permission=permission)
+            raise self.who.refusal(permission)
 
     async def within(self, clinic: UUID) -> None:
         """Go on in that clinic: the caller's own, or any for a superadmin."""
         if clinic == self.who.clinic:
             return
-        if self.who.role != "superadmin" or not await self.services.handler.known(clinic, self.services.clinic_state.kind, clinic):
-            raise NotFound(kind=self.services.clinic_state.kind, id=str(clinic))
+        if self.who.role != "superadmin" or not await self.services.handler.known(clinic, self.services.kinds.clinic.kind, clinic):
+            raise NotFound(kind=self.services.kinds.clinic.kind, id=str(clinic))
         self.who = replace(self.who, clinic=clinic)
 
     async def enter(self, clinic: UUID) -> None:
         """Go on in a clinic that the request names by something only its guests know, or may be known to all."""
-        if not await self.services.handler.known(clinic, self.services.clinic_state.kind, clinic):
-            raise NotFound(kind=self.services.clinic_state.kind, id=str(clinic))
+        if not await self.services.handler.known(clinic, self.services.kinds.clinic.kind, clinic):
+            raise NotFound(kind=self.services.kinds.clinic.kind, id=str(clinic))
         self.who = replace(self.who, clinic=clinic)
 
     async def reader(self) -> Reader:
@@ -194,8 +204,46 @@ class Call:
                 receipt = await self._decided(command, id, command_id)
         else:
             receipt = await self._decided(command, id, command_id)
+        return self._done(command, receipt)
+
+    async def settle(self, command: Command, account: UUID, *, id: UUID | None = None, clinic: UUID = PLATFORM, command_id: UUID | None = None) -> Receipt:  # noqa: A002
+        """Have the program itself change something for the owner of an account, whose proofs it has looked at; by itself in the account's own stream."""
+        receipt = await self.services.handler.handle(
+            command, house(account, clinic), id=id or account, correlation=self.correlation, causation=await self.origin(clinic, account),
+            command_id=command_id)
+        return self._done(command, receipt)
+
+    async def mine(self, command: Command) -> Receipt:
+        """Have a command about the caller's own account decided; nobody else may act in it."""
+        self.only_owner()
+        receipt = await self.services.handler.handle(
+            command, replace(self.who, clinic=PLATFORM), id=self.who.account, expect=self.expect, key=self.key,
+            route=f"{self.route} {type(command).__name__}", body=await self.body(), correlation=self.correlation, causation=await self.origin(PLATFORM))
+        return self._done(command, receipt)
+
+    def ensure_paid(self, *, lapsed: bool) -> None:
+        """Refuse a clinic whose subscription has run out, but for what serves such a one too."""
+        if self.who.lapsed and not lapsed:
+            raise SubscriptionExpired
+
+    def only_owner(self) -> None:
+        """Refuse somebody who acts for the owner of the account."""
+        if self.who.behalf is not None:
+            raise NotWhileImpersonating
+
+    @property
+    def agent(self) -> str:
+        """The client's program, as it calls itself."""
+        return self.headers.get(b"user-agent", b"")[:200].decode("latin-1").replace("\0", "")
+
+    async def origin(self, clinic: UUID, account: UUID | None = None) -> UUID:
+        """Return where the request comes from, as a clinic's audit log will show it."""
+        return await self.services.origins.of(clinic, self.who, account, self.address, self.headers.get(b"user-agent", b""))
+
+    def _done(self, command: Command, receipt: Receipt) -> Receipt:
+        """Pass on what has been stored."""
         self.services.bus.hint(receipt.position)
-        if not receipt.touched.isdisjoint(self.services.standing):
+        if not receipt.touched.isdisjoint(self.services.kinds.words):
             self.services.gate.forget()
         return receipt
 
@@ -210,4 +258,4 @@ class Call:
             who = replace(who, clinic=await self._tenant(stream))
         return await self.services.handler.handle(
             command, who, id=stream, expect=self.expect, key=self.key, route=f"{self.route} {type(command).__name__}", body=said,
-            correlation=self.correlation, command_id=command_id)
+            correlation=self.correlation, causation=await self.origin(who.clinic), command_id=command_id)

@@ -19,7 +19,7 @@ import structlog
 from litestar.exceptions import HTTPException, MethodNotAllowedException, SerializationException, ValidationException
 
 from commands.kit.errors import Unavailable
-from domain.kit import Refused
+from domain.kit import Forbidden, Refused
 from gateway.kit.answer import JSON, Answer, Headers
 from gateway.kit.languages import DEFAULT, translated
 
@@ -73,6 +73,16 @@ class TokenExpired(SignInRequired):
 
 class SessionEnded(SignInRequired):
     """This session has ended. Sign in again."""
+
+
+class NotWhileImpersonating(Forbidden):
+    """Only the owner of the account may do this, not somebody who acts for them. Leave the impersonation first."""
+
+
+class SubscriptionExpired(Refused):
+    """The clinic's subscription has run out. An admin can renew it; everything is kept meanwhile."""
+
+    status = 402
 
 
 class AddressUnknown(Refused):

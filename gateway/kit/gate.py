@@ -4,28 +4,25 @@ How it works: a token is verified once per process and remembered until it expir
 milliseconds, by a message on `control.sessions`. The relay's heartbeat shows that such messages would reach us: while it has been silent
 for a second, every request asks Postgres whether its session is still open; when it comes back, all that was remembered is forgotten.
 
-What may go wrong: a message lost in a gap of the feed would leave an ended session alive; hence the forgetting. What a role may do hangs on the
-clinic's plan, and a member of staff may get another role or be removed, so a change of any clinic or of any staff drops the remembered tokens as well.
+What may go wrong: a message lost in a gap of the feed would leave an ended session alive; hence the forgetting. What somebody may do hangs on the
+clinic's plan and modules, on templates and on the person, so a change of any of these drops the remembered tokens as well (`members`).
 """
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 from uuid import UUID
 
 from commands.kit.handling import Who
-from domain.kit import PLATFORM
-from domain.kit.grants import granted
 from gateway.kit.errors import SessionEnded, SignInRequired, TokenExpired, TokenInvalid
-from gateway.kit.tokens import Keys
+from gateway.kit.tokens import Claims, Keys
 
 REMEMBERED = 50_000  # tokens
 LONGEST = 2048  # bytes of a header: none of ours is longer, and each is remembered
 SILENCE = 1.0  # seconds without a heartbeat
 BEARER = b"bearer "
 
-Grants = Callable[[UUID, str], Awaitable[frozenset[str]]]
-Standing = Callable[[UUID, str, UUID | None], Awaitable[str]]
+Alive = Callable[[UUID], Awaitable[bool]]
+Member = Callable[[Claims], Awaitable[Who]]
 
 
 class Pass:
@@ -43,13 +40,10 @@ class Pass:
 class Gate:
     """The door; one per process."""
 
-    def __init__(
-        self, keys: Keys, alive: Callable[[UUID], Awaitable[bool]], clinic: Callable[[UUID], Awaitable[Any]], standing: Standing,
-    ) -> None:
+    def __init__(self, keys: Keys, alive: Alive, member: Member) -> None:
         self.keys = keys
         self._alive = alive
-        self._clinic = clinic
-        self._standing = standing
+        self._member = member
         self._passes: dict[bytes, Pass] = {}
         self._ended: dict[UUID, float] = {}
         self._heard = float("-inf")
@@ -93,19 +87,7 @@ class Gate:
         except UnicodeDecodeError:
             raise TokenInvalid from None
         said = self.keys.read(token)
-        who = await self.who(said.actor, said.clinic, said.role, said.subject, said.session)
-        return Pass(who, said.session, said.expires)
-
-    async def who(self, actor: UUID, clinic: UUID, role: str, subject: UUID | None, session: UUID) -> Who:
-        """Return somebody with all he may do; refuse whoever has been removed."""
-        role = await self._standing(clinic, role, subject)
-        grants = granted(role, await self._plan(clinic))
-        return Who(actor=actor, clinic=clinic, role=role, grants=grants, subject=subject, session=session)
-
-    async def _plan(self, clinic: UUID) -> Any:
-        if clinic == PLATFORM:
-            return "Enterprise"
-        return getattr(await self._clinic(clinic), "plan", "Pro+")
+        return Pass(await self._member(said), said.session, said.expires)
 
     def seconds_left(self, header: bytes | None) -> float:
         """Return for how long a token is good that has opened the door; by now it may be forgotten again."""
@@ -130,7 +112,7 @@ class Gate:
 
     def end(self, session: UUID) -> None:
         """Forget a session: its tokens open nothing any more."""
-        self._ended[session] = time.monotonic() + self.keys.lifetime + 60
+        self._ended[session] = time.monotonic() + self.keys.longest + 60
         self._passes = {header: known for header, known in self._passes.items() if known.session != session}
 
     def ended(self, session: UUID | None) -> bool:

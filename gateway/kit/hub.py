@@ -388,7 +388,7 @@ def eyes_of(who: Who, extra: dict[str, str], **filters: Any) -> Eyes:
         if field is not None and row.widened.get(who.role) not in who.grants:
             owned.append((kind, _field(field)))
     if who.role != "patient":
-        kinds |= {kind for kind, key in extra.items() if key in who.grants and kind not in rows}
+        kinds |= {kind for kind, key in extra.items() if who.may(key) and kind not in rows}
     return Eyes(frozenset(kinds), tuple(sorted(owned)), who.subject, **filters)
 
 

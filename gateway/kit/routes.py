@@ -199,7 +199,7 @@ class BrowseRoute(Route):
 
     def _home(self, call: Call, kind: str, named: UUID) -> UUID:
         """Return in which tenant something named lies: whoever sees all clinics may name any of them."""
-        return named if call.who.clinic == PLATFORM and self.row.platform and kind == call.services.clinic_state.kind else call.who.clinic
+        return named if call.who.clinic == PLATFORM and self.row.platform and kind == call.services.kinds.clinic.kind else call.who.clinic
 
 
 def browse(

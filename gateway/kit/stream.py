@@ -18,7 +18,7 @@ from gateway.kit.http import LINE
 from gateway.kit.hub import Hub, Watcher, eyes_of
 from gateway.kit.query import no_query
 from gateway.kit.routes import Route
-from gateway.kit.tokens import LIFETIME
+from gateway.kit.tokens import LIFETIMES, Claims
 
 HEARTBEAT_SECONDS = 15.0
 KNOWN = ("types", "entityType", "entityId", "lastEventId", "ticket")
@@ -39,11 +39,11 @@ class StreamRoute(Route):
         if ticket is None:
             await call.admit()
             return
-        found = await call.services.accounts.redeem(ticket)
-        if found is None:
+        stay = await call.services.stays.redeem(ticket)
+        if stay is None:
             raise TokenInvalid
-        session, member = found
-        call.who = await call.services.gate.who(member.account, member.clinic, member.role, member.subject, session)
+        call.who = await call.services.members.who(Claims(
+            stay.account, stay.clinic, stay.role, stay.id, stay.subject, 0, stay.client, stay.impersonator))
 
     async def run(self, call: Call) -> Answer:
         pairs = call.query()
@@ -59,7 +59,7 @@ class StreamRoute(Route):
         after = call.headers.get(b"last-event-id", b"").decode("latin-1") or asked.get("lastEventId")
         line: Any = (call.scope.get("extensions") or {}).get(LINE)
         watcher = Watcher(call.who, eyes, _position(after) if after else None, line.push if line is not None else None)
-        seconds = LIFETIME if "ticket" in asked else call.services.gate.seconds_left(call.headers.get(b"authorization"))
+        seconds = LIFETIMES["web"] if "ticket" in asked else call.services.gate.seconds_left(call.headers.get(b"authorization"))
         return Answer(200, b"", [], stream=_Writing(call.services.hub, watcher, seconds, self.heartbeat(call)))
 
     @staticmethod

@@ -206,7 +206,7 @@ class World(Some):
 @cache
 def looked_up(command: type[Command]) -> dict[str, Any]:
     """Return what `gather` finds for a command: the keyword-only parameters of `decide` and their types."""
-    types = get_type_hints(command.decide)
+    types = get_type_hints(command.decide, include_extras=True)
     return {p.name: types[p.name] for p in inspect.signature(command.decide).parameters.values() if p.kind is p.KEYWORD_ONLY}
 
 

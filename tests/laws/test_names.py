@@ -22,18 +22,32 @@ from tests.laws.some import events_of
 
 Json = dict[str, Any]
 
-PSEUDO = {"superadmin", "admin", "self", "public"}  # what follows from who one is, not keys
+PSEUDO = {"superadmin", "admin", "self", "public", "house"}  # what follows from who one is, not keys
 
 INTERNAL = {  # rows without an address of their own -> where what they say is seen
     "CalendarRow": "CalendarEntry adds the names",
     "SeriesRow": "the next number",
     "SeatsRow": "how many of the licence's seats are taken",
 }
-UNHEARD = {  # events that no read model but the audit log wants -> why
+UNHEARD: dict[str, str] = {  # events that no read model but the audit log wants -> why
+    "SessionStarted": "who is in is a secret table's to say; that they came in is the audit log's",
+    "SessionClosed": "likewise",
     "LetterResendAsked": "the outbox itself shows what becomes of the letter",
 }
 
+INDOORS = {  # commands without an address of their own -> by what they are given
+    "OpenAccount": "inviting, registering and onboarding", "GivePlace": "accepting an invitation", "WithdrawPlace": "removing somebody",
+    "SetPassword": "changing and resetting a password", "AskPasswordReset": "ForgotPassword", "AskClinics": "DiscoverClinics",
+    "SetPin": "ChoosePin and DropPin", "LockOut": "guessing too often", "StartSession": "every way of coming in", "EndSession": "every way of leaving",
+    "ChangeAddress": "the platform's page of an account", "WithdrawPassword": "likewise", "ChangePlatformRole": "likewise",
+    "SuspendAccount": "likewise", "ReinstateAccount": "likewise", "DeleteAccount": "likewise",
+}
+
 BARE = {  # ids that point at no stream -> why
+    "PlaceGiven.subject_id": "a member of staff or a patient of the clinic beside it; the role says which",
+    "GivePlace.subject_id": "likewise", "SessionStarted.subject_id": "likewise", "StartSession.subject_id": "likewise",
+    "PasswordChanged.secret_id": "the vault's, which is no stream", "SetPassword.secret_id": "likewise", "PinChanged.secret_id": "likewise",
+    "SetPin.secret_id": "likewise",
     "LetterResendAsked.letter": "a letter is the outbox's, which is no stream",
     "ResendLetter.letter": "a letter is the outbox's, and looked for there",
     "PaymentRecorded.payment_id": "a payment is a part of its invoice's stream",
@@ -49,6 +63,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "UpgradeOffered.message": "the platform's, to a clinic", "UpgradeRequestApproved.reason": "the platform's, to a clinic",
     "UpgradeRequestRejected.reason": "the platform's, to a clinic", "ReferralPayoutApproved.reason": "the platform's, to a clinic",
     "ReferralPayoutRejected.reason": "the platform's, to a clinic", "ClinicReferred.clinic_name": "a business's",
+    "SessionStarted.reason": "the platform's: why somebody acted in another's name, to be read by whoever audits it",
     "Allocation.procedure_code": "the price list's", "BilledLine.procedure_code": "the price list's", "DoctorShare.procedure_code": "the price list's",
     "BilledLine.description": "the price list's: what was sold, and stays in the books",
     "PaymentRefunded.reason": "the books': why money left, to be read as long as they are kept",
@@ -83,7 +98,7 @@ def command_faults(command: type[Command], operations: Mapping[str, int], keys: 
     """Yield what a command lacks: `operations` are the addresses by operation id."""
     if not said(command):
         yield f"{command.__name__} says nothing about itself"
-    if operations.get(command.__name__, 0) != 1:
+    if operations.get(command.__name__, 0) != (0 if command.__name__ in INDOORS else 1):
         yield f"{command.__name__} has {operations.get(command.__name__, 0)} addresses"
     if command.permission not in {*keys, *PSEUDO}:
         yield f"{command.__name__} takes the key {command.permission}, which nobody can have"
@@ -262,7 +277,7 @@ def test_every_event_is_heard_and_has_one_home() -> None:
 def test_an_event_unheard_is_caught() -> None:
     class ToothWhitened(Event): ...
 
-    assert unheard([*EVENTS, ToothWhitened], PROJECTIONS.values()) == [*UNHEARD, "ToothWhitened"]
+    assert set(unheard([*EVENTS, ToothWhitened], PROJECTIONS.values())) - set(UNHEARD) == {"ToothWhitened"}
     assert homeless([*EVENTS, ToothWhitened], STATES) == ["ToothWhitened"]
 
 

@@ -14,19 +14,19 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from itertools import islice
-from typing import Any
 from uuid import UUID
 
 import psycopg
 from msgspec import Struct
 
 from anamnesis.settings import Settings
+from commands.accounts import OpenAccount, enrolled
 from commands.clinics import OpenClinic
 from commands.invoices import CreateInvoice
 from commands.kit import Command
-from commands.kit.accounts import create_account
 from commands.kit.handling import Handler, Who
 from commands.kit.ids import new_id
+from commands.kit.vault import Vault
 from commands.patients import RegisterPatient
 from commands.rooms import AddRoom
 from commands.schedules import SetDoctorSchedule
@@ -77,9 +77,9 @@ class Booking(Struct, frozen=True):
 class Founder:
     """Makes clinics through the door that everybody's commands take."""
 
-    def __init__(self, handler: Handler, owner: psycopg.Connection[Any]) -> None:
+    def __init__(self, handler: Handler, kek: bytes) -> None:
         self.handler = handler
-        self.owner = owner
+        self.kek = kek
 
     async def clinic(self, number: int, doctors: int, patients: int, users: int, invoices: int) -> Clinic:
         """Found one."""
@@ -92,7 +92,7 @@ class Founder:
         rooms = await self._all(AddRoom(name=f"Room {n}") for n in range(doctors))(who)
         people = await self._all(_patient(n) for n in range(patients))(who)
         await self._all(_invoice(people[n % patients], staff[n % doctors], n) for n in range(invoices))(who)
-        return Clinic(id=opened.id, zone=zone, doctors=staff, rooms=rooms, patients=people, emails=self._users(number, opened.id, users))
+        return Clinic(id=opened.id, zone=zone, doctors=staff, rooms=rooms, patients=people, emails=await self.users(f"clinic{number}", opened.id, users))
 
     def _all(self, commands: Iterable[Command]) -> Callable[[Who], Awaitable[list[UUID]]]:
         """Have many commands decided, some at a time, and return the ids they made."""
@@ -107,39 +107,49 @@ class Founder:
 
         return every
 
-    def _users(self, number: int, clinic: UUID, users: int) -> list[str]:
-        emails = [f"desk{n}@clinic{number}.example" for n in range(users)]
+    async def users(self, name: str, clinic: UUID, users: int) -> list[str]:
+        """Let so many receptionists sign in; gives their addresses."""
+        emails = [f"desk{n}@{name}.example" for n in range(users)]
+        vault = Vault(self.handler.lanes, self.kek)
+
+        async def secret(account: UUID) -> UUID:
+            return await vault.put_password(account, PASSWORD)
+
         for email in emails:
-            create_account(self.owner, email=email, clinic=clinic, role="receptionist", password=PASSWORD, name="Desk")
+            await enrolled(self.handler, OpenAccount(email=email, name="Desk"), clinic, "receptionist", None, secret)
+        vault.close()
         return emails
 
 
 def found(
-    settings: Settings, owner_url: str, *, clinics: int = 3, doctors: int = 20, patients: int = 1000, users: int = 4,
-    invoices: int = 0,
+    settings: Settings, *, clinics: int = 3, doctors: int = 20, patients: int = 1000, users: int = 4, invoices: int = 0,
 ) -> list[Clinic]:
     """Make clinics; `settings` are a gateway's."""
 
     async def work() -> list[Clinic]:
         handler = await Handler.open(settings, clinic_state=ClinicState)
         try:
-            with psycopg.connect(owner_url, autocommit=True) as owner:
-                return [await Founder(handler, owner).clinic(n, doctors, patients, users, invoices) for n in range(clinics)]
+            return [await Founder(handler, settings.kek).clinic(n, doctors, patients, users, invoices) for n in range(clinics)]
         finally:
             await handler.close()
 
     return asyncio.run(work())
 
 
-def adopted(owner_url: str, *, users: int = 4) -> Clinic:
-    """The largest clinic that is there, with users of ours."""
+def adopted(settings: Settings, owner_url: str, *, users: int = 4) -> Clinic:
+    """The largest clinic that is there, with users of ours; `settings` are a gateway's."""
     with psycopg.connect(owner_url, autocommit=True) as owner:
         clinic, zone = owner.execute(LARGEST).fetchone() or (PLATFORM, "UTC")
         people = {kind: [i for (i,) in owner.execute(statement, [clinic])] for kind, statement in PEOPLE.items()}
-        emails = [f"desk{n}@{clinic}.example" for n in range(users)]
-        for email in emails:
-            create_account(owner, email=email, clinic=clinic, role="receptionist", password=PASSWORD, name="Desk")
-    return Clinic(id=clinic, zone=zone, doctors=people["doctors"], rooms=people["rooms"], patients=people["patients"], emails=emails)
+
+    async def work() -> list[str]:
+        handler = await Handler.open(settings, clinic_state=ClinicState)
+        try:
+            return await Founder(handler, settings.kek).users(str(clinic), clinic, users)
+        finally:
+            await handler.close()
+
+    return Clinic(id=clinic, zone=zone, doctors=people["doctors"], rooms=people["rooms"], patients=people["patients"], emails=asyncio.run(work()))
 
 
 def sign_in(url: str, email: str) -> str:

@@ -110,7 +110,7 @@ def furnished(
     """A whole installation, as `anamnesis up` runs it, with clinics that have nothing booked; perhaps with a demo around them."""
     with Scratch(demo=demo) as stack:
         options.tell(f"  {number} clinics with {doctors} doctors and {patients} patients each")
-        made = clinics.found(stack.settings("gateway"), stack.database_url("owner"), clinics=number, doctors=doctors, patients=patients, invoices=invoices)
+        made = clinics.found(stack.settings("gateway"), clinics=number, doctors=doctors, patients=patients, invoices=invoices)
         place = Place.of(stack, options, made)
         place.caught_up()
         yield place

@@ -1,0 +1,257 @@
+"""Accounts: the people who can sign in, where they belong, and by what they prove who they are; a secret itself is never part of it."""
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal, Self
+from uuid import UUID
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from domain.kit import (
+    Claim,
+    ClinicId,
+    Email,
+    Event,
+    Frozen,
+    Invalid,
+    NotFound,
+    Personal,
+    Phone,
+    Reason,
+    Refused,
+    State,
+    Text,
+    UniqueClaim,
+    UserInactive,
+)
+
+PlaceRole = Literal["admin", "doctor", "receptionist", "patient"]
+Language = Annotated[str, Meta(pattern=r"^(en|es)$", description="Language of letters and messages.", examples=["en"])]
+AddressKey = Annotated[str, Meta(
+    pattern=r"^[0-9a-f]{32}$", description="A keyed hash of the e-mail address; it names the address without telling it.",
+    examples=["5d41402abc4b2a76b9719d911017c592"])]
+SecretId = Annotated[UUID, Meta(description="Under which the vault keeps the secret.")]
+
+
+class AccountOpened(Event):
+    """Somebody can sign in from now on, once they have something to prove who they are."""
+
+    email: Annotated[Email | None, Personal()] = None
+    address_key: AddressKey
+    name: Annotated[Text | None, Personal()] = None
+    phone: Annotated[Phone | None, Personal()] = None
+    language: Language = "en"
+
+
+class AccountChanged(Event):
+    """What somebody says about themselves; what is null has not changed."""
+
+    name: Annotated[Text | None, Personal()] = None
+    phone: Annotated[Phone | None, Personal()] = None
+    language: Language | None = None
+
+
+class AccountAddressChanged(Event):
+    email: Annotated[Email | None, Personal()] = None
+    address_key: AddressKey
+
+
+class PlaceGiven(Event):
+    """Somebody belongs to a clinic: as that member of staff, or as that patient."""
+
+    clinic_id: ClinicId
+    role: PlaceRole
+    subject_id: UUID | None = None
+
+
+class PlaceWithdrawn(Event):
+    clinic_id: ClinicId
+
+
+class PlatformRoleChanged(Event):
+    superadmin: bool
+
+
+class PasswordChanged(Event):
+    """Another password counts from now on."""
+
+    secret_id: SecretId
+    way: Literal["first", "changed", "reset", "forced"]
+
+
+class PasswordWithdrawn(Event):
+    """The password counts no more: a new one must be set by a link."""
+
+
+class PasswordResetAsked(Event):
+    """Somebody who says that it is their account wants to set a new password."""
+
+    way: Literal["link", "code"]
+
+
+class ClinicsAsked(Event):
+    """Somebody wants to be told by mail where this address belongs."""
+
+    language: Language | None = None
+
+
+class PinChanged(Event):
+    """The digits with which one takes over a shared device; null if none."""
+
+    secret_id: SecretId | None = None
+
+
+class AccountLockedOut(Event):
+    """Too many wrong guesses; until then nobody gets in from where they came, or from anywhere."""
+
+    until: datetime
+
+
+class AccountSuspended(Event):
+    reason: Annotated[Reason | None, Personal()] = None
+
+
+class AccountReinstated(Event): ...
+
+
+class AccountDeleted(Event): ...
+
+
+AccountEvent = (
+    AccountOpened | AccountChanged | AccountAddressChanged | PlaceGiven | PlaceWithdrawn | PlatformRoleChanged | PasswordChanged
+    | PasswordWithdrawn | PasswordResetAsked | ClinicsAsked | PinChanged | AccountLockedOut | AccountSuspended | AccountReinstated | AccountDeleted
+)
+
+
+class AccountNotSuspended(Refused):
+    """Only a suspended account can be reinstated."""
+
+
+class AccountNotSuspendable(Refused):
+    """Somebody else has to do that: you can neither suspend, demote nor delete yourself."""
+
+
+class PlaceOccupied(Refused):
+    """This person already belongs to that clinic as somebody else. Remove that first."""
+
+
+class PlaceUnknown(NotFound):
+    """This person does not belong to that clinic."""
+
+
+class PasswordPoor(Invalid):
+    """Choose a longer or less common password: at least ten characters, not the address, not one that everybody uses."""
+
+
+class Place(Frozen):
+    """Where somebody belongs, and as whom."""
+
+    clinic: UUID
+    role: PlaceRole
+    subject: UUID | None = None
+
+
+class Account(State):
+    """A person who can sign in."""
+
+    kind: ClassVar[str] = "accounts"
+    address: str = ""
+    open: bool = False
+    suspended: bool = False
+    superadmin: bool = False
+    password: UUID | None = None
+    pin: UUID | None = None
+    places: tuple[Place, ...] = ()
+
+    def evolve(self, event: AccountEvent) -> Self:  # noqa: C901, PLR0911 - a line for each thing that can happen
+        match event:
+            case AccountOpened():
+                return replace(self, open=True, address=event.address_key)
+            case AccountChanged() | PasswordResetAsked() | ClinicsAsked() | AccountLockedOut():
+                return self
+            case AccountAddressChanged(address_key=address):
+                return replace(self, address=address)
+            case PlaceGiven():
+                there = Place(clinic=event.clinic_id, role=event.role, subject=event.subject_id)
+                return replace(self, places=(*(p for p in self.places if p.clinic != there.clinic), there))
+            case PlaceWithdrawn(clinic_id=clinic):
+                return replace(self, places=tuple(p for p in self.places if p.clinic != clinic))
+            case PlatformRoleChanged(superadmin=superadmin):
+                return replace(self, superadmin=superadmin)
+            case PasswordChanged(secret_id=secret):
+                return replace(self, password=secret)
+            case PasswordWithdrawn():
+                return replace(self, password=None)
+            case PinChanged(secret_id=secret):
+                return replace(self, pin=secret)
+            case AccountSuspended():
+                return replace(self, suspended=True)
+            case AccountReinstated():
+                return replace(self, suspended=False)
+            case AccountDeleted():
+                return replace(self, open=False, superadmin=False, password=None, pin=None, places=())
+
+    def claims(self) -> frozenset[Claim]:
+        """Its address, as long as it is open."""
+        return frozenset({UniqueClaim(scope="accounts.email", key=self.address)}) if self.open else frozenset()
+
+    @property
+    def active(self) -> bool:
+        """Whether its owner may come in."""
+        return self.open and not self.suspended
+
+    def ensure_active(self) -> None:
+        if not self.open:
+            raise NotFound
+        if self.suspended:
+            raise UserInactive
+
+    def ensure_open(self) -> None:
+        if not self.open:
+            raise NotFound
+
+    def place(self, clinic: UUID) -> Place | None:
+        """Return the place in a clinic, if there is one."""
+        return next((place for place in self.places if place.clinic == clinic), None)
+
+    def give_place(self, clinic: UUID, role: PlaceRole, subject: UUID | None) -> list[Event]:
+        self.ensure_open()
+        there = self.place(clinic)
+        if there == Place(clinic=clinic, role=role, subject=subject):
+            return []
+        if there is not None and there.subject is not None and there.subject != subject:
+            raise PlaceOccupied
+        return [PlaceGiven(clinic_id=clinic, role=role, subject_id=subject)]
+
+    def withdraw_place(self, clinic: UUID) -> list[Event]:
+        if self.place(clinic) is None:
+            raise PlaceUnknown
+        return [PlaceWithdrawn(clinic_id=clinic)]
+
+    def set_password(self, secret: UUID, way: Literal["changed", "reset", "forced"]) -> list[Event]:
+        self.ensure_active()
+        return [PasswordChanged(secret_id=secret, way="first" if self.password is None and way != "reset" else way)]
+
+    def set_platform_role(self, *, superadmin: bool, own: bool) -> list[Event]:
+        self.ensure_open()
+        if own and not superadmin:
+            raise AccountNotSuspendable
+        return [] if superadmin == self.superadmin else [PlatformRoleChanged(superadmin=superadmin)]
+
+    def suspend(self, reason: str | None, *, own: bool) -> list[Event]:
+        self.ensure_open()
+        if own:
+            raise AccountNotSuspendable
+        return [] if self.suspended else [AccountSuspended(reason=reason)]
+
+    def reinstate(self) -> list[Event]:
+        self.ensure_open()
+        if not self.suspended:
+            raise AccountNotSuspended
+        return [AccountReinstated()]
+
+    def delete(self, *, own: bool) -> list[Event]:
+        self.ensure_open()
+        if own:
+            raise AccountNotSuspendable
+        return [AccountDeleted()]

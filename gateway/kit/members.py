@@ -1,0 +1,132 @@
+"""What somebody may do: from what a token says to a `Who`, by what account, clinic, staff and template say now.
+
+How it works: who may come in and as whom hangs on streams that are cached like all others: the account (is it active, does it belong here), the clinic (its
+plan, the modules that are off, whether its subscription has run out), the member of staff (active, role, override), and the clinic's template of that role.
+Whatever of these is noticed to have changed is forgotten, and so are the tokens that were judged by it.
+
+What may go wrong: while the feed is silent nobody tells of changes, so what was read before is dropped and read again.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from commands.kit.handling import Handler, Who
+from domain.kit import PLATFORM, Forbidden, State, UserInactive, day
+from domain.kit.grants import effective
+from gateway.kit.errors import SessionEnded
+from gateway.kit.tokens import Claims
+
+SOME = 10_000
+STAFF = {"admin", "doctor", "receptionist"}  # roles that a staff record can take away
+
+
+class ClinicInactive(Forbidden):
+    """This clinic has been deactivated. Ask the operator of the service."""
+
+
+class NoMember(Forbidden):
+    """This account does not belong to that clinic. Sign in without a clinic, or with another one."""
+
+
+class Kinds(NamedTuple):
+    """The states that permissions hang on; `template` gives the stream of a clinic's template for a role."""
+
+    clinic: type[State]
+    staff: type[State]
+    account: type[State]
+    template: type[State]
+    template_of: Callable[[UUID, str], UUID]
+
+    @property
+    def words(self) -> set[str]:
+        """Their kinds."""
+        return {state.kind for state in (self.clinic, self.staff, self.account, self.template)}
+
+
+class Members:
+    """Everybody, as this process knows them."""
+
+    def __init__(self, kinds: Kinds, listening: Callable[[], bool]) -> None:
+        self.kinds = kinds
+        self.handler: Handler = None  # type: ignore[assignment]
+        self._listening = listening
+        self._looked_at: set[UUID] = set()  # streams as they are since the feed is alive
+
+    async def who(self, said: Claims) -> Who:
+        """Return somebody with all he may do; refuse whoever may not come in any more."""
+        account = await self.account(said.account)
+        if not account.active:
+            raise UserInactive
+        actor, behalf = said.account, None
+        if said.impersonator is not None:
+            actor, behalf = said.impersonator, said.account
+            if not (await self.account(actor)).superadmin:
+                raise SessionEnded
+        found: dict[str, Any] = {"actor": actor, "behalf": behalf, "session": said.session, "client": said.client}
+        if said.role == "superadmin":
+            if not account.superadmin:
+                raise SessionEnded
+            return Who(role="superadmin", clinic=said.clinic, grants=effective("superadmin").keys, plan="Enterprise", **found)
+        place = account.place(said.clinic)
+        if place is None:
+            raise NoMember(clinic=said.clinic)
+        return await self.member(place.role, place.subject, clinic=said.clinic, **found)
+
+    async def member(self, role: Any, subject: UUID | None, *, clinic: UUID, **found: Any) -> Who:
+        """Return a member of a clinic with all he may do there, as it stands now."""
+        here = await self._now(self.kinds.clinic, clinic, clinic)
+        if not getattr(here, "active", True):
+            raise ClinicInactive
+        override: Mapping[str, bool] | None = None
+        if subject is not None and role in STAFF:
+            staff = await self._now(self.kinds.staff, subject, clinic, known=True)
+            if staff is not None:
+                if not staff.active:
+                    raise UserInactive
+                role, override = staff.role, staff.overrides
+        plan, off = here.plan, frozenset(getattr(here, "off", ()))
+        keys = effective(role, plan, off=off, template=await self._template(clinic, role), override=override).keys
+        until = getattr(here, "until", None)
+        lapsed = until is not None and day(datetime.now(UTC), here.zone) > until
+        return Who(role=role, subject=subject, grants=keys, plan=plan, off=off, lapsed=lapsed, clinic=clinic, **found)
+
+    async def account(self, account: UUID) -> Any:
+        """Return an account's state."""
+        return await self._now(self.kinds.account, account, PLATFORM)
+
+    async def _template(self, clinic: UUID, role: str) -> Mapping[str, bool]:
+        found: Any = await self._now(self.kinds.template, self.kinds.template_of(clinic, role), clinic)
+        wishes: Mapping[str, bool] = found.permissions
+        return wishes
+
+    async def _now(self, state: type[State], stream: UUID, clinic: UUID, *, known: bool = False) -> Any:
+        """Return a state as it stands; with `known`, None for one that never was."""
+        await self.fresh(stream)
+        entry = await self.handler.streams.get(state, stream, clinic)
+        return None if known and not entry.version else entry.state
+
+    async def fresh(self, stream: UUID) -> None:
+        """See to it that a stream is not remembered from before the feed could tell of its changes."""
+        listening = self._listening()
+        if stream in self._looked_at and listening:
+            return
+        if len(self._looked_at) > SOME:  # they are soon looked at again
+            self._looked_at.clear()
+        if listening:
+            self._looked_at.add(stream)
+        await self.handler.streams.drop(stream)
+
+    def doubt(self) -> None:
+        """Look at everything again."""
+        self._looked_at.clear()
+
+    def noticed(self, stream: UUID, clinic: UUID, version: int) -> None:
+        """Forget a stream that has gone on elsewhere."""
+        known = self.handler.streams.cached(stream, clinic)
+        if known is not None and known.version < version:
+            self.handler.streams.forget(stream)
+        self._looked_at.discard(stream)
+
+

@@ -1,0 +1,40 @@
+"""What may be seen of an account."""
+
+from datetime import datetime
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from domain.accounts import PlaceRole
+from domain.kit import Frozen, Id, Personal
+from schemas.kit import Row
+
+
+class PlaceShown(Frozen):
+    """Where somebody belongs, and as whom."""
+
+    clinic_id: UUID
+    role: PlaceRole
+    subject_id: UUID | None
+
+
+class AccountRow(Row):
+    """Somebody who can sign in: who they are, where they belong, and how their account stands."""
+
+    table: ClassVar[str] = "accounts"
+    permission: ClassVar[str] = "superadmin"
+    id: Id
+    email: Annotated[str | None, Personal()]
+    name: Annotated[str | None, Personal()]
+    phone: Annotated[str | None, Personal()]
+    language: str
+    superadmin: bool
+    status: str
+    places: list[PlaceShown]
+    clinics: int  # how many of them there are
+    has_password: bool
+    has_pin: bool
+    password_changed_at: datetime | None
+    locked_until: datetime | None
+    opened_at: datetime
+
+    indexes: ClassVar[tuple[str, ...]] = ("opened_at", "clinics", "email")
