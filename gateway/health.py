@@ -72,7 +72,8 @@ async def look(services: Services) -> Health:
     """Return how the installation is."""
     partitions: list[PartitionState] = []
     try:
-        rows = (await asyncio.wait_for(services.reading.lanes.ask(None, HEALTH, (LIVE,)), PATIENCE)).rows
+        async with asyncio.timeout(PATIENCE):
+            rows = (await services.reading.lanes.ask(None, HEALTH, (LIVE,))).rows
         partitions = [_state(PartitionHealth(*row)) for row in rows]
         database = True
     except (Refused, TimeoutError, Error):

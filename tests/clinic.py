@@ -14,6 +14,7 @@ from commands.invoices import CreateInvoice
 from commands.kit import Command
 from commands.kit.handling import Handler, Receipt, Who
 from commands.patients import RegisterPatient
+from commands.referral_payouts import ReferClinic
 from commands.rooms import AddRoom
 from commands.schedules import SetDoctorSchedule
 from commands.staff import HireStaff
@@ -67,6 +68,9 @@ class Town:
 
     async def register(self, family_name: str = "Bakker") -> UUID:
         return (await self(RegisterPatient(given_name="Noor", family_name=family_name))).id
+
+    async def referral(self) -> UUID:
+        return (await self(ReferClinic(clinic_name="Kraków Dental"))).id
 
     async def invoice(self, total: int = 10_000, *, issue: bool = True) -> UUID:
         return (await self(self.bill(total, issue=issue))).id

@@ -42,6 +42,7 @@ def faults(where: str, source: str) -> list[Fault]:
     """Return what is wrong with a file of the project."""
     tree = ast.parse(source)
     found = [fault for name in imported(tree) for fault in import_faults(where, name)]
+    found += [f"{where} calls asyncio.wait_for, in which a cancellation may be lost (cpython#86296): take asyncio.timeout" for _ in lossy(tree)]
     if not is_kit(where) and not where.startswith("anamnesis/"):
         found += [f"{where} reads a clock or rolls dice: {line}" for line in impurities(tree) if layer_of(where) not in {"gateway", "workers"}]
         found += [f"{where} holds SQL: {line}" for line in statements(tree) if layer_of(where) != "projections"]
@@ -102,6 +103,12 @@ def impurities(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS and not is_at(node.func.value):
             yield ast.unparse(node)
     yield from (name for name in imported(tree) if name.partition(".")[0] in {"os", "random", "secrets", "socket", "time"})
+
+
+def lossy(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield uses of `asyncio.wait_for`: before Python 3.12 a task that is cancelled as its wait ends goes on as if nothing had been said."""
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "wait_for")
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.alias) and node.name == "wait_for")
 
 
 def is_at(node: ast.expr) -> bool:
@@ -170,6 +177,8 @@ def test_no_exception_outlives_its_reason() -> None:
     ("commands/invoices.py", "def decide(self, invoice, at): return date.today()"),
     ("projections/invoices.py", "import random"),
     ("gateway/invoices.py", "async def rows(desk): return await desk.reader.ask('select * from invoices where id = %s')"),
+    ("workers/kit/bus.py", "async def ready(event): await asyncio.wait_for(event.wait(), 1)"),
+    ("workers/kit/bus.py", "from asyncio import wait_for"),
     ("commands/invoices.py", "SQL = 'UPDATE invoices SET status = 1'"),
 ])
 def test_the_rules_bite(where: str, source: str) -> None:

@@ -111,7 +111,7 @@ def test_a_timeline_is_opened_by_the_key_of_its_entity():
     keys = {
         "patients": "patients.view_detail", "appointments": "appointments.view_detail", "invoices": "billing.invoices.view_detail",
         "rooms": "settings.rooms.view", "staff": "settings.staff.view", "schedules": "appointments.view", "blocks": "appointments.view",
-        "clinics": "settings.branding.view",
+        "clinics": "admin",
     }
     assert {entity.kind: entity.permission for entity in ENTITIES.values()} == keys
     assert set(ENTITIES) == {*keys, "patient", "appointment", "invoice", "room", "schedule", "block", "clinic"}

@@ -43,6 +43,7 @@ async def caller(stack: Any) -> AsyncIterator[Api]:
     async with handling(stack) as handler, httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
         api = Api(client, handler, stack.settings("gateway"))
         api.till = stack.till
+        api.owner_url = stack.database_url("owner")
         yield api
 
 

@@ -55,7 +55,8 @@ class Bus:
         """Start connecting; return when that succeeded or failed once, or after a moment in any case."""
         self._task = asyncio.create_task(self._connect())
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._tried.wait(), CONNECT_SECONDS)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._tried.wait()
 
     async def close(self) -> None:
         """Hang up. A client that is just reconnecting may end in the cancellation of a task of its own, or not at all."""

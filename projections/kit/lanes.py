@@ -111,7 +111,8 @@ class Lane:
     async def _watch(self) -> None:
         while not self._lost.is_set():
             try:
-                await asyncio.wait_for(self._lost.wait(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await self._lost.wait()
             except TimeoutError:
                 if self._asked and time.monotonic() - self._asked[0].since > HUNG:
                     return

@@ -80,7 +80,8 @@ class Bus:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
         try:
-            await asyncio.wait_for(self.client.close(), 2)
+            async with asyncio.timeout(2):
+                await self.client.close()
         except (NatsError, OSError, TimeoutError):
             log.debug("bus.close", name=self.name)
 

@@ -162,7 +162,8 @@ class Outbox:
 
     async def _rest(self) -> None:
         try:
-            await asyncio.wait_for(self.ring.wait(), FLOOR_SECONDS)
+            async with asyncio.timeout(FLOOR_SECONDS):
+                await self.ring.wait()
         except TimeoutError:
             return
         if not self.stopping:

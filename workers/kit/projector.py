@@ -91,8 +91,10 @@ class Projector:
     async def _leave(self, conn: AsyncConnection[Any]) -> None:
         """Hand the partitions back, if the connection still serves."""
         try:
-            await asyncio.wait_for(conn.rollback(), 1)
-            await asyncio.wait_for(self.leases.leave(conn), 1)
+            async with asyncio.timeout(1):
+                await conn.rollback()
+            async with asyncio.timeout(1):
+                await self.leases.leave(conn)
         except (psycopg.Error, TimeoutError):
             log.debug("projector.lease_runs_out")
 
@@ -140,7 +142,8 @@ class Projector:
         if not self.feed.pages:
             self.feed.arrived.clear()
             try:
-                await asyncio.wait_for(self.feed.arrived.wait(), TICK_SECONDS / 2)
+                async with asyncio.timeout(TICK_SECONDS / 2):
+                    await self.feed.arrived.wait()
             except TimeoutError:
                 return await self._still(conn)
         await self.pace.linger()

@@ -263,7 +263,8 @@ class Relay:
 async def _wait(event: asyncio.Event) -> None:
     """Wait for an event or for the next poll."""
     try:
-        await asyncio.wait_for(event.wait(), POLL_SECONDS)
+        async with asyncio.timeout(POLL_SECONDS):
+            await event.wait()
     except TimeoutError:
         return
 

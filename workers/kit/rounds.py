@@ -64,7 +64,8 @@ class Rounds:
 
     async def _rest(self) -> None:
         try:
-            await asyncio.wait_for(self.news.wait(), FLOOR_SECONDS)
+            async with asyncio.timeout(FLOOR_SECONDS):
+                await self.news.wait()
         except TimeoutError:
             return
 

@@ -151,7 +151,8 @@ class Run:
             for _, protocol in made:
                 protocol.next()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.exhausted.wait(), self.end - time.perf_counter())
+                async with asyncio.timeout(self.end - time.perf_counter()):
+                    await self.exhausted.wait()
         self.open = False
         cost = meter.read()
         await self._finish()
@@ -174,7 +175,8 @@ class Run:
     async def _finish(self) -> None:
         if self.busy:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.quiet.wait(), GRACE_SECONDS)
+                async with asyncio.timeout(GRACE_SECONDS):
+                    await self.quiet.wait()
         self.lost += self.busy
 
     def answered(self, status: int, since: float, position: int) -> None:

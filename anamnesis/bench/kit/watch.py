@@ -126,7 +126,8 @@ async def listen(job: Job, folder: Path) -> Heard:
     for subscriber in everybody:
         await loop.create_connection(lambda s=subscriber: s, job.host, job.port)  # type: ignore[misc]
     for subscriber in everybody:
-        await asyncio.wait_for(subscriber.joined.wait(), READY_SECONDS)
+        async with asyncio.timeout(READY_SECONDS):
+            await subscriber.joined.wait()
     (folder / "ready").touch()
     end = loop.time() + job.seconds
     while not (folder / "stop").exists() and loop.time() < end and not room.failed:  # noqa: ASYNC110 - a file announces nothing
