@@ -1,13 +1,13 @@
 """An entity's life so far, told by its events."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 
 from domain.kit import NotFound
+from projections.audit import steps
 from projections.kit.reading import Reader
 from schemas.activity import Activity, Timeline
 from schemas.appointments import AppointmentRow
@@ -20,11 +20,9 @@ from schemas.schedules import BlockRow, ScheduleRow
 from schemas.staff import StaffRow
 
 SAID = """
-select a.seq, a.recorded_at, a.actor, a.action, a.version, convert_from(e.state, 'UTF8') as said
-from audit_log a join stored_events e on e.notification_id = a.seq
+select a.seq, a.recorded_at, a.actor, a.action, a.version from audit_log a
 where a.clinic_id = %s and a.entity_id = %s and a.entity_type = %s and a.seq < %s
 order by a.seq desc limit %s"""
-UNSAID = {"event", "sealed"}
 LAST = 2**62
 Own = tuple[str, UUID | None]
 
@@ -54,7 +52,6 @@ class Said(Struct):
     actor: UUID
     action: str
     version: int
-    said: str
 
 
 async def timeline(reader: Reader, entity: Entity, id: UUID, *, limit: int, before: int | None, own: Own | None) -> Timeline:  # noqa: A002
@@ -64,7 +61,8 @@ async def timeline(reader: Reader, entity: Entity, id: UUID, *, limit: int, befo
     found = await reader.select(Said, SAID, reader.clinic, id, entity.kind, before or LAST, limit + 1)
     if not found and before is None:
         raise NotFound(kind=entity.kind, id=str(id))
-    return Timeline(items=[activity(one) for one in found[:limit]], next=found[limit - 1].seq if len(found) > limit else None)
+    told = await steps(reader, [one.seq for one in found[:limit]])
+    return Timeline(items=[activity(one, told[one.seq]) for one in found[:limit]], next=found[limit - 1].seq if len(found) > limit else None)
 
 
 async def owned(reader: Reader, row: type[Row], id: UUID, column: str, owner: UUID | None) -> bool:  # noqa: A002
@@ -72,6 +70,7 @@ async def owned(reader: Reader, row: type[Row], id: UUID, column: str, owner: UU
     return found is not None and getattr(found, column) == owner
 
 
-def activity(one: Said) -> Activity:
-    changes = {name: value for name, value in msgspec.json.decode(one.said).items() if name not in UNSAID}
-    return Activity(seq=one.seq, recorded_at=one.recorded_at, actor=one.actor, action=one.action, version=one.version, changes=changes)
+def activity(one: Said, told: dict[str, Any]) -> Activity:
+    return Activity(
+        seq=one.seq, recorded_at=one.recorded_at, actor=one.actor, action=one.action, version=one.version,
+        changes=told["changes"], before=told["before"])

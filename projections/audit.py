@@ -1,16 +1,67 @@
 """Every event of a clinic as a line of its audit log."""
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
+from uuid import UUID
 
-from msgspec import json
+from msgspec import Struct, json
+from msgspec.structs import replace
 
 from domain.kit import Fact, span
 from projections.kit import ALL, projects
 from projections.kit.reading import Reader, Wanted
-from schemas.audit import AuditPage, AuditRow
+from schemas.audit import AuditLine, AuditPage, AuditRow, Origin
+
+AGO = 100  # events of a stream in which is sought what was said before
+STEPS = """
+with page as (
+    select originator_id, min(originator_version) as first, max(originator_version) as last
+    from stored_events where clinic_id = %s and notification_id = any(%s) group by originator_id
+), life as (
+    select e.originator_id, e.notification_id, e.causation_id, convert_from(e.state, 'UTF8')::jsonb - 'event' - 'sealed' as said
+    from page p join stored_events e on e.originator_id = p.originator_id and e.originator_version between p.first - %s and p.last
+    where e.clinic_id = %s
+), fields as (
+    select l.notification_id, f.key, f.value, lag(f.value) over (partition by l.originator_id, f.key order by l.notification_id) as was
+    from life l, jsonb_each(l.said) f
+), before as (
+    select notification_id, jsonb_object_agg(key, was) as was from fields where was <> value group by notification_id
+)
+select l.notification_id as seq, l.said::text as changes, coalesce(b.was, '{}')::text as before,
+    o.account, o.behalf, o.session, o.client, o.address, o.agent
+from life l left join before b using (notification_id) left join origins o on o.id = l.causation_id
+where l.notification_id = any(%s)
+"""
+
+
+class Step(Struct):
+    """What an event changed, what was last said of the same things before, and where the request came from that caused it."""
+
+    seq: int
+    changes: str
+    before: str
+    account: UUID | None
+    behalf: UUID | None
+    session: UUID | None
+    client: str | None
+    address: str | None
+    agent: str | None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The same as a line shows it."""
+        origin = None if self.address is None else Origin(
+            account=self.account, on_behalf_of=self.behalf, session=self.session, client=self.client, address=self.address, agent=self.agent or "")
+        return {"changes": json.decode(self.changes), "before": json.decode(self.before), "origin": origin}
+
+
+async def steps(reader: Reader, positions: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Return what the events at these positions changed; what is sealed because it is about a person is left out."""
+    wanted = list(positions)
+    found = await reader.select(Step, STEPS, reader.clinic, wanted, AGO, reader.clinic, wanted)
+    return {one.seq: one.told for one in found}
 
 
 def each(fact: Fact) -> Iterable[tuple[Any, ...]]:
@@ -36,4 +87,6 @@ async def log(
     if until:
         conditions.append(("recorded_at", "<", span(until, until, zone)[1]))
     page = await reader.page(AuditRow, Wanted(tuple(conditions), "seq", descending=True, limit=limit, cursor=cursor))
-    return AuditPage(items=json.decode(page.items, type=list[AuditRow]), next=page.next)
+    lines = json.decode(page.items, type=list[AuditLine])
+    found = await steps(reader, [line.seq for line in lines])
+    return AuditPage(items=[replace(line, **found.get(line.seq, {})) for line in lines], next=page.next)

@@ -8,7 +8,10 @@ from domain.kit import Frozen
 
 
 class Activity(Frozen):
-    """One step in the life of an entity. `changes` is what the event says, without what is sealed because it is about a person."""
+    """One step in the life of an entity.
+
+    `changes` is what the event says and `before` what was said of the same things last, without what is sealed because it is about a person.
+    """
 
     seq: int
     recorded_at: datetime
@@ -16,6 +19,7 @@ class Activity(Frozen):
     action: str
     version: int
     changes: dict[str, Any]
+    before: dict[str, Any]
 
 
 class Timeline(Frozen):

@@ -1,8 +1,10 @@
 """What may be seen of who did what, and when."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
+
+from msgspec import field
 
 from domain.kit import Frozen
 from schemas.kit import Row
@@ -29,8 +31,42 @@ class AuditRow(Row):
     indexes: ClassVar[tuple[str, ...]] = ("entity_id, seq", "actor, seq", "action, seq", "recorded_at")
 
 
+class Origin(Frozen):
+    """Where a request came from: the account that acted and for whom, its session, the kind of client, the network address and the program."""
+
+    account: UUID | None
+    on_behalf_of: UUID | None
+    session: UUID | None
+    client: str | None
+    address: str
+    agent: str
+
+
+class AuditLine(Frozen):
+    """One event of the clinic: who did what to which entity, when and from where, and the seals that prove it (base64).
+
+    `changes` is what the event says and `before` what was said of the same things last, without what is sealed because it is about a person.
+    `origin` is null where no request caused the event, or where it has been erased.
+    """
+
+    seq: int
+    recorded_at: datetime
+    actor: UUID
+    action: str
+    entity_type: str
+    entity_id: UUID
+    version: int
+    command_id: UUID
+    correlation_id: UUID
+    hash: str
+    mac: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
+
+
 class AuditPage(Frozen):
     """Lines of the audit log, the latest first, and where to go on."""
 
-    items: list[AuditRow]
+    items: list[AuditLine]
     next: str | None

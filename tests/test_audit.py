@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from domain.kit import NotFound
 from domain.patients import MedicalEntry, MedicalHistoryAmended, PatientArchived, PatientRegistered
-from domain.rooms import RoomAdded
+from domain.rooms import RoomAdded, RoomChanged
 from projections.activity import ENTITIES, timeline
 from projections.audit import audit_log, each, log
 from tests.kit import ACTOR, CLINIC, facts
 from tests.remembering import reading, remember
 
-NOOR, JORIS, ROOM, SOMEBODY, ELSEWHERE = (UUID(int=n) for n in (101, 102, 103, 201, 8))
+NOOR, JORIS, ROOM, GARDEN, SOMEBODY, ELSEWHERE, THERE = (UUID(int=n) for n in (101, 102, 103, 105, 201, 8, 9))
 NIGHT = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)  # half past eleven in Amsterdam, the evening before the clocks change
 registered = PatientRegistered(given_name="Noor", family_name="Jansen", registered_on=date(2026, 3, 28))
 amended = MedicalHistoryAmended(allergies=[MedicalEntry(name="Penicillin")], conditions=[], medications=[])
@@ -27,6 +27,7 @@ def history():
     joris = facts(registered, id=JORIS, kind="patients", first=4, start=NIGHT + timedelta(hours=1))  # after midnight
     room = facts(RoomAdded(name="Room 1", type="operatory"), id=ROOM, kind="rooms", first=5, start=NIGHT + timedelta(hours=24))  # past the next midnight: a day of 23 hours
     others = [replace(fact, clinic=ELSEWHERE) for fact in facts(registered, id=UUID(int=104), kind="patients", first=6)]
+    others += [replace(fact, clinic=THERE) for fact in facts(RoomAdded(name="Room 1", type="surgery"), RoomChanged(name="Garden", type="surgery"), id=GARDEN, kind="rooms", first=7)]
     return [*noor, replace(joris[0], actor=SOMEBODY), *room, *others]
 
 
@@ -81,6 +82,14 @@ async def test_a_timeline_tells_what_happened_but_nothing_sealed(books):
         told = await timeline(reader, ENTITIES["patient"], NOOR, limit=50, before=None, own=None)
     assert [(step.action, step.version) for step in told.items] == [("PatientArchived", 3), ("MedicalHistoryAmended", 2), ("PatientRegistered", 1)]
     assert [step.changes for step in told.items] == [{}, {}, {"registeredOn": "2026-03-28"}]
+
+
+async def test_a_step_tells_what_was_said_before(books):
+    async with reading(books, THERE) as reader:
+        told = await timeline(reader, ENTITIES["room"], GARDEN, limit=50, before=None, own=None)
+    assert [(step.changes["name"], step.before) for step in told.items] == [("Garden", {"name": "Room 1"}), ("Room 1", {})]
+    seen = [(line.changes["name"], line.before, line.origin) for line in (await lines(books, THERE, entity_id=GARDEN)).items]
+    assert seen == [("Garden", {"name": "Room 1"}, None), ("Room 1", {}, None)]
 
 
 async def test_a_long_timeline_is_read_page_by_page(books):

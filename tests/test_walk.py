@@ -365,7 +365,10 @@ async def records(me: Person, ids: Json) -> None:
     told = (await me("GetActivity", entityType="appointment", entityId=ids["appointments"]))["items"]
     assert [step["action"] for step in told][:2] == ["AppointmentCompleted", "PatientSeated"]
     lines = (await me("BrowseAuditLog", query={"entityId": ids["invoices"], "action": "PaymentRefunded"}))["items"]
-    assert [line["actor"] for line in lines] == [me.session["user"]["id"]]
+    user, (line,) = me.session["user"]["id"], lines
+    origin = line["origin"]
+    assert (line["actor"], origin["account"], origin["onBehalfOf"], origin["address"]) == (user, user, None, "127.0.0.1")
+    assert origin["agent"].startswith("python-httpx")
 
 
 async def events(me: Person, ids: Json) -> None:

@@ -26,6 +26,7 @@ PSEUDO = {"superadmin", "admin", "self", "public", "house"}  # what follows from
 
 INTERNAL = {  # rows without an address of their own -> where what they say is seen
     "CalendarRow": "CalendarEntry adds the names",
+    "AuditRow": "AuditLine adds what changed and from where",
     "SeriesRow": "the next number",
     "SeatsRow": "how many of the licence's seats are taken",
 }
