@@ -59,7 +59,7 @@ KINDS = Kinds(Clinic, Staff, Account, PermissionTemplate, template_of)
 
 def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODULES) -> Gateway:
     """Return the application; `settings` has database_url, nats_url, mac_key, bus_key, kek, signing_key and objects."""
-    return Gateway(Services(settings, KINDS), route_handlers=[*BASE, *modules], openapi_config=None)
+    return Gateway(Services(settings, KINDS, [sessions.sweep]), route_handlers=[*BASE, *modules], openapi_config=None)
 
 
 def openapi(modules: Sequence[ControllerRouterHandler] = MODULES) -> Json:

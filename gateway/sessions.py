@@ -6,9 +6,10 @@ from uuid import UUID
 
 from litestar import Router, delete, get, post
 from litestar.params import JSONBody, PathParameter
-from msgspec import Meta
+from msgspec import Meta, convert
 
 from commands.kit.ids import derived, new_id
+from commands.kit.receipt import house
 from commands.kit.stays import RefreshInvalid, RefreshReused, Stay
 from commands.sessions import EndSession, StartSession
 from domain.kit import PLATFORM, Frozen, NotFound
@@ -19,6 +20,7 @@ from gateway.kit import Desk
 from gateway.kit.call import Call
 from gateway.kit.members import NoMember
 from gateway.kit.query import no_query
+from gateway.kit.services import Services
 from gateway.kit.tokens import Claims
 
 Secret = Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -147,6 +149,15 @@ async def tell(call: Call, session: UUID, clinic: UUID, account: UUID, why: Endi
     actor = call.who.actor if call.who.session else account
     await call.settle(EndSession(reason=why), actor, id=session, clinic=clinic, command_id=derived(b"session ended", session.bytes))
     await call.services.stays.told(session)
+
+
+async def sweep(services: Services) -> None:
+    """Tell of sessions whose end was decided and never told, because whoever did so died in between; each is told once, however many sweep."""
+    for session, clinic, account, why in await services.stays.untold():
+        await services.end_session(session)
+        ended = derived(b"session ended", session.bytes)
+        await services.handler.handle(EndSession(reason=convert(why, Ending)), house(account, clinic), id=session, command_id=ended)
+        await services.stays.told(session)
 
 
 @post("/refresh", operation_id="RefreshSession", status_code=200, opt={"public": True, "refusals": [RefreshInvalid, RefreshReused]})

@@ -13,6 +13,7 @@ import pytest
 from commands.accounts import GivePlace, WithdrawPlace
 from commands.kit.receipt import house
 from commands.kit.vault import Vault
+from gateway.sessions import sweep
 from projections.kit.lanes import Lanes
 from tests.served import PASSWORD, PROTECTED, Person, failure, served, until
 
@@ -238,6 +239,19 @@ async def test_signing_out_ends_everything_of_the_session_and_nothing_else(web, 
     failure(await web.client.post(REFRESH, json={"refreshToken": first.session["refreshToken"]}), 401, "REFRESH_INVALID")
     failure(await web.client.request(method, LOGOUT, headers=first.headers), 401, "SESSION_ENDED")
     assert (await rooms(web, second.headers)).status_code == 200
+
+
+async def test_an_end_that_nobody_told_is_told_once_by_whoever_sweeps(web):
+    """As a process leaves it that dies between ending a session and saying so."""
+    person = await web.person(await web.clinic(), "admin")
+    session = web.services.keys.read(person.session["accessToken"]).session
+    with psycopg.connect(web.owner_url, autocommit=True) as owner:
+        owner.execute("update stays set ended_at = now() - interval '1 minute', ended_why = 'signed-out', told = false where id = %s", [session])
+        await asyncio.gather(*(sweep(web.services) for _ in range(5)))
+        said = owner.execute("select topic, convert_from(state, 'UTF8')::json ->> 'reason' from stored_events where originator_id = %s", [session]).fetchall()
+        left = owner.execute("select count(*) from stays where not told").fetchone()
+    assert (said[1:], left) == ([("SessionClosed", "signed-out")], (0,))
+    failure(await rooms(web, person.headers), 401, "SESSION_ENDED")
 
 
 async def test_signing_out_is_known_everywhere_within_a_tenth_of_a_second(module_database, nats_server):

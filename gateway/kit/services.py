@@ -1,12 +1,13 @@
 """What every request leans on: one of each per process, opened at start and closed at the end."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 from uuid import UUID
 
 import structlog
 from nats.aio.msg import Msg
+from psycopg import Error
 
 from commands.kit.codes import Codes
 from commands.kit.doors import Doors
@@ -15,7 +16,7 @@ from commands.kit.objects import objects_at
 from commands.kit.origins import Origins
 from commands.kit.stays import Stays
 from commands.kit.vault import Vault
-from domain.kit import PLATFORM
+from domain.kit import PLATFORM, Refused
 from gateway.kit.bus import APPLIED, EVENTS, HEARTBEAT, SESSIONS, Bus, Watermarks, session_of
 from gateway.kit.errors import ReadBehind
 from gateway.kit.gate import Gate
@@ -30,18 +31,22 @@ from gateway.kit.tracing import Spans
 from projections.kit.reading import Reader, Reading
 from projections.kit.stored import Stored
 
+CHORE_SECONDS = 60
 POLLS = (0.005, 0.015, 0.03)  # seconds between looks at the tracked position; the last repeats
 BEHIND_SECONDS = 5.0
 TRACKED = "select t.position, h.position from projector_tracking t cross join store_head h where t.grp = 'live' and t.partition = %s::smallint"
 
 log = structlog.get_logger(__name__)
 
+Chore = Callable[["Services"], Awaitable[None]]
+
 
 class Services:
     """The gateway's parts; `settings` has database_url, nats_url, mac_key, bus_key, kek, signing_key and objects."""
 
-    def __init__(self, settings: Any, kinds: Kinds) -> None:
+    def __init__(self, settings: Any, kinds: Kinds, chores: Sequence[Chore] = ()) -> None:
         self.settings = settings
+        self.chores = chores
         self.kinds = kinds
         self.metrics = Metrics()
         self.spans = Spans()
@@ -63,6 +68,7 @@ class Services:
         self.hub = Hub(self.reading, settings.bus_key)
         self.handler: Handler = None  # type: ignore[assignment]
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._tending: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect to everything; what is not there is awaited in the background."""
@@ -78,9 +84,12 @@ class Services:
         await self.bus.open()
         await self.hub.open()
         await self.rates.open()
+        self._tending = asyncio.create_task(self._tend())
 
     async def close(self) -> None:
         """Let go of everything."""
+        if self._tending:
+            self._tending.cancel()
         await self.rates.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2)
@@ -93,6 +102,16 @@ class Services:
         await self.stripe.close()
         await self.objects.close()
         await self.reading.close()
+
+    async def _tend(self) -> None:
+        """Do what is to be done again and again: every gateway does, so whatever it is must bear being done twice at once."""
+        while True:
+            await asyncio.sleep(CHORE_SECONDS)
+            for chore in self.chores:
+                try:
+                    await chore(self)
+                except (Refused, Error, OSError) as error:
+                    log.warning("a chore failed", chore=getattr(chore, "__name__", ""), error=type(error).__name__)
 
     def later(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do something after the answer, which must not tell by its time whether there was anything to do."""
