@@ -30,6 +30,10 @@ Language = Annotated[str, Meta(pattern=r"^(en|es)$", description="Language of le
 AddressKey = Annotated[str, Meta(
     pattern=r"^[0-9a-f]{32}$", description="A keyed hash of the e-mail address; it names the address without telling it.",
     examples=["5d41402abc4b2a76b9719d911017c592"])]
+FactorMethod = Annotated[
+    Literal["totp", "email"], Meta(description="totp: six digits of an authenticator app; email: six digits that come by mail.")]
+FactorEnding = Literal["own", "reset", "forced"]
+CodePurpose = Literal["sign-in", "setup"]
 SecretId = Annotated[UUID, Meta(description="Under which the vault keeps the secret.")]
 
 
@@ -101,6 +105,50 @@ class PinChanged(Event):
     secret_id: SecretId | None = None
 
 
+class TotpOffered(Event):
+    """An authenticator app is being set up; it counts once it has shown a code."""
+
+    secret_id: SecretId
+
+
+class SecondFactorEnabled(Event):
+    """A password alone is not enough from now on: it takes a code of that app, or one that comes by mail."""
+
+    method: FactorMethod
+    secret_id: SecretId | None = None
+
+
+class SecondFactorDisabled(Event):
+    """A password alone is enough again. `own`: its owner wanted it so; `reset`: by mail, locked out; `forced`: the platform did it."""
+
+    way: FactorEnding
+
+
+class RecoveryCodesMade(Event):
+    """From now on these count, and none from before."""
+
+    secret_id: SecretId
+    count: Annotated[int, Meta(ge=1, le=100)]
+
+
+class RecoveryCodeUsed(Event):
+    left: Annotated[int, Meta(ge=0, le=100)]
+
+
+class SecondFactorCodeAsked(Event):
+    """Somebody wants a code by mail: to come in with, or to see that such codes arrive."""
+
+    purpose: CodePurpose
+
+
+class RecoveryCodesAsked(Event):
+    """Somebody wants a link by mail with which to see fresh recovery codes."""
+
+
+class SecondFactorResetAsked(Event):
+    """Somebody who says that it is their account has lost what they prove themselves by."""
+
+
 class AccountLockedOut(Event):
     """Too many wrong guesses; until then nobody gets in from where they came, or from anywhere."""
 
@@ -120,6 +168,8 @@ class AccountDeleted(Event): ...
 AccountEvent = (
     AccountOpened | AccountChanged | AccountAddressChanged | PlaceGiven | PlaceWithdrawn | PlatformRoleChanged | PasswordChanged
     | PasswordWithdrawn | PasswordResetAsked | ClinicsAsked | PinChanged | AccountLockedOut | AccountSuspended | AccountReinstated | AccountDeleted
+    | TotpOffered | SecondFactorEnabled | SecondFactorDisabled | RecoveryCodesMade | RecoveryCodeUsed | SecondFactorCodeAsked | RecoveryCodesAsked
+    | SecondFactorResetAsked
 )
 
 
@@ -143,6 +193,18 @@ class PasswordPoor(Invalid):
     """Choose a longer or less common password: at least ten characters, not the address, not one that everybody uses."""
 
 
+class SecondFactorOn(Refused):
+    """A second factor is in use already. Switch it off first, or go on with it."""
+
+
+class SecondFactorOff(Refused):
+    """No second factor is in use. Set one up first."""
+
+
+class SetupNotBegun(Refused):
+    """Nothing is being set up. Begin the setup, then confirm it with a code."""
+
+
 class Place(Frozen):
     """Where somebody belongs, and as whom."""
 
@@ -161,13 +223,19 @@ class Account(State):
     superadmin: bool = False
     password: UUID | None = None
     pin: UUID | None = None
+    offered: UUID | None = None  # an authenticator app that has not shown a code yet
+    factor: FactorMethod | None = None
+    totp: UUID | None = None
+    recovery: UUID | None = None
+    recovery_left: int = 0
     places: tuple[Place, ...] = ()
 
-    def evolve(self, event: AccountEvent) -> Self:  # noqa: C901, PLR0911 - a line for each thing that can happen
+    def evolve(self, event: AccountEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - a line for each thing that can happen
         match event:
             case AccountOpened():
                 return replace(self, open=True, address=event.address_key)
-            case AccountChanged() | PasswordResetAsked() | ClinicsAsked() | AccountLockedOut():
+            case (AccountChanged() | PasswordResetAsked() | ClinicsAsked() | AccountLockedOut() | SecondFactorCodeAsked() | RecoveryCodesAsked()
+                  | SecondFactorResetAsked()):
                 return self
             case AccountAddressChanged(address_key=address):
                 return replace(self, address=address)
@@ -184,12 +252,25 @@ class Account(State):
                 return replace(self, password=None)
             case PinChanged(secret_id=secret):
                 return replace(self, pin=secret)
+            case TotpOffered(secret_id=secret):
+                return replace(self, offered=secret)
+            case SecondFactorEnabled(method=method, secret_id=secret):
+                return replace(self, factor=method, totp=secret, offered=None)
+            case SecondFactorDisabled():
+                return self.without_factor()
+            case RecoveryCodesMade(secret_id=secret, count=count):
+                return replace(self, recovery=secret, recovery_left=count)
+            case RecoveryCodeUsed(left=left):
+                return replace(self, recovery_left=left)
             case AccountSuspended():
                 return replace(self, suspended=True)
             case AccountReinstated():
                 return replace(self, suspended=False)
             case AccountDeleted():
-                return replace(self, open=False, superadmin=False, password=None, pin=None, places=())
+                return replace(self.without_factor(), open=False, superadmin=False, password=None, pin=None, places=())
+
+    def without_factor(self) -> Self:
+        return replace(self, factor=None, totp=None, offered=None, recovery=None, recovery_left=0)
 
     def claims(self) -> frozenset[Claim]:
         """Its address, as long as it is open."""
@@ -231,6 +312,54 @@ class Account(State):
     def set_password(self, secret: UUID, way: Literal["changed", "reset", "forced"]) -> list[Event]:
         self.ensure_active()
         return [PasswordChanged(secret_id=secret, way="first" if self.password is None and way != "reset" else way)]
+
+    @property
+    def second_factors(self) -> tuple[str, ...]:
+        """By what its owner can complete a sign-in; nothing if a password is enough."""
+        return () if self.factor is None else (self.factor, "recovery") if self.recovery_left else (self.factor,)
+
+    def ensure_factor(self, *, on: bool) -> None:
+        self.ensure_active()
+        if on and self.factor is None:
+            raise SecondFactorOff
+        if not on and self.factor is not None:
+            raise SecondFactorOn
+
+    def offer_totp(self, secret: UUID) -> list[Event]:
+        self.ensure_factor(on=False)
+        return [TotpOffered(secret_id=secret)]
+
+    def enable_factor(self, method: FactorMethod, recovery: UUID, count: int) -> list[Event]:
+        self.ensure_factor(on=False)
+        if method == "totp" and self.offered is None:
+            raise SetupNotBegun
+        secret = self.offered if method == "totp" else None
+        return [SecondFactorEnabled(method=method, secret_id=secret), RecoveryCodesMade(secret_id=recovery, count=count)]
+
+    def disable_factor(self, way: FactorEnding) -> list[Event]:
+        self.ensure_open()
+        if self.factor is None:
+            raise SecondFactorOff
+        return [SecondFactorDisabled(way=way)]
+
+    def make_recovery_codes(self, secret: UUID, count: int) -> list[Event]:
+        self.ensure_factor(on=True)
+        return [RecoveryCodesMade(secret_id=secret, count=count)]
+
+    def ask_factor_code(self, purpose: CodePurpose) -> list[Event]:
+        self.ensure_factor(on=purpose == "sign-in")
+        return [SecondFactorCodeAsked(purpose=purpose)]
+
+    def ask_recovery_codes(self) -> list[Event]:
+        self.ensure_factor(on=True)
+        return [RecoveryCodesAsked()]
+
+    def ask_factor_reset(self) -> list[Event]:
+        return [SecondFactorResetAsked()] if self.active and self.factor else []
+
+    def use_recovery_code(self, left: int) -> list[Event]:
+        self.ensure_factor(on=True)
+        return [RecoveryCodeUsed(left=left)]
 
     def set_platform_role(self, *, superadmin: bool, own: bool) -> list[Event]:
         self.ensure_open()

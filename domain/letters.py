@@ -65,3 +65,79 @@ Hola, {{name}}:
 Esta carta sirve para comprobar que las cartas de {{clinic}} llegan. La ha pedido usted.
 """),
 )
+
+SECOND_FACTOR_CODE = letter(
+    "account.second-factor-code", "Six digits with which somebody completes a sign-in, or sets such codes up.", {"code": "271828"},
+    en=("{{code}} is your code", """
+Dear {{name}},
+
+Your code is {{code}}. It is good for ten minutes, once, in the window that asked for it.
+
+If you did not ask for it, somebody knows your password: change it now. Tell nobody this code.
+"""),
+    es=("{{code}} es su código", """
+Hola, {{name}}:
+
+Su código es {{code}}. Sirve una sola vez y durante diez minutos, en la ventana que lo ha pedido.
+
+Si no lo ha pedido usted, alguien conoce su contraseña: cámbiela ya. No le diga este código a nadie.
+"""),
+)
+
+RECOVERY_CODES = letter(
+    "account.recovery-codes", "A link that leads somebody signed in to fresh recovery codes.", {"link": "https://example.org/second-factor/codes/abc"},
+    en=("Your recovery codes", """
+Dear {{name}},
+
+Open this link, signed in, to see ten fresh recovery codes. It is good for an hour, once; your earlier codes stop working when you do.
+
+{{link}}
+
+If you did not ask for it, do not open it, and change your password.
+"""),
+    es=("Sus códigos de recuperación", """
+Hola, {{name}}:
+
+Abra este enlace con la sesión iniciada para ver diez códigos de recuperación nuevos. Sirve una sola vez y durante una hora; al abrirlo, los códigos anteriores dejan de valer.
+
+{{link}}
+
+Si no lo ha pedido usted, no lo abra y cambie su contraseña.
+"""),
+)
+
+SECOND_FACTOR_RESET = letter(
+    "account.second-factor-reset", "A link with which somebody locked out can switch their second factor off.", {"link": "https://example.org/second-factor/reset/abc"},
+    en=("Sign in without your second factor", """
+Dear {{name}},
+
+You wrote that you have lost what you complete a sign-in with. Open this link and enter your password to switch your second factor off. It is good for an hour, once.
+
+{{link}}
+
+If it was not you, do nothing: without your password this link opens nothing.
+"""),
+    es=("Iniciar sesión sin su segundo factor", """
+Hola, {{name}}:
+
+Ha indicado que perdió aquello con lo que completa el inicio de sesión. Abra este enlace y escriba su contraseña para desactivar el segundo factor. Sirve una sola vez y durante una hora.
+
+{{link}}
+
+Si no ha sido usted, no haga nada: sin su contraseña, este enlace no abre nada.
+"""),
+)
+
+SECOND_FACTOR_CHANGED = letter(
+    "account.second-factor-off", "Tells somebody that a password alone opens their account again.", {},
+    en=("Your second factor is switched off", """
+Dear {{name}},
+
+From now on your password alone is enough to sign in. If that was not your wish, change your password and set a second factor up again.
+"""),
+    es=("Su segundo factor está desactivado", """
+Hola, {{name}}:
+
+Desde ahora basta su contraseña para iniciar sesión. Si no lo ha querido así, cambie su contraseña y configure de nuevo un segundo factor.
+"""),
+)

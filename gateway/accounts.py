@@ -19,6 +19,7 @@ from commands.accounts import (
     account_at,
     opened,
 )
+from commands.kit import Command
 from commands.kit.doors import AccountLocked
 from commands.kit.ids import derived
 from domain.accounts import Account, Language, PasswordPoor
@@ -250,7 +251,7 @@ async def forgot_password(data: JSONBody[ForgottenPassword], desk: Desk) -> Acce
     return Accepted()
 
 
-async def asked(call: Call, email: str, command: AskPasswordReset | AskClinics) -> None:
+async def asked(call: Call, email: str, command: Command) -> None:
     """Have a letter sent to an address, if it is anybody's."""
     if (account := await account_at(call.services.handler, email)) is not None:
         await call.settle(command, account)

@@ -22,6 +22,7 @@ from gateway import (
     email_templates,
     entrance,
     events,
+    factors,
     health,
     invoices,
     letters,
@@ -46,7 +47,7 @@ from gateway.kit.members import Kinds
 from gateway.kit.services import Services
 
 BASE: Sequence[ControllerRouterHandler] = (
-    accounts.router, accounts.people, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, events.router, health.health, health.metrics, docs.schema, docs.docs,
+    accounts.router, accounts.people, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, events.router, health.health, health.metrics, docs.schema, docs.docs,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
     activity, analytics, appointments, audit, billing, clinics, email_templates, invoices, letters, patients, permission_templates, plans,

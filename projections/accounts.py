@@ -17,6 +17,8 @@ from domain.accounts import (
     PlaceGiven,
     PlaceWithdrawn,
     PlatformRoleChanged,
+    SecondFactorDisabled,
+    SecondFactorEnabled,
 )
 from domain.kit import Fact
 from projections.kit import projects
@@ -29,7 +31,7 @@ def accounts(row: AccountRow | None, fact: Fact) -> AccountRow | None:  # noqa: 
         case AccountOpened() as event:
             return AccountRow(
                 id=fact.id, email=event.email, name=event.name, phone=event.phone, language=event.language, superadmin=False, status="active",
-                places=[], clinics=0, has_password=False, has_pin=False, password_changed_at=None, locked_until=None, opened_at=fact.recorded_at)
+                places=[], clinics=0, has_password=False, has_pin=False, password_changed_at=None, locked_until=None, second_factor=None, opened_at=fact.recorded_at)
         case _ if row is None:
             return None
         case AccountChanged(name=name, phone=phone, language=language):
@@ -49,6 +51,10 @@ def accounts(row: AccountRow | None, fact: Fact) -> AccountRow | None:  # noqa: 
             return replace(row, has_password=False)
         case PinChanged(secret_id=secret):
             return replace(row, has_pin=secret is not None)
+        case SecondFactorEnabled(method=method):
+            return replace(row, second_factor=method)
+        case SecondFactorDisabled():
+            return replace(row, second_factor=None)
         case AccountLockedOut(until=until):
             return replace(row, locked_until=until)
         case AccountSuspended():
@@ -56,7 +62,7 @@ def accounts(row: AccountRow | None, fact: Fact) -> AccountRow | None:  # noqa: 
         case AccountReinstated():
             return replace(row, status="active")
         case AccountDeleted():
-            return _placed(replace(row, status="deleted", superadmin=False, has_password=False, has_pin=False), [])
+            return _placed(replace(row, status="deleted", superadmin=False, has_password=False, has_pin=False, second_factor=None), [])
     return row
 
 

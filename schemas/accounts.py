@@ -35,6 +35,7 @@ class AccountRow(Row):
     has_pin: bool
     password_changed_at: datetime | None
     locked_until: datetime | None
+    second_factor: str | None
     opened_at: datetime
 
     indexes: ClassVar[tuple[str, ...]] = ("opened_at", "clinics", "email")

@@ -15,8 +15,10 @@ from uuid import UUID
 import httpx
 import psycopg
 import pytest
+from pyotp import TOTP
 
 from tests.clinic import handling
+from tests.served import until
 from tests.test_grants import TABLE, by_default
 from tests.till import sign
 from tests.walk import OPERATIONS, PASSWORD, Api, Json, Operation, Person, Request, content, undocumented
@@ -423,6 +425,48 @@ async def accounts(me: Person, ids: Json) -> None:
     assert mine in [one["id"] for one in (await root("BrowseAccountRow", query={"sort": "-openedAt"}))["items"]]
 
 
+async def second_factors(me: Person, ids: Json) -> None:
+    """An app, lost; codes by mail, lost; and each way in and out."""
+    guest, root = await me.api.person(me.clinic, "receptionist"), await me.api.superadmin()
+    nobody, mine = Person(me.api, {}, "", me.clinic), guest.session["user"]["id"]
+    who, here = {"email": guest.email, "password": PASSWORD}, {"password": PASSWORD}
+
+    async def half() -> str:
+        answer = await nobody.send(Request(OPERATIONS["SignIn"], OPERATIONS["SignIn"].path, {}, who))
+        token: str = answer.json()["details"][0]["mfaToken"]
+        return token
+
+    async def digits(purpose: str, sent: int) -> str:
+        """Digits that replace those of the letter, once it is out."""
+        async def out() -> bool:
+            query = {"recipient": mine, "template": "account.second-factor-code"}
+            return [one["status"] for one in (await root("BrowsePlatformLetterRow", query=query))["items"]].count("delivered") >= sent
+
+        await until(out, 20)
+        return await me.api.codes.issue_digits(purpose, UUID(mine), 60)
+
+    app = TOTP((await guest("BeginSecondFactorSetup", {"method": "totp"}))["secret"])
+    codes = (await guest("ConfirmSecondFactorSetup", {"code": app.at(moment := datetime.now(UTC))}))["codes"]
+    assert (await guest("GetSecondFactorStatus"))["methods"] == ["totp", "recovery"]
+    await nobody("VerifySecondFactor", {"mfaToken": await half(), "code": app.at(moment, counter_offset=1)})
+    await nobody("RecoverSignIn", {"mfaToken": await half(), "recoveryCode": codes[0]})
+    assert len((await guest("RegenerateRecoveryCodes", here))["codes"]) == 10
+    await guest("MailRecoveryCodes", here)
+    link = await me.api.codes.issue("recovery-codes", UUID(mine), 60)
+    assert len((await guest("ViewRecoveryCodes", {"token": link}))["codes"]) == 10
+    await guest("SwitchSecondFactorOff", here)
+    await guest("SendSetupCode", {})
+    await guest("ConfirmMfaSetup", {"method": "email", "code": await digits("second-factor-setup", 1)})
+    await nobody("SendSecondFactorCode", {"mfaToken": (token := await half())})
+    await nobody("VerifyMfa", {"mfaToken": token, "code": await digits("second-factor", 2)})
+    assert (await nobody("RequestSecondFactorReset", {"email": guest.email}))["accepted"]
+    await nobody("ResetSecondFactor", {**who, "token": await me.api.codes.issue("second-factor-reset", UUID(mine), 60)})
+    guest = Person(me.api, await nobody("SignIn", who), "receptionist", me.clinic)
+    app = TOTP((await guest("BeginTotpSetup", {}))["secret"])
+    await guest("ConfirmSecondFactorSetup", {"code": app.now()})
+    assert (await root("ForceSecondFactorOff", id=mine))["secondFactor"] is None
+
+
 async def sessions(me: Person, ids: Json) -> None:
     """Going on, and ending it: afterwards the token opens nothing."""
     nobody = Person(me.api, {}, "", me.clinic)
@@ -467,6 +511,7 @@ CHAPTERS = [
     records,
     events,
     accounts,
+    second_factors,
     sessions,
     operations,
 ]

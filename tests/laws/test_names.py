@@ -41,14 +41,18 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "SetPassword": "changing and resetting a password", "AskPasswordReset": "ForgotPassword", "AskClinics": "DiscoverClinics",
     "SetPin": "ChoosePin and DropPin", "LockOut": "guessing too often", "StartSession": "every way of coming in", "EndSession": "every way of leaving",
     "ChangeAddress": "the platform's page of an account", "WithdrawPassword": "likewise", "ChangePlatformRole": "likewise",
-    "SuspendAccount": "likewise", "ReinstateAccount": "likewise", "DeleteAccount": "likewise",
+    "OfferTotp": "BeginSecondFactorSetup", "EnableSecondFactor": "ConfirmSecondFactorSetup", "DisableSecondFactor": "SwitchSecondFactorOff",
+    "AskSecondFactorCode": "SendSecondFactorCode", "UseRecoveryCode": "RecoverSignIn", "MakeRecoveryCodes": "RegenerateRecoveryCodes",
+    "AskRecoveryCodes": "MailRecoveryCodes", "AskSecondFactorReset": "RequestSecondFactorReset",
+    "SuspendAccount": "the platform's page of an account", "ReinstateAccount": "likewise", "DeleteAccount": "likewise",
 }
 
 BARE = {  # ids that point at no stream -> why
     "PlaceGiven.subject_id": "a member of staff or a patient of the clinic beside it; the role says which",
     "GivePlace.subject_id": "likewise", "SessionStarted.subject_id": "likewise", "StartSession.subject_id": "likewise",
     "PasswordChanged.secret_id": "the vault's, which is no stream", "SetPassword.secret_id": "likewise", "PinChanged.secret_id": "likewise",
-    "SetPin.secret_id": "likewise",
+    "SetPin.secret_id": "likewise", "TotpOffered.secret_id": "likewise", "OfferTotp.secret_id": "likewise", "SecondFactorEnabled.secret_id": "likewise",
+    "EnableSecondFactor.recovery_id": "likewise", "RecoveryCodesMade.secret_id": "likewise", "MakeRecoveryCodes.recovery_id": "likewise",
     "LetterResendAsked.letter": "a letter is the outbox's, which is no stream",
     "ResendLetter.letter": "a letter is the outbox's, and looked for there",
     "PaymentRecorded.payment_id": "a payment is a part of its invoice's stream",
