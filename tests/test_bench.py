@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from nats.js.api import StorageType, StreamConfig
 
-from anamnesis.bench import BENCHES, append, book, lag, sse
-from anamnesis.bench.kit import checks, clinics, conditions, figures, load, places, watch
+from anamnesis.bench import BENCHES, append, auth, book, lag, sse
+from anamnesis.bench.kit import checks, clinics, conditions, figures, http, load, places, probe, watch
 from anamnesis.bench.kit.clinics import Diary
 from anamnesis.bench.kit.figures import Result, Target
 from anamnesis.bench.kit.frame import Options, known
@@ -246,6 +246,19 @@ def test_appends_are_measured_beside_the_librarys() -> None:
     assert bare.conditions["fsync"] == "on"
     assert bare.conditions["rows"]["time_claims"] > 0
     assert "accepted = stored" in claiming.checked
+
+
+def test_what_the_door_costs_is_measured_in_turns(stack: Any, place: Place) -> None:
+    with probe.served(stack.settings("gateway")) as url:
+        token = place.tokens()[0][0]
+        guarded = http.get(probe.GUARDED, token)
+        plain, more, pairs = auth.turns(url, b"GET /probe/open HTTP/1.1\r\nhost: measured\r\n\r\n", guarded, 0.1)
+        assert pairs >= auth.LEAST
+        assert 0 < plain < more + 1000, "microseconds"
+        assert auth.first(url, http.get(probe.GUARDED, place.tokens()[0][0])) > 0
+        auth.refused(url, http.get(probe.GUARDED, "nobody's"))
+        with pytest.raises(Trouble, match="let somebody in"):
+            auth.refused(url, guarded)
 
 
 @pytest.fixture(scope="module")
