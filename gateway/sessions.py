@@ -18,6 +18,7 @@ from domain.sessions import Ending
 from domain.sessions import Proof as Proof  # noqa: PLC0414 - likewise
 from gateway.kit import Desk
 from gateway.kit.call import Call
+from gateway.kit.cookies import Tokens
 from gateway.kit.members import NoMember
 from gateway.kit.query import no_query
 from gateway.kit.services import Services
@@ -32,9 +33,9 @@ LASTS: dict[Client, int] = {"web": 30 * DAY, "mobile": 90 * DAY, "device": DAY /
 
 
 class Refresh(Frozen, forbid_unknown_fields=True):
-    """The refresh token of the last answer."""
+    """The refresh token of the last answer; without it, that of the cookies."""
 
-    refresh_token: Secret
+    refresh_token: Secret | None = None
 
 
 class User(Frozen):
@@ -53,11 +54,12 @@ class SessionOpened(Frozen):
     """What it takes to go on: a short-lived access token, and a refresh token that is good for one use.
 
     Access tokens last a quarter of an hour (an hour on somebody's own telephone); a session without a refresh for 30 days (90 on a telephone, 12 hours
-    on a shared device) ends by itself.
+    on a shared device) ends by itself. Whoever sends `X-Session: cookies` over https gets both tokens in cookies that no script can read, and none here; what then
+    changes something needs the header `X-CSRF-Token` with the value of the cookie whose name ends in `csrf`.
     """
 
-    access_token: str
-    refresh_token: str
+    access_token: str | None
+    refresh_token: str | None
     expires_in: int
     user: User
 
@@ -90,6 +92,7 @@ async def begin(
 ) -> SessionOpened:
     """Open a session for somebody who has proved who he is, in the clinic he wants or in his first."""
     where, role, subject = place_of(state, clinic)
+    _ = call.wants_cookies  # cookies that cannot be given are refused before anything is opened
     stay = Stay(new_id(), account, where, role, subject, client, list(proofs), impersonator, before)
     if role == "superadmin" and where != PLATFORM and not await call.services.handler.known(where, call.services.kinds.clinic.kind, where):
         raise NoMember(clinic=where)
@@ -122,7 +125,11 @@ async def answer(call: Call, stay: Stay, refresh: str) -> SessionOpened:
     user = User(
         id=stay.account, role=who.role, clinic_id=who.clinic, subject_id=who.subject, name=getattr(entry.row, "name", None),
         permissions=sorted(who.grants), impersonator_id=stay.impersonator)
-    return SessionOpened(access_token=token, refresh_token=refresh, expires_in=services.keys.lifetime(stay.client), user=user)
+    seconds = services.keys.lifetime(stay.client)
+    if call.wants_cookies:
+        call.give(Tokens(stay.id, token, seconds, refresh, LASTS[convert(stay.client, Client)]))
+        return SessionOpened(access_token=None, refresh_token=None, expires_in=seconds, user=user)
+    return SessionOpened(access_token=token, refresh_token=refresh, expires_in=seconds, user=user)
 
 
 def _claims(stay: Stay) -> Claims:
@@ -168,8 +175,10 @@ async def refresh(data: JSONBody[Refresh], desk: Desk) -> SessionOpened:
     copied it.
     """
     call = desk.call
+    if (token := data.refresh_token or call.refresh_token()) is None:
+        raise RefreshInvalid
     try:
-        stay, successor = await call.services.stays.turn(data.refresh_token, address=call.address, agent=call.agent)
+        stay, successor = await call.services.stays.turn(token, address=call.address, agent=call.agent)
     except RefreshReused as reused:
         if (stolen := await call.services.stays.get(reused.details.pop("session"))) is not None:
             await tell(call, stolen.id, stolen.clinic, stolen.account, "refresh-reused")
@@ -192,6 +201,7 @@ async def sign_out_by_link(desk: Desk) -> None:
 async def leave(desk: Desk, why: Ending = "signed-out") -> None:
     """End the caller's own session."""
     assert desk.who.session is not None
+    desk.call.take_back()
     await end(desk.call, desk.who.session, desk.who.clinic, desk.who.account, why)
 
 

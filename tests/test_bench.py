@@ -86,7 +86,7 @@ async def test_not_with_a_stream_in_memory(database: Any, make_nats: Any, storag
 
 def test_an_unknown_name_is_one_clear_line() -> None:
     assert known([], BENCHES) == list(BENCHES)
-    with pytest.raises(Trouble, match="there is no benchmark speed; there are append, book"):
+    with pytest.raises(Trouble, match="there is no benchmark speed; there are append, auth, book"):
         known(["speed"], BENCHES)
 
 

@@ -16,6 +16,8 @@ from commands.kit.handling import Receipt, Who
 from commands.kit.receipt import NOBODY, house
 from domain.kit import PLATFORM, NotFound
 from gateway.kit.answer import Headers
+from gateway.kit.cookies import SAFE, Tokens, ensure_safe, same_origin
+from gateway.kit.cookies import wanted as cookies_wanted
 from gateway.kit.errors import (
     BadRequest,
     BodyTooLarge,
@@ -46,7 +48,7 @@ def _new_id() -> bytes:
 class Call:
     """A request; made once for each, so it holds little and works out the rest when asked."""
 
-    __slots__ = ("_body", "_owed", "address", "headers", "params", "receive", "request_id", "route", "scope", "services", "who")
+    __slots__ = ("_body", "_owed", "address", "baked", "bearer", "headers", "jar", "params", "receive", "request_id", "route", "scope", "services", "who")
 
     def __init__(self, scope: Scope, receive: Receive, services: Services, route: str = "", params: dict[str, Any] | None = None) -> None:
         self.scope = scope
@@ -59,6 +61,9 @@ class Call:
         self.request_id = given if given and _REQUEST_ID.fullmatch(given) else _new_id()
         self.who: Who = NOBODY
         self.address = services.proxies.client(scope, self.headers)
+        self.bearer: bytes | None = None  # the Authorization header, or what the cookies say in its place
+        self.baked = False  # does a session in cookies speak?
+        self.jar: Headers = []
         self._body: bytes | None = None
         self._owed: tuple[Meter, float] | None = None
 
@@ -66,9 +71,9 @@ class Call:
     def marks(self) -> Headers:
         """What every answer bears: the request's id, and how much more may be asked for."""
         if self._owed is None:
-            return [(b"x-request-id", self.request_id)]
+            return [(b"x-request-id", self.request_id), *self.jar]
         meter, owed = self._owed
-        return [(b"x-request-id", self.request_id), *meter.headers(owed)]
+        return [(b"x-request-id", self.request_id), *meter.headers(owed), *self.jar]
 
     @property
     def language(self) -> str:
@@ -82,9 +87,45 @@ class Call:
     async def admit(self) -> Who:
         """Find out who asks; refuse whoever may not come in."""
         gate, header = self.services.gate, self.headers.get(b"authorization")
+        if header is None and b"cookie" in self.headers:
+            header = self.services.cookies.bearer(self.headers, secure=self.secure)
+            self.baked = header is not None
+        self.bearer = header
         self.who = who = gate.known(header) or await gate.admit(header)
+        if self.baked and who.session and self.scope.get("method") not in SAFE:
+            self.services.cookies.check(self.headers, who.session, secure=self.secure)
         self._count(self.services.rates.account, who.actor)
         return who
+
+    @property
+    def secure(self) -> bool:
+        """Does the client speak TLS, with us or with a proxy of ours?"""
+        return self.services.proxies.secure(self.scope, self.headers)
+
+    @property
+    def wants_cookies(self) -> bool:
+        """Shall a session be given in cookies? Refuses where others could read them."""
+        if not (self.baked or cookies_wanted(self.headers)):
+            return False
+        ensure_safe(self.headers, secure=self.secure)
+        return True
+
+    def give(self, tokens: Tokens) -> None:
+        """Give a session in cookies."""
+        self.jar = self.services.cookies.give(tokens, self.headers, secure=self.secure)
+
+    def take_back(self) -> None:
+        """Have the browser forget a session that it had in cookies, if it is a page of ours that asks."""
+        if self.baked:
+            same_origin(self.headers, secure=self.secure)
+            self.jar = self.services.cookies.take_back(secure=self.secure)
+
+    def refresh_token(self) -> str | None:
+        """Return the refresh token in the cookies, if a page of ours sends them."""
+        if (found := self.services.cookies.refresh(self.headers, secure=self.secure)) is not None:
+            same_origin(self.headers, secure=self.secure)
+            self.baked = True
+        return found
 
     def _count(self, meter: Meter, key: Hashable) -> None:
         owed = meter.take(key)

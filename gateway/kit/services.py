@@ -18,6 +18,7 @@ from commands.kit.stays import Stays
 from commands.kit.vault import Vault
 from domain.kit import PLATFORM, Refused
 from gateway.kit.bus import APPLIED, EVENTS, HEARTBEAT, SESSIONS, Bus, Watermarks, session_of
+from gateway.kit.cookies import Cookies
 from gateway.kit.errors import ReadBehind
 from gateway.kit.gate import Gate
 from gateway.kit.hub import Hub
@@ -61,6 +62,7 @@ class Services:
         self.rates = rates_of(settings, self.reading.lanes)
         self.proxies = Proxies(getattr(settings, "proxies", ""))
         self.keys = Keys(settings.signing_key)
+        self.cookies = Cookies(settings.mac_key)
         self.members = Members(kinds, lambda: self.gate.listening)
         self.gate = Gate(self.keys, self.stays.alive, self.members.who)
         self.stripe = Stripe(getattr(settings, "stripe_key", ""), getattr(settings, "stripe_url", ""))

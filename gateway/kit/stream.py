@@ -59,7 +59,7 @@ class StreamRoute(Route):
         after = call.headers.get(b"last-event-id", b"").decode("latin-1") or asked.get("lastEventId")
         line: Any = (call.scope.get("extensions") or {}).get(LINE)
         watcher = Watcher(call.who, eyes, _position(after) if after else None, line.push if line is not None else None)
-        seconds = LIFETIMES["web"] if "ticket" in asked else call.services.gate.seconds_left(call.headers.get(b"authorization"))
+        seconds = LIFETIMES["web"] if "ticket" in asked else call.services.gate.seconds_left(call.bearer)
         return Answer(200, b"", [], stream=_Writing(call.services.hub, watcher, seconds, self.heartbeat(call)))
 
     @staticmethod
