@@ -24,6 +24,7 @@ from domain.kit import (
     UniqueClaim,
     only,
 )
+from domain.kit.letters import letter
 from domain.kit.prices import CurrencyCode
 
 ClinicReferralId = Annotated[UUID, Ref("clinic_referrals")]
@@ -67,13 +68,56 @@ class ReferralPayoutRejected(Event):
 
 
 class ReferralPayoutFormSent(Event):
-    """It was asked to be sent; the letter follows."""
+    """It was asked to be sent; the letter follows, and says this."""
 
     sent_on: date
+    amount: Money = 0
+    currency: CurrencyCode | None = None
 
 
 ClinicReferralEvent = ClinicReferred | ClinicReferralWithdrawn
 ReferralPayoutEvent = ReferralPayoutRequested | ReferralPayoutApproved | ReferralPayoutRejected | ReferralPayoutFormSent
+
+
+PAYOUT_FORM = letter(
+    "billing.payout-form", "Asks a clinic to which account its commission goes.", {"amount": "250.00 EUR"},
+    en=("Your referral commission", """
+Dear {{name}},
+
+Thank you for recommending us. For your commission of {{amount}} please answer this letter with the holder, the number (IBAN) and the bank of the account to which we may transfer it.
+"""),
+    es=("Su comisión por recomendación", """
+Hola, {{name}}:
+
+Gracias por recomendarnos. Para su comisión de {{amount}}, responda a esta carta con el titular, el número (IBAN) y el banco de la cuenta a la que podemos transferirla.
+"""),
+)
+PAYOUT_APPROVED = letter(
+    "billing.payout-approved", "Tells a clinic that its commission was approved.", {"amount": "250.00 EUR"},
+    en=("Your referral commission is approved", """
+Dear {{name}},
+
+Your referral commission of {{amount}} is approved. You find it here: {{url}}/billing
+"""),
+    es=("Su comisión por recomendación está aprobada", """
+Hola, {{name}}:
+
+Su comisión por recomendación de {{amount}} está aprobada. La encuentra aquí: {{url}}/billing
+"""),
+)
+PAYOUT_REJECTED = letter(
+    "billing.payout-rejected", "Tells a clinic why its commission was rejected.", {"reason": "The clinic is a customer already"},
+    en=("Your referral commission", """
+Dear {{name}},
+
+We cannot pay the referral commission that you asked for: {{reason}}
+"""),
+    es=("Su comisión por recomendación", """
+Hola, {{name}}:
+
+No podemos pagar la comisión por recomendación que solicitó: {{reason}}
+"""),
+)
 
 
 class ReferralWithdrawn(Refused):
@@ -179,7 +223,7 @@ class ReferralPayout(State):
         self.ensure_there()
         if self.stage == "rejected":
             raise PayoutRejected
-        return [ReferralPayoutFormSent(sent_on=today)]
+        return [ReferralPayoutFormSent(sent_on=today, amount=self.amount, currency=self.currency)]
 
     def ensure_open(self) -> None:
         self.ensure_there()

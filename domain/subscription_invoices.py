@@ -11,6 +11,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from domain.kit import Event, Frozen, Invalid, Money, Note, NotFound, Reason, Ref, Refused, State, Text, only
+from domain.kit.letters import letter
 from domain.kit.money import BASIS, percent
 from domain.kit.prices import CurrencyCode
 
@@ -73,9 +74,14 @@ class SubscriptionInvoiceIssued(Event):
 
 
 class SubscriptionInvoiceSent(Event):
-    """It was asked to be sent; the letter follows."""
+    """It was asked to be sent; the letter follows, and says this."""
 
     sent_on: date
+    number: str | None = None
+    total: Money = 0
+    currency: CurrencyCode | None = None
+    due_on: date | None = None
+    paid: bool = False
 
 
 class SubscriptionInvoicePaid(Event):
@@ -97,6 +103,34 @@ class SubscriptionInvoiceDiscarded(Event): ...
 SubscriptionInvoiceEvent = (
     SubscriptionInvoiceDrafted | SubscriptionInvoiceIssued | SubscriptionInvoiceSent | SubscriptionInvoicePaid | SubscriptionInvoiceVoided
     | SubscriptionInvoiceDiscarded
+)
+
+
+INVOICE = letter(
+    "billing.invoice", "An invoice of the platform for a clinic's software.", {"number": "K7QX2MZA-2026-0001", "total": "240.79 EUR", "due": "2026-03-16"},
+    en=("Invoice {{number}}", """
+Dear {{name}},
+
+Your invoice {{number}} comes to {{total}} and is due on {{due}}. You can see, print and pay it here: {{url}}/billing
+"""),
+    es=("Factura {{number}}", """
+Hola, {{name}}:
+
+Su factura {{number}} asciende a {{total}} y vence el {{due}}. Puede verla, imprimirla y pagarla aquí: {{url}}/billing
+"""),
+)
+RECEIPT = letter(
+    "billing.receipt", "A paid invoice of the platform, as a receipt.", {"number": "K7QX2MZA-2026-0001", "total": "240.79 EUR"},
+    en=("Receipt for invoice {{number}}", """
+Dear {{name}},
+
+Thank you: your invoice {{number}} over {{total}} is paid. You can see and print it here: {{url}}/billing
+"""),
+    es=("Recibo de la factura {{number}}", """
+Hola, {{name}}:
+
+Gracias: su factura {{number}} por {{total}} está pagada. Puede verla e imprimirla aquí: {{url}}/billing
+"""),
 )
 
 
@@ -136,13 +170,15 @@ class SubscriptionInvoice(State):
     currency: str = "EUR"
     total: Money = 0
     issued_on: date = EARLIEST
+    number: str | None = None
+    due_on: date | None = None
 
     def evolve(self, event: SubscriptionInvoiceEvent) -> Self:
         match event:
             case SubscriptionInvoiceDrafted(currency=currency, total=total):
                 return replace(self, stage="draft", currency=currency, total=total)
-            case SubscriptionInvoiceIssued(issued_on=on):
-                return replace(self, stage="issued", issued_on=on)
+            case SubscriptionInvoiceIssued(issued_on=on, number=number, due_on=due):
+                return replace(self, stage="issued", issued_on=on, number=number, due_on=due)
             case SubscriptionInvoicePaid():
                 return replace(self, stage="paid")
             case SubscriptionInvoiceVoided():
@@ -167,7 +203,8 @@ class SubscriptionInvoice(State):
         self.ensure_there()
         if self.stage not in {"issued", "paid"}:
             raise SubscriptionInvoiceNotIssued
-        return [SubscriptionInvoiceSent(sent_on=today)]
+        paid = self.stage == "paid"
+        return [SubscriptionInvoiceSent(sent_on=today, number=self.number, total=self.total, currency=self.currency, due_on=self.due_on, paid=paid)]
 
     def settle(self, method: Settlement, reference: str | None, on: date, today: date) -> list[Event]:
         self.ensure_issued()

@@ -8,6 +8,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from domain.kit import Event, Frozen, Money, NotFound, Reason, Refused, State, day, only
+from domain.kit.letters import letter
 from domain.kit.licences import Licence, Plan, SeatCount, Until
 from domain.kit.prices import CurrencyCode, Interval
 
@@ -122,6 +123,21 @@ SubscriptionEvent = (
 
 
 Heard = SubscriptionStarted | SubscriptionChanged | SubscriptionEnded
+
+
+PAYMENT_FAILED = letter(
+    "billing.payment-failed", "Tells a clinic that its card was not charged.", {"amount": "199.00 EUR"},
+    en=("Your payment did not go through", """
+Dear {{name}},
+
+{{amount}} for the subscription of {{clinic}} could not be charged. Please see to your way of paying, so that nothing stops: {{url}}/billing
+"""),
+    es=("Su pago no se ha realizado", """
+Hola, {{name}}:
+
+No se han podido cobrar {{amount}} por la suscripción de {{clinic}}. Revise su forma de pago para que nada se detenga: {{url}}/billing
+"""),
+)
 
 
 class SubscriptionRunning(Refused):

@@ -23,6 +23,7 @@ from domain.kit import (
     UniqueClaim,
     only,
 )
+from domain.kit.letters import letter
 from domain.kit.licences import Licence, Plan, SeatCount
 from domain.kit.prices import CurrencyCode, Interval
 
@@ -86,6 +87,34 @@ class UpgradeOfferWithdrawn(Event): ...
 
 UpgradeRequestEvent = UpgradeRequested | UpgradeRequestChanged | UpgradeRequestWithdrawn | UpgradeRequestApproved | UpgradeRequestRejected
 UpgradeInviteEvent = UpgradeOffered | UpgradeOfferTaken | UpgradeOfferWithdrawn
+
+
+UPGRADE_APPROVED = letter(
+    "billing.upgrade-approved", "Tells a clinic that what it asked for is approved.", {"plan": "Pro+"},
+    en=("Your upgrade is approved", """
+Dear {{name}},
+
+What you asked for is approved: {{clinic}} has the plan {{plan}} with the seats you wanted, from now on. See {{url}}/billing
+"""),
+    es=("Su mejora está aprobada", """
+Hola, {{name}}:
+
+Lo que solicitó está aprobado: {{clinic}} tiene el plan {{plan}} con las plazas que quería, desde ahora. Véalo en {{url}}/billing
+"""),
+)
+UPGRADE_REJECTED = letter(
+    "billing.upgrade-rejected", "Tells a clinic why what it asked for was rejected.", {"reason": "Let us talk first"},
+    en=("Your request for an upgrade", """
+Dear {{name}},
+
+We cannot fulfil your request for {{clinic}} just now: {{reason}}
+"""),
+    es=("Su solicitud de mejora", """
+Hola, {{name}}:
+
+No podemos atender ahora su solicitud para {{clinic}}: {{reason}}
+"""),
+)
 
 
 class NothingWished(Invalid):

@@ -15,9 +15,10 @@ from commands.referral_payouts import (
     WithdrawClinicReferral,
 )
 from domain.kit import NotFound
+from domain.kit.money import in_words
 from domain.referral_payouts import PayoutRejected
 from gateway.kit import Desk, act, browse, create
-from gateway.kit.pdf import Column, Paper, money, printed
+from gateway.kit.pdf import Column, Paper, printed
 from gateway.kit.query import no_query
 from projections.referral_payouts import referrals_of
 from schemas.referral_payouts import ClinicReferralRow, ReferralPayoutRow
@@ -57,7 +58,7 @@ def payout_paper(row: ReferralPayoutRow, referrals: list[ClinicReferralRow], cli
     return Paper(
         title="Referral payout", sender=sender, receiver=clinic, facts=[(name, value) for name, value in facts if value],
         columns=(Column("Referred clinic", 70), Column("On", 30)), rows=[[one.clinic_name, written(one.referred_on)] for one in referrals],
-        sums=[("Asked for", money(row.asked, row.currency)), ("Payout", money(amount, row.currency))], notes=FORM,
+        sums=[("Asked for", in_words(row.asked, row.currency)), ("Payout", in_words(amount, row.currency))], notes=FORM,
         dated=row.decided_on or row.requested_at.date(), stamp=row.status,
     )
 

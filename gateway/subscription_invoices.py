@@ -18,6 +18,7 @@ from commands.subscription_invoices import (
     VoidSubscriptionInvoice,
 )
 from domain.kit import Frozen, NotFound, day
+from domain.kit.money import in_words
 from domain.subscription_invoices import (
     BillTooLarge,
     ChargedItem,
@@ -29,7 +30,7 @@ from domain.subscription_invoices import (
 )
 from gateway.kit import Desk, act, browse, fetch
 from gateway.kit import desk as kit
-from gateway.kit.pdf import Column, Paper, money, printed
+from gateway.kit.pdf import Column, Paper, printed
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
 from projections.subscription_invoices import next_number, orphans
@@ -130,7 +131,7 @@ def invoice_paper(row: SubscriptionInvoiceRow, clinic: str, sender: str) -> Pape
     facts = [("Number", row.number or "draft"), ("Issued", written(row.issued_on)), ("Due", written(row.due_on)), ("Paid", written(row.paid_on))]
     if row.period_from and row.period_to:
         facts.append(("Period", f"{written(row.period_from)} to {written(row.period_to)}"))
-    sums = [("Subtotal", money(row.subtotal, row.currency)), ("Tax", money(row.tax, row.currency)), ("Total", money(row.total, row.currency))]
+    sums = [("Subtotal", in_words(row.subtotal, row.currency)), ("Tax", in_words(row.tax, row.currency)), ("Total", in_words(row.total, row.currency))]
     return Paper(
         title=f"Invoice {row.number}" if row.number else "Draft of an invoice", sender=sender, receiver=clinic,
         facts=[(name, value) for name, value in facts if value], columns=COLUMNS, rows=[line(item, row.currency) for item in row.items], sums=sums,
@@ -140,7 +141,7 @@ def invoice_paper(row: SubscriptionInvoiceRow, clinic: str, sender: str) -> Pape
 
 def line(item: ChargedItem, currency: str) -> list[str]:
     rate = f"{item.tax_rate / PERCENT:g} %"
-    return [item.description, str(item.quantity), money(item.unit_price, currency), rate, money(item.total, currency)]
+    return [item.description, str(item.quantity), in_words(item.unit_price, currency), rate, in_words(item.total, currency)]
 
 
 def written(on: date | None) -> str:

@@ -6,12 +6,13 @@ from datetime import date
 import pytest
 from pypdf import PdfReader
 
-from gateway.kit.pdf import Column, Paper, laid_out, money, printed
+from domain.kit.money import in_words
+from gateway.kit.pdf import Column, Paper, laid_out, printed
 
 PAPER = Paper(
     title="Invoice K7QX2MZA-2026-0001", sender="Anamnesis\nPlatform Street 1", receiver="Ładne Zęby & Ωμέγα", facts=[("Issued", "2 March 2026")],
-    columns=(Column("Description", 70), Column("Total", 30, number=True)), rows=[["Pro+ subscription", money(11_979, "EUR")]],
-    sums=[("Total", money(11_979, "EUR"))], notes="Thank you.", dated=date(2026, 3, 2), stamp="paid",
+    columns=(Column("Description", 70), Column("Total", 30, number=True)), rows=[["Pro+ subscription", in_words(11_979, "EUR")]],
+    sums=[("Total", in_words(11_979, "EUR"))], notes="Thank you.", dated=date(2026, 3, 2), stamp="paid",
 )
 
 
@@ -31,7 +32,7 @@ def test_the_same_paper_is_the_same_file():
 
 
 def test_many_rows_go_over_to_further_pages_and_long_names_are_broken_not_cut():
-    pages = text(laid_out(PAPER._replace(rows=[[f"Line {n}", money(n, "EUR")] for n in range(100)], receiver="Naam " * 40)))
+    pages = text(laid_out(PAPER._replace(rows=[[f"Line {n}", in_words(n, "EUR")] for n in range(100)], receiver="Naam " * 40)))
     assert len(pages) > 2
     assert all(f"Line {n}\n" in "".join(pages) or f"Line {n} " in "".join(pages) for n in range(100))
     assert "".join(pages).count("Naam") == 40
@@ -41,4 +42,4 @@ def test_many_rows_go_over_to_further_pages_and_long_names_are_broken_not_cut():
     (123_456, "EUR", "1,234.56 EUR"), (5, "EUR", "0.05 EUR"), (-5, "EUR", "-0.05 EUR"), (1_234, "JPY", "1,234 JPY"), (1_234_567, "KWD", "1,234.567 KWD"), (0, "USD", "0.00 USD"),
 ])
 def test_money_on_paper(amount, currency, words):
-    assert money(amount, currency) == words
+    assert in_words(amount, currency) == words

@@ -72,7 +72,7 @@ def test_a_payout_is_decided_once_and_never_for_more_than_was_asked():
 
 
 def test_the_form_goes_out_unless_it_was_rejected():
-    given(asked).when(SendReferralPayoutForm()).then(ReferralPayoutFormSent(sent_on=noon.today))
+    given(asked).when(SendReferralPayoutForm()).then(ReferralPayoutFormSent(sent_on=noon.today, amount=50_000, currency="EUR"))
     given(asked, rejected).when(SendReferralPayoutForm()).refused(PayoutRejected)
     given().when(SendReferralPayoutForm()).refused(NotFound)
 

@@ -23,7 +23,7 @@ Subject = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\r\n]*\
 Body = Annotated[str, Meta(min_length=1, max_length=10_000, pattern=r"\S", description="Plain text; may hold {{variables}}. A blank line begins a new paragraph.",
                            examples=["Dear {{name}},\n\nThis is a letter from {{clinic}}."])]
 
-ALWAYS = {"name": "Noor Bakker", "clinic": "Grachten Dental"}  # every letter has these
+ALWAYS = {"name": "Noor Bakker", "clinic": "Grachten Dental", "url": "https://clinic.example"}  # every letter has these
 _VARIABLE = re.compile(r"{{\s*([a-z][a-z_]*)\s*}}")
 _LINK = re.compile(r"(https?://[^\s<>]+)")
 _LINE = re.compile(r"[\r\n\0]+")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 BASIS = 10_000  # rates are basis points: 2100 is 21 %
+MINOR = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "BHD": 3, "KWD": 3, "OMR": 3, "TND": 3, "JOD": 3}  # digits after the point, where not two
 
 
 def rounded(numerator: int, denominator: int) -> int:
@@ -31,3 +32,10 @@ def shares(amount: int, weights: Sequence[int]) -> list[int]:
     order = sorted(range(len(parts)), key=lambda i: (-parts[i][1], i))
     winners = set(order[:left])
     return [q + (i in winners) for i, (q, _) in enumerate(parts)]
+
+
+def in_words(amount: int, currency: str) -> str:
+    """Return an amount as it stands on paper: 1,234.50 EUR."""
+    digits = MINOR.get(currency, 2)
+    whole, part = divmod(abs(amount), 10**digits)
+    return f"{'-' if amount < 0 else ''}{whole:,}{f'.{part:0{digits}}' if digits else ''} {currency}"

@@ -20,7 +20,6 @@ GREY, LIGHT, INK = (110, 110, 110), (238, 241, 244), (25, 32, 44)
 MARGIN = 20.0  # millimetres
 TEXT, SMALL, LARGE = 10, 8, 20
 WIDE = 2 * MARGIN
-MINOR = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "BHD": 3, "KWD": 3, "OMR": 3, "TND": 3, "JOD": 3}  # digits after the point, where not two
 
 
 class Column(NamedTuple):
@@ -44,13 +43,6 @@ class Paper(NamedTuple):
     notes: str
     dated: date
     stamp: str = ""  # a word across the corner, such as PAID
-
-
-def money(amount: int, currency: str) -> str:
-    """Return an amount as it stands on paper: 1,234.50 EUR."""
-    digits = MINOR.get(currency, 2)
-    whole, part = divmod(abs(amount), 10**digits)
-    return f"{'-' if amount < 0 else ''}{whole:,}{f'.{part:0{digits}}' if digits else ''} {currency}"
 
 
 async def printed(paper: Paper) -> bytes:

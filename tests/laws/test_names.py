@@ -64,6 +64,7 @@ BARE = {  # ids that point at no stream -> why
 OPEN = {  # free text that lies open in the store -> whose it is
     "ChargedItem.description": "the platform's books: what was sold", "SubscriptionInvoiceDrafted.notes": "the platform's books, to a clinic",
     "SubscriptionInvoiceIssued.number": "the platform's books", "SubscriptionInvoicePaid.reference": "the platform's books: a bank's line",
+    "SubscriptionInvoiceSent.number": "the platform's books",
     "SubscriptionInvoiceVoided.reason": "the platform's books", "CustomSubscriptionAgreed.reason": "the platform's, about a clinic",
     "UpgradeOffered.message": "the platform's, to a clinic", "UpgradeRequestApproved.reason": "the platform's, to a clinic",
     "UpgradeRequestRejected.reason": "the platform's, to a clinic", "ReferralPayoutApproved.reason": "the platform's, to a clinic",
