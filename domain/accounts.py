@@ -33,8 +33,11 @@ AddressKey = Annotated[str, Meta(
 FactorMethod = Annotated[
     Literal["totp", "email"], Meta(description="totp: six digits of an authenticator app; email: six digits that come by mail.")]
 FactorEnding = Literal["own", "reset", "forced"]
+PasskeyId = Annotated[UUID, Meta(description="Follows from the id that the device gave its key.")]
 CodePurpose = Literal["sign-in", "setup"]
 SecretId = Annotated[UUID, Meta(description="Under which the vault keeps the secret.")]
+
+MOST_PASSKEYS = 20
 
 
 class AccountOpened(Event):
@@ -149,6 +152,23 @@ class SecondFactorResetAsked(Event):
     """Somebody who says that it is their account has lost what they prove themselves by."""
 
 
+class PasskeyRegistered(Event):
+    """A device's own key opens the account from now on, without a password."""
+
+    passkey_id: PasskeyId
+    secret_id: SecretId
+    name: Annotated[Text | None, Personal()] = None
+
+
+class PasskeyRenamed(Event):
+    passkey_id: PasskeyId
+    name: Annotated[Text | None, Personal()] = None
+
+
+class PasskeyRemoved(Event):
+    passkey_id: PasskeyId
+
+
 class AccountLockedOut(Event):
     """Too many wrong guesses; until then nobody gets in from where they came, or from anywhere."""
 
@@ -169,7 +189,7 @@ AccountEvent = (
     AccountOpened | AccountChanged | AccountAddressChanged | PlaceGiven | PlaceWithdrawn | PlatformRoleChanged | PasswordChanged
     | PasswordWithdrawn | PasswordResetAsked | ClinicsAsked | PinChanged | AccountLockedOut | AccountSuspended | AccountReinstated | AccountDeleted
     | TotpOffered | SecondFactorEnabled | SecondFactorDisabled | RecoveryCodesMade | RecoveryCodeUsed | SecondFactorCodeAsked | RecoveryCodesAsked
-    | SecondFactorResetAsked
+    | SecondFactorResetAsked | PasskeyRegistered | PasskeyRenamed | PasskeyRemoved
 )
 
 
@@ -205,6 +225,25 @@ class SetupNotBegun(Refused):
     """Nothing is being set up. Begin the setup, then confirm it with a code."""
 
 
+class PasskeyKnown(Refused):
+    """This device is registered already. Sign in with it, or remove it first."""
+
+
+class PasskeysTooMany(Refused):
+    """Twenty passkeys are enough for anybody. Remove one that is not used any more."""
+
+
+class PasskeyUnknown(NotFound):
+    """This account has no such passkey."""
+
+
+class Passkey(Frozen):
+    """A device that opens the account; its public key lies in the vault."""
+
+    id: UUID
+    secret: UUID
+
+
 class Place(Frozen):
     """Where somebody belongs, and as whom."""
 
@@ -228,6 +267,7 @@ class Account(State):
     totp: UUID | None = None
     recovery: UUID | None = None
     recovery_left: int = 0
+    passkeys: tuple[Passkey, ...] = ()
     places: tuple[Place, ...] = ()
 
     def evolve(self, event: AccountEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - a line for each thing that can happen
@@ -235,7 +275,7 @@ class Account(State):
             case AccountOpened():
                 return replace(self, open=True, address=event.address_key)
             case (AccountChanged() | PasswordResetAsked() | ClinicsAsked() | AccountLockedOut() | SecondFactorCodeAsked() | RecoveryCodesAsked()
-                  | SecondFactorResetAsked()):
+                  | SecondFactorResetAsked() | PasskeyRenamed()):
                 return self
             case AccountAddressChanged(address_key=address):
                 return replace(self, address=address)
@@ -262,19 +302,26 @@ class Account(State):
                 return replace(self, recovery=secret, recovery_left=count)
             case RecoveryCodeUsed(left=left):
                 return replace(self, recovery_left=left)
+            case PasskeyRegistered(passkey_id=passkey, secret_id=secret):
+                return replace(self, passkeys=(*self.passkeys, Passkey(id=passkey, secret=secret)))
+            case PasskeyRemoved(passkey_id=passkey):
+                return replace(self, passkeys=tuple(p for p in self.passkeys if p.id != passkey))
             case AccountSuspended():
                 return replace(self, suspended=True)
             case AccountReinstated():
                 return replace(self, suspended=False)
             case AccountDeleted():
-                return replace(self.without_factor(), open=False, superadmin=False, password=None, pin=None, places=())
+                return replace(self.without_factor(), open=False, superadmin=False, password=None, pin=None, passkeys=(), places=())
 
     def without_factor(self) -> Self:
         return replace(self, factor=None, totp=None, offered=None, recovery=None, recovery_left=0)
 
     def claims(self) -> frozenset[Claim]:
-        """Its address, as long as it is open."""
-        return frozenset({UniqueClaim(scope="accounts.email", key=self.address)}) if self.open else frozenset()
+        """Its address, as long as it is open, and its passkeys."""
+        if not self.open:
+            return frozenset()
+        devices = [UniqueClaim(scope="accounts.passkeys", key=passkey.id.hex) for passkey in self.passkeys]
+        return frozenset({UniqueClaim(scope="accounts.email", key=self.address), *devices})
 
     @property
     def active(self) -> bool:
@@ -356,6 +403,28 @@ class Account(State):
 
     def ask_factor_reset(self) -> list[Event]:
         return [SecondFactorResetAsked()] if self.active and self.factor else []
+
+    def passkey(self, passkey: UUID) -> Passkey:
+        """Return one of its passkeys, or refuse."""
+        if (found := next((p for p in self.passkeys if p.id == passkey), None)) is None:
+            raise PasskeyUnknown(id=str(passkey))
+        return found
+
+    def register_passkey(self, passkey: UUID, secret: UUID, name: str) -> list[Event]:
+        self.ensure_active()
+        if any(p.id == passkey for p in self.passkeys):
+            raise PasskeyKnown
+        if len(self.passkeys) >= MOST_PASSKEYS:
+            raise PasskeysTooMany
+        return [PasskeyRegistered(passkey_id=passkey, secret_id=secret, name=name)]
+
+    def rename_passkey(self, passkey: UUID, name: str) -> list[Event]:
+        self.passkey(passkey)
+        return [PasskeyRenamed(passkey_id=passkey, name=name)]
+
+    def remove_passkey(self, passkey: UUID) -> list[Event]:
+        self.passkey(passkey)
+        return [PasskeyRemoved(passkey_id=passkey)]
 
     def use_recovery_code(self, left: int) -> list[Event]:
         self.ensure_factor(on=True)

@@ -141,3 +141,17 @@ Hola, {{name}}:
 Desde ahora basta su contraseña para iniciar sesión. Si no lo ha querido así, cambie su contraseña y configure de nuevo un segundo factor.
 """),
 )
+
+PASSKEY_ADDED = letter(
+    "account.passkey-added", "Tells somebody that a new passkey opens their account.", {"passkey": "My telephone"},
+    en=("A new passkey opens your account", """
+Dear {{name}},
+
+From now on the passkey "{{passkey}}" opens your account without a password. If it is not yours, remove it in your account's settings and change your password.
+"""),
+    es=("Una nueva llave de acceso abre su cuenta", """
+Hola, {{name}}:
+
+Desde ahora la llave de acceso "{{passkey}}" abre su cuenta sin contraseña. Si no es suya, quítela en los ajustes de su cuenta y cambie su contraseña.
+"""),
+)

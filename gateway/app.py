@@ -26,6 +26,7 @@ from gateway import (
     health,
     invoices,
     letters,
+    passkeys,
     patients,
     permission_templates,
     plans,
@@ -47,7 +48,7 @@ from gateway.kit.members import Kinds
 from gateway.kit.services import Services
 
 BASE: Sequence[ControllerRouterHandler] = (
-    accounts.router, accounts.people, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, events.router, health.health, health.metrics, docs.schema, docs.docs,
+    accounts.router, accounts.people, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, events.router, health.health, health.metrics, docs.schema, docs.docs,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
     activity, analytics, appointments, audit, billing, clinics, email_templates, invoices, letters, patients, permission_templates, plans,

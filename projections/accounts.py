@@ -11,6 +11,9 @@ from domain.accounts import (
     AccountOpened,
     AccountReinstated,
     AccountSuspended,
+    PasskeyRegistered,
+    PasskeyRemoved,
+    PasskeyRenamed,
     PasswordChanged,
     PasswordWithdrawn,
     PinChanged,
@@ -22,7 +25,7 @@ from domain.accounts import (
 )
 from domain.kit import Fact
 from projections.kit import projects
-from schemas.accounts import AccountRow, PlaceShown
+from schemas.accounts import AccountRow, PasskeyShown, PlaceShown
 
 
 @projects(AccountRow, of=AccountEvent)
@@ -31,7 +34,7 @@ def accounts(row: AccountRow | None, fact: Fact) -> AccountRow | None:  # noqa: 
         case AccountOpened() as event:
             return AccountRow(
                 id=fact.id, email=event.email, name=event.name, phone=event.phone, language=event.language, superadmin=False, status="active",
-                places=[], clinics=0, has_password=False, has_pin=False, password_changed_at=None, locked_until=None, second_factor=None, opened_at=fact.recorded_at)
+                places=[], clinics=0, has_password=False, has_pin=False, password_changed_at=None, locked_until=None, second_factor=None, passkeys=[], opened_at=fact.recorded_at)
         case _ if row is None:
             return None
         case AccountChanged(name=name, phone=phone, language=language):
@@ -55,6 +58,12 @@ def accounts(row: AccountRow | None, fact: Fact) -> AccountRow | None:  # noqa: 
             return replace(row, second_factor=method)
         case SecondFactorDisabled():
             return replace(row, second_factor=None)
+        case PasskeyRegistered() as event:
+            return replace(row, passkeys=[*row.passkeys, PasskeyShown(id=event.passkey_id, name=event.name, registered_at=fact.recorded_at)])
+        case PasskeyRenamed() as event:
+            return replace(row, passkeys=[replace(p, name=event.name) if p.id == event.passkey_id else p for p in row.passkeys])
+        case PasskeyRemoved(passkey_id=passkey):
+            return replace(row, passkeys=[p for p in row.passkeys if p.id != passkey])
         case AccountLockedOut(until=until):
             return replace(row, locked_until=until)
         case AccountSuspended():
@@ -62,7 +71,7 @@ def accounts(row: AccountRow | None, fact: Fact) -> AccountRow | None:  # noqa: 
         case AccountReinstated():
             return replace(row, status="active")
         case AccountDeleted():
-            return _placed(replace(row, status="deleted", superadmin=False, has_password=False, has_pin=False, second_factor=None), [])
+            return _placed(replace(row, status="deleted", superadmin=False, has_password=False, has_pin=False, second_factor=None, passkeys=[]), [])
     return row
 
 

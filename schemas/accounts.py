@@ -17,6 +17,14 @@ class PlaceShown(Frozen):
     subject_id: UUID | None
 
 
+class PasskeyShown(Frozen):
+    """A device that opens an account, as its owner calls it."""
+
+    id: UUID
+    name: Annotated[str | None, Personal()]
+    registered_at: datetime
+
+
 class AccountRow(Row):
     """Somebody who can sign in: who they are, where they belong, and how their account stands."""
 
@@ -36,6 +44,7 @@ class AccountRow(Row):
     password_changed_at: datetime | None
     locked_until: datetime | None
     second_factor: str | None
+    passkeys: list[PasskeyShown]
     opened_at: datetime
 
     indexes: ClassVar[tuple[str, ...]] = ("opened_at", "clinics", "email")

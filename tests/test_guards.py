@@ -32,6 +32,7 @@ EITHER = {"GET /protected/clinics/{}", "GET /protected/licenses/{}", "GET /prote
 # whoever is signed in, by a session and not by a key: it is about himself
 ABOUT_ONESELF = {
     "POST /auth/2fa/setup/init", "POST /auth/2fa/setup/verify", "GET /auth/2fa/status", "DELETE /auth/2fa/disable", "POST /auth/2fa/regenerate-codes",
+    "POST /auth/passkeys/register/options", "POST /auth/passkeys/register", "GET /auth/passkeys", "PATCH /auth/passkeys/{}", "DELETE /auth/passkeys/{}",
     "POST /auth/2fa/backup-codes/request-email", "POST /auth/2fa/backup-codes/view",
     "POST /auth/impersonation/exit", "GET /protected/billing/overview", "GET /protected/clinic/modules/active", "GET /protected/clinics/context",
     "POST /protected/clinics/context/switch", "GET /protected/clinics/subscription-plans", "GET /protected/payment/status", "GET /protected/subscription-plans",

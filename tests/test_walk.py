@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from pyotp import TOTP
 
+from tests.authenticator import Authenticator
 from tests.clinic import handling
 from tests.served import until
 from tests.test_grants import TABLE, by_default
@@ -467,6 +468,18 @@ async def second_factors(me: Person, ids: Json) -> None:
     assert (await root("ForceSecondFactorOff", id=mine))["secondFactor"] is None
 
 
+async def passkeys(me: Person, ids: Json) -> None:
+    """A telephone opens the account, until it is sold."""
+    guest, nobody = await me.api.person(me.clinic, "receptionist"), Person(me.api, {}, "", me.clinic)
+    telephone = Authenticator(f"http://localhost:{me.api.client.base_url.port}")
+    made = telephone.create(await guest("BeginPasskey", {"password": PASSWORD}))
+    kept = (await guest("AddPasskey", {"credential": made, "name": "Telephone"}))["id"]
+    used = telephone.get(await nobody("BeginPasskeySignIn"))
+    assert (await nobody("SignInWithPasskey", {"credential": used}))["user"]["id"] == guest.session["user"]["id"]
+    assert (await guest("RenamePasskey", {"name": "Old telephone"}, id=kept))["items"] == (await guest("BrowsePasskeys"))["items"]
+    await guest("RemovePasskey", id=kept)
+
+
 async def sessions(me: Person, ids: Json) -> None:
     """Going on, and ending it: afterwards the token opens nothing."""
     nobody = Person(me.api, {}, "", me.clinic)
@@ -512,6 +525,7 @@ CHAPTERS = [
     events,
     accounts,
     second_factors,
+    passkeys,
     sessions,
     operations,
 ]

@@ -43,7 +43,7 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "ChangeAddress": "the platform's page of an account", "WithdrawPassword": "likewise", "ChangePlatformRole": "likewise",
     "OfferTotp": "BeginSecondFactorSetup", "EnableSecondFactor": "ConfirmSecondFactorSetup", "DisableSecondFactor": "SwitchSecondFactorOff",
     "AskSecondFactorCode": "SendSecondFactorCode", "UseRecoveryCode": "RecoverSignIn", "MakeRecoveryCodes": "RegenerateRecoveryCodes",
-    "AskRecoveryCodes": "MailRecoveryCodes", "AskSecondFactorReset": "RequestSecondFactorReset",
+    "RegisterPasskey": "AddPasskey", "AskRecoveryCodes": "MailRecoveryCodes", "AskSecondFactorReset": "RequestSecondFactorReset",
     "SuspendAccount": "the platform's page of an account", "ReinstateAccount": "likewise", "DeleteAccount": "likewise",
 }
 
@@ -52,7 +52,10 @@ BARE = {  # ids that point at no stream -> why
     "GivePlace.subject_id": "likewise", "SessionStarted.subject_id": "likewise", "StartSession.subject_id": "likewise",
     "PasswordChanged.secret_id": "the vault's, which is no stream", "SetPassword.secret_id": "likewise", "PinChanged.secret_id": "likewise",
     "SetPin.secret_id": "likewise", "TotpOffered.secret_id": "likewise", "OfferTotp.secret_id": "likewise", "SecondFactorEnabled.secret_id": "likewise",
-    "EnableSecondFactor.recovery_id": "likewise", "RecoveryCodesMade.secret_id": "likewise", "MakeRecoveryCodes.recovery_id": "likewise",
+    "PasskeyRegistered.secret_id": "likewise", "RegisterPasskey.secret_id": "likewise",
+    **dict.fromkeys([f"{name}.passkey_id" for name in ("PasskeyRegistered", "PasskeyRenamed", "PasskeyRemoved", "RegisterPasskey", "RenamePasskey", "RemovePasskey")],
+                    "a passkey is a part of its account's stream"),
+    "EnableSecondFactor.recovery_id": "the vault's", "RecoveryCodesMade.secret_id": "likewise", "MakeRecoveryCodes.recovery_id": "likewise",
     "LetterResendAsked.letter": "a letter is the outbox's, which is no stream",
     "ResendLetter.letter": "a letter is the outbox's, and looked for there",
     "PaymentRecorded.payment_id": "a payment is a part of its invoice's stream",
