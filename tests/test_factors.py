@@ -278,3 +278,13 @@ async def test_no_seed_and_no_recovery_code_lies_open_in_the_store(web):
         everything += str(owner.execute("select encode(secret, 'hex'), encode(secret, 'escape') from vault").fetchall())
         everything += str(owner.execute("select encode(hash, 'hex') from vault_codes").fetchall())
     assert not [secret for secret in secrets if secret in everything]
+
+
+async def test_a_page_with_its_session_in_cookies_proves_and_sets_up_as_well(web):
+    email, _, _, codes = await with_app(web)
+    used = {"mfaToken": await half(web, email), "recoveryCode": codes[0]}
+    answer = await web.client.post(AUTH + "/2fa/recovery", json=used, headers={"x-session": "cookies"})
+    assert (answer.status_code, answer.json()["accessToken"]) == (200, None)
+    failure(await post(web, "/mfa/setup/init-totp", {}), 403, "CSRF_TOKEN_WRONG")
+    csrf = next(value for name, value in web.client.cookies.items() if name.endswith("csrf"))
+    failure(await web.client.post(AUTH + "/mfa/setup/init-totp", json={}, headers={"x-csrf-token": csrf}), 409, "SECOND_FACTOR_ON")
