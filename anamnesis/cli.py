@@ -181,6 +181,20 @@ def secrets() -> None:
         typer.echo(f"{variable(name)}={value.strip().replace(chr(10), chr(92) + 'n')}")
 
 
+@app.command("rotate-key")
+def rotate_key(
+    data_dir: DataDir = HERE,
+    drop: Annotated[bool, typer.Option("--drop", help="Drop all keys but the first; tokens that they signed open nothing any more.")] = False,
+) -> None:
+    """Sign access tokens with a fresh key from the next start on; tokens of the old keys are still read until they are dropped."""
+    from anamnesis.stack.home import Home
+
+    if not (data_dir / "secrets.json").exists():
+        raise Trouble(f"there is no installation in {data_dir}; where keys come from the environment, put the new one before the old one there")
+    count = Home(data_dir).rotate(drop=drop)
+    typer.echo("One key is left." if drop else f"The fresh key signs; {count} keys are read. An hour after the next start: anamnesis rotate-key --drop")
+
+
 @app.command("nats-config")
 def nats_config(listen: str = "0.0.0.0:4222", store: str = "/data") -> None:
     """Print the configuration of a NATS that is not embedded: our users, their passwords from its environment."""

@@ -27,6 +27,7 @@ from anamnesis.stack import EmbeddedNats, EmbeddedPostgres, Home
 from anamnesis.stack.process import alive, spawn, terminate
 from anamnesis.trouble import Trouble
 from anamnesis.up import healthy
+from gateway.kit.tokens import Keys
 
 PROCESS_ROLES = ("gateway", "relay", "projector", "courier")
 URLS = dict.fromkeys(("owner", *PROCESS_ROLES), "postgresql://x"), dict.fromkeys(PROCESS_ROLES, "nats://x")
@@ -113,6 +114,22 @@ def test_secrets_are_private_and_made_once(folder):
         settings = Installation(folder, first, *URLS).settings(kind)
         shown = repr(settings)
         assert not any(value in shown for value in first.values())
+
+
+def test_a_fresh_key_signs_while_the_old_one_is_read_until_it_is_dropped(folder):
+    def keys():
+        return Keys(Settings.read("gateway", Installation(folder, Home(folder).secrets(), *URLS).settings("gateway").environment()).signing_key)
+
+    before = Home(folder).secrets()
+    old = keys()
+    assert Home(folder).rotate(drop=False) == 2
+    both = keys()
+    assert both.kid != old.kid
+    assert [key["kid"] for key in both.jwks()["keys"]] == [both.kid, old.kid]
+    assert Home(folder).rotate(drop=True) == 1
+    assert [key["kid"] for key in keys().jwks()["keys"]] == [both.kid]
+    assert {name for name, value in Home(folder).secrets().items() if value != before[name]} == {"signing_key"}
+    assert stat.S_IMODE((folder / "secrets.json").stat().st_mode) == 0o600
 
 
 def test_each_process_is_told_only_what_it_needs(folder):

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import pwd
+import re
 import secrets
 import stat
 from pathlib import Path
@@ -101,6 +102,14 @@ class Home:
         write_private(path, json.dumps(made, indent=1))
         return made
 
+    def rotate(self, *, drop: bool) -> int:
+        """Put a fresh signing key before the others, or drop all others; gives how many there are then. Processes read it when they start."""
+        made = self.secrets()
+        keys = _KEYS.findall(made["signing_key"])
+        keys = keys[:1] if drop else [_fresh("signing_key"), *keys]
+        write_private(self.path / "secrets.json", json.dumps({**made, "signing_key": "".join(keys)}, indent=1))
+        return len(keys)
+
     def cluster(self) -> Path:
         """Where Postgres keeps its files: here, unless its user cannot reach here."""
         here = self.path / "postgres"
@@ -147,6 +156,9 @@ class Home:
             raise Trouble(f"{path} belongs to another user")
         path.chmod(mode)
         return path
+
+
+_KEYS = re.compile(r"-----BEGIN [A-Z ]+-----.+?-----END [A-Z ]+-----\n?", re.DOTALL)
 
 
 def reachable(path: Path, user: str) -> bool:
