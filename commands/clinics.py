@@ -149,6 +149,16 @@ class DeactivateClinic(Command):
         return clinic.deactivate(self.reason)
 
 
+class ExportClinic(Command):
+    """Take everything along; that it was taken is noted."""
+
+    state = Clinic
+    permission = "admin"
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.export()
+
+
 class ReactivateClinic(Command):
     """Reactivate a clinic."""
 

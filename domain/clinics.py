@@ -83,10 +83,14 @@ class ClinicDeleted(Event):
     reason: Reason
 
 
+class ClinicExported(Event):
+    """Everything of the clinic was taken along, by whoever the envelope names."""
+
+
 ClinicEvent = (
     ClinicOpened | ClinicChanged | ClinicPlanChanged | ClinicLicensed | ClinicModuleSwitched | ClinicModulesReset | ClinicBrandingSet
     | ClinicBrandingRemoved | ClinicDeactivated
-    | ClinicReactivated | ClinicDeleted
+    | ClinicReactivated | ClinicDeleted | ClinicExported
 )
 
 
@@ -162,6 +166,8 @@ class Clinic(State):
                 return replace(self, active=True)
             case ClinicDeleted():
                 return replace(self, active=False, deleted=True)
+            case ClinicExported():
+                return self
 
     def _switched(self, event: ClinicModuleSwitched) -> Self:
         module = frozenset({event.module})
@@ -247,6 +253,10 @@ class Clinic(State):
         if not self.active:
             raise ClinicNotActive
         return [ClinicDeactivated(reason=reason)]
+
+    def export(self) -> list[Event]:
+        self.ensure_there()
+        return [ClinicExported()]
 
     def reactivate(self) -> list[Event]:
         self.ensure_there()

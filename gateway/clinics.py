@@ -1,11 +1,13 @@
 """Where clinics live on the web."""
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Annotated, cast
 from uuid import UUID
 
 from litestar import Response, Router, delete, get, post
 from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.response import Stream
 
 from commands.clinics import (
     ChangeClinic,
@@ -13,6 +15,7 @@ from commands.clinics import (
     CreateProTrial,
     DeactivateClinic,
     DeleteClinic,
+    ExportClinic,
     LicenseClinic,
     OpenClinic,
     ReactivateClinic,
@@ -29,6 +32,7 @@ from gateway.kit.errors import BodyInvalid, BodyUnexpected
 from gateway.kit.images import PictureTooLarge, PictureUnreadable, sniffed
 from gateway.kit.uploads import received
 from projections.clinics import active_modules, available_modules, branding_info, clinic_context, clinic_modules
+from projections.export import lines
 from schemas.clinics import (
     ActiveModules,
     AvailableModules,
@@ -141,6 +145,21 @@ async def branding_picture(desk: Desk, clinicId: FromPath[UUID], which: FromPath
     return Response(body, headers=headers, media_type=asset.media)
 
 
+@post("/{id:uuid}/export", operation_id="ExportClinic", status_code=200, opt={"permission": "admin", "lapsed": True, "media": "application/x-ndjson"})
+async def export(desk: Desk, id: FromPath[UUID]) -> Response[bytes]:  # noqa: A002
+    """Take everything of a clinic along.
+
+    One JSON object a line: first what follows, then the rows of every read model (`row`, `value`), then every event from the first on (`event`, `position`,
+    `said` and the seals that prove it). That it was taken, by whom and from where, stands in the audit log.
+    """
+    await desk.within(id)
+    await desk.handle(ExportClinic(), id)
+    keys = desk.call.services.handler.keys
+    headers = {"content-disposition": f'attachment; filename="clinic-{id}.ndjson"', "cache-control": "private, no-store"}
+    stream = Stream(lines(desk.reader, keys, datetime.now(UTC)), media_type="application/x-ndjson", headers=headers)
+    return cast("Response[bytes]", stream)
+
+
 async def shown(desk: Desk, clinic: UUID) -> ClinicRow:
     """Return the clinic that anybody may look at."""
     await desk.enter(clinic)
@@ -168,6 +187,7 @@ router = Router("/api/v1", route_handlers=[
         act("/{id:uuid}/modules/{module:str}", SwitchModule, method="PUT"),
         brand,
         unbrand,
+        export,
         act("/{id:uuid}/deactivate", DeactivateClinic),
         act("/{id:uuid}/reactivate", ReactivateClinic),
         act("/{id:uuid}", DeleteClinic, method="DELETE"),

@@ -16,7 +16,7 @@ from anamnesis.migrations import migrate
 from anamnesis.scratch import temporary_directory
 from anamnesis.stack import EmbeddedPostgres
 from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
-from commands.clinics import ChangeClinic, OpenClinic, RemoveClinicBranding, SetClinicBranding, SwitchModule
+from commands.clinics import ChangeClinic, ExportClinic, OpenClinic, RemoveClinicBranding, SetClinicBranding, SwitchModule
 from commands.invoices import (
     CreateInvoice,
     DeleteInvoice,
@@ -256,6 +256,7 @@ def later(town: Town) -> list[Command]:
         ChangePatient(given_name="A", family_name="B"), ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),
         RestorePatient(), ChangeRoom(name="Mine"), DeleteRoom(), UnblockTime(), ChangeStaff(name="A", email="a@b.example", role="doctor"),
         DeactivateStaff(), ReactivateStaff(), OverrideStaffPermissions(permissions={}), WithdrawClinicReferral(), ChangeSeatRequest(doctors=40),
+        ExportClinic(),
     ]
 
 

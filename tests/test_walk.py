@@ -6,6 +6,7 @@ Then the same requests again, from those who should not get through: another cli
 import asyncio
 import json
 import re
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
 from time import monotonic
@@ -372,6 +373,16 @@ async def records(me: Person, ids: Json) -> None:
     origin = line["origin"]
     assert (line["actor"], origin["account"], origin["onBehalfOf"], origin["address"]) == (user, user, None, "127.0.0.1")
     assert origin["agent"].startswith("python-httpx")
+    head, *taken = [json.loads(line) for line in (await me("ExportClinic", id=me.clinic)).splitlines()]
+    told = [(one["position"], one["hash"]) for one in taken if "event" in one]
+    with psycopg.connect(me.api.owner_url) as connection:
+        there = connection.execute(
+            "select notification_id, hash from stored_events where clinic_id = %s and notification_id <= %s order by 1", [me.clinic, head["position"]]).fetchall()
+    assert told == [(position, b64encode(seal).decode()) for position, seal in there]
+    assert taken[-1]["event"] == "ClinicExported"
+    patients = [one["value"]["id"] for one in taken if one.get("row") == "patients"]
+    registered = {one["stream"]: one["said"]["givenName"] for one in taken if one.get("event") == "PatientRegistered"}
+    assert (ids["patients"] in patients, set(patients), None in registered.values()) == (True, set(registered), False)
 
 
 async def events(me: Person, ids: Json) -> None:
