@@ -155,3 +155,97 @@ Hola, {{name}}:
 Desde ahora la llave de acceso "{{passkey}}" abre su cuenta sin contraseña. Si no es suya, quítela en los ajustes de su cuenta y cambie su contraseña.
 """),
 )
+
+PASSWORD_RESET = letter(
+    "account.password-reset", "A link with which somebody sets a new password.", {"link": "https://example.org/reset-password/abc"},
+    en=("Set a new password", """
+Dear {{name}},
+
+Open this link to set a new password. It is good for an hour, once; all your sessions end when you do.
+
+{{link}}
+
+If you did not ask for it, do nothing: your password stays as it is.
+"""),
+    es=("Elija una contraseña nueva", """
+Hola, {{name}}:
+
+Abra este enlace para elegir una contraseña nueva. Sirve una sola vez y durante una hora; al hacerlo, se cierran todas sus sesiones.
+
+{{link}}
+
+Si no lo ha pedido usted, no haga nada: su contraseña sigue siendo la misma.
+"""),
+)
+
+PASSWORD_CODE = letter(
+    "account.password-code", "Six digits with which somebody sets a new password.", {"code": "271828"},
+    en=("{{code}} sets a new password", """
+Dear {{name}},
+
+Your code is {{code}}. With it you set a new password; it is good for ten minutes, once, and all your sessions end when you do.
+
+If you did not ask for it, do nothing: your password stays as it is. Tell nobody this code.
+"""),
+    es=("{{code}} es su código para una contraseña nueva", """
+Hola, {{name}}:
+
+Su código es {{code}}. Con él elige una contraseña nueva; sirve una sola vez y durante diez minutos, y al usarlo se cierran todas sus sesiones.
+
+Si no lo ha pedido usted, no haga nada: su contraseña sigue siendo la misma. No le diga este código a nadie.
+"""),
+)
+
+PASSWORD_CHANGED = letter(
+    "account.password-changed", "Tells somebody that another password opens their account.", {},
+    en=("Your password was changed", """
+Dear {{name}},
+
+Another password counts from now on. If that was not you, set a new one at once at {{url}}, and tell your clinic.
+"""),
+    es=("Su contraseña ha cambiado", """
+Hola, {{name}}:
+
+Desde ahora vale otra contraseña. Si no ha sido usted, elija una nueva cuanto antes en {{url}} y avise a su clínica.
+"""),
+)
+
+ACCOUNT_LOCKED = letter(
+    "account.locked", "Tells somebody that too many wrong guesses were made at their account.", {"until": "2026-01-05 09:15 UTC"},
+    en=("Somebody tries to get into your account", """
+Dear {{name}},
+
+Too many wrong passwords or codes were tried at your account, so it takes no more of them until {{until}}. Nobody got in by them.
+
+If it was you, wait until then, or set a new password at {{url}}. If it was not, there is nothing you have to do; a second factor makes your account safer.
+"""),
+    es=("Alguien intenta entrar en su cuenta", """
+Hola, {{name}}:
+
+Se han probado demasiadas contraseñas o códigos erróneos en su cuenta, así que no admite más hasta el {{until}}. Nadie ha entrado con ellos.
+
+Si ha sido usted, espere hasta entonces o elija una contraseña nueva en {{url}}. Si no, no tiene que hacer nada; un segundo factor hace su cuenta más segura.
+"""),
+)
+
+CLINICS = letter(
+    "account.clinics", "Lists the clinics where somebody can sign in.", {"clinics": "Grachten Dental\nKanaal Dental"},
+    en=("Your clinics", """
+Dear {{name}},
+
+With this address you belong to:
+
+{{clinics}}
+
+Sign in at {{url}}. If you did not ask for it, do nothing.
+"""),
+    es=("Sus clínicas", """
+Hola, {{name}}:
+
+Con esta dirección pertenece a:
+
+{{clinics}}
+
+Inicie sesión en {{url}}. Si no lo ha pedido usted, no haga nada.
+"""),
+)

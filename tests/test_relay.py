@@ -208,3 +208,14 @@ async def test_the_pace_waits_for_company_only_under_load():
         pace.saw(100)
     await pace.linger()
     assert loop.time() - began >= 0.049
+
+
+async def test_a_worker_hangs_up_at_whatever_moment_it_is_told_to() -> None:
+    """Also as NATS refuses its connection, when the client's own wait loses a cancellation."""
+    async def hung_up(moment: int) -> None:
+        async with Bus("nats://nobody:nothing@127.0.0.1:1", "test"):
+            for _ in range(moment):
+                await asyncio.sleep(0)
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(hung_up(moment) for moment in range(100)))

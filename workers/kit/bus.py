@@ -72,13 +72,13 @@ class Bus:
 
     async def __aenter__(self) -> Self:
         self._connecting = asyncio.create_task(self._connect())
+        await asyncio.sleep(0)  # a client that never began cannot be closed
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.said = False  # an end that is meant is no news
         if self._connecting:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
+            await _ended(self._connecting)
         try:
             async with asyncio.timeout(2):
                 await self.client.close()
@@ -117,6 +117,14 @@ class Bus:
         if self.said is not up:
             self.said = up
             (log.info if up else log.warning)("bus.up" if up else "bus.down", name=self.name)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """End a task that may lose a cancellation: the client waits with `asyncio.wait_for`, which does so when a connection is refused at that very moment."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
+    await asyncio.gather(task, return_exceptions=True)
 
 
 class Pace:

@@ -15,7 +15,7 @@ with a time long before it was stored is history (a demo, an import) and answere
 can be sent again once it is mended, and stops no other.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
@@ -91,7 +91,10 @@ class Digits(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A letter to be written. `values` fill the template's own variables; `language` overrides the recipient's."""
+    """A letter to be written. `values` fill the template's own variables; `language` overrides the recipient's.
+
+    `sought` finds further values when the letter is sent: it is given a `Look`.
+    """
 
     template: str
     to: To
@@ -99,6 +102,7 @@ class Letter(NamedTuple):
     link: Link | None = None
     digits: Digits | None = None
     language: str | None = None
+    sought: Callable[[Any], Awaitable[Mapping[str, str]]] | None = None
 
 
 class Again(NamedTuple):

@@ -136,6 +136,8 @@ class Writing:
 
     async def _message(self, queued: Queued, letter: Letter, person: Person, house: dict[str, str], language: Language) -> EmailMessage:
         values = {"name": person.name, "clinic": house.get("name", self.house), "url": self.address, **letter.values}
+        if letter.sought:
+            values |= await letter.sought(self.look)
         if letter.link:
             token = await self.codes.issue(letter.link.purpose, letter.link.subject, letter.link.seconds, queued.clinic)
             values["link"] = self.address + letter.link.path.format(token=token)
@@ -151,9 +153,9 @@ class Writing:
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Message-ID"] = f"<{queued.id}@{self.sender.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"
-        message["Content-Language"] = language
         message.set_content(written.text)
         message.add_alternative(written.html, subtype="html")
+        message["Content-Language"] = language  # last: what sets content clears whatever is called so
         return message
 
 
