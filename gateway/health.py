@@ -10,11 +10,13 @@ from psycopg import Error
 from domain.kit import Frozen, Refused
 from gateway.kit.answer import TEXT
 from gateway.kit.services import Services
+from projections.kit.outbox import outbox_health
 from projections.kit.tables import LIVE
 from projections.kit.tracking import HEALTH, PartitionHealth
 
 PATIENCE = 2.0  # seconds for the database to answer
 STALLED = 10.0  # seconds without progress while the store moved
+OVERDUE = 60.0  # seconds that a letter which is due should not wait: is there a courier?
 
 
 class PartitionState(Frozen):
@@ -28,6 +30,15 @@ class PartitionState(Frozen):
     parked: int
 
 
+class LettersState(Frozen):
+    """Letters that wait to be sent, for how long the oldest has, how long one is overdue for its next attempt, and how many of the last day's have failed."""
+
+    queued: int
+    oldest_seconds: float
+    overdue_seconds: float
+    failed: int
+
+
 class Health(Frozen):
     """`ok`; `degraded`: everything answers, but something needs a look; `down`: requests fail or read models stand still."""
 
@@ -36,6 +47,7 @@ class Health(Frozen):
     nats: bool
     relay: bool
     parked: int
+    letters: LettersState | None
     partitions: list[PartitionState]
 
 
@@ -65,24 +77,33 @@ async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         ("anamnesis_head_position", "The position of the newest event.", {}, head),
         ("anamnesis_parked_events", "Events that could not be projected.", {}, found.parked),
     ]
+    if letters := found.letters:
+        gauges += [
+            ("anamnesis_letters_queued", "Letters that wait to be sent.", {}, letters.queued),
+            ("anamnesis_letters_oldest_seconds", "For how long the oldest of them has waited.", {}, letters.oldest_seconds),
+            ("anamnesis_letters_failed", "Letters of the last day that will never arrive.", {}, letters.failed),
+        ]
     return Response(services.metrics.text(gauges).encode(), media_type=TEXT.decode())
 
 
 async def look(services: Services) -> Health:
     """Return how the installation is."""
     partitions: list[PartitionState] = []
+    letters = None
     try:
         async with asyncio.timeout(PATIENCE):
             rows = (await services.reading.lanes.ask(None, HEALTH, (LIVE,))).rows
-        partitions = [_state(PartitionHealth(*row)) for row in rows]
+            waiting = await outbox_health(services.reading.lanes)
+        partitions, letters = [_state(PartitionHealth(*row)) for row in rows], LettersState(**waiting._asdict())
         database = True
     except (Refused, TimeoutError, Error):
         database = False
     parked = sum(p.parked for p in partitions)
     nats, relay = services.bus.up, services.gate.listening
     down = not database or any(p.stalled_seconds > STALLED for p in partitions)
-    status: Literal["ok", "degraded", "down"] = "down" if down else "ok" if nats and relay and not parked else "degraded"
-    return Health(status=status, database=database, nats=nats, relay=relay, parked=parked, partitions=partitions)
+    overdue = letters is not None and letters.overdue_seconds > OVERDUE
+    status: Literal["ok", "degraded", "down"] = "down" if down else "ok" if nats and relay and not parked and not overdue else "degraded"
+    return Health(status=status, database=database, nats=nats, relay=relay, parked=parked, letters=letters, partitions=partitions)
 
 
 def _state(found: PartitionHealth) -> PartitionState:

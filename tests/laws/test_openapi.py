@@ -28,6 +28,7 @@ SLICE = {  # group of the reference -> the addresses that come later
     "Patients": {"/patients/profile", "/patients/profile/medical", "/patients/check-account/{email}", "/patients/invite"},
     "Invoices": {"/invoices/{id}/send", "/invoices/{id}/pdf", "/invoices/{id}/share"},
     "Permission Templates": set[str](),
+    "Email Templates": set[str](),
 }
 SIGNING = {"/api/v1/auth/signin", "/api/v1/auth/refresh", "/api/v1/auth/logout"}
 

@@ -55,9 +55,11 @@ create policy platform on letters for select to anamnesis_gateway using (
 grant select, insert, update, delete on letters to anamnesis_courier;
 grant select on letters to anamnesis_gateway;
 
-create or replace function outbox_health(out queued bigint, out oldest_seconds float8, out failed bigint)
+drop function if exists outbox_health();
+create or replace function outbox_health(out queued bigint, out oldest_seconds float8, out overdue_seconds float8, out failed bigint)
 language sql stable security definer set search_path = public, pg_temp as $$
     select count(*) filter (where status = 'queued'), coalesce(extract(epoch from now() - min(queued_at) filter (where status = 'queued')), 0)::float8,
+        greatest(coalesce(extract(epoch from now() - min(due_at) filter (where status = 'queued')), 0), 0)::float8,
         count(*) filter (where status = 'failed' and settled_at > now() - interval '1 day')
     from letters where status = 'queued' or queued_at > now() - interval '4 days';
 $$;
