@@ -4,10 +4,11 @@ from typing import Any
 
 from commands.kit import Command, Creation, Decision, Look
 from domain.clinics import Clinic
-from domain.kit import At, Email, Event, Text
+from domain.kit import AccountId, At, Email, Event, Text
 from domain.kit.grants import Wishes
 from domain.seats import Seats, seats_of
-from domain.staff import Profile, Staff
+from domain.staff import INVITED_FOR, LetterLanguage, Profile, Staff
+from schemas.staff import StaffRow
 
 
 class HireStaff(Creation, Profile):
@@ -22,7 +23,82 @@ class HireStaff(Creation, Profile):
         return await seating(look)
 
     def decide(self, staff: Staff, at: At, *, seats: Seats, clinic: Clinic) -> Decision:
-        return [*staff.hire(self), *seats.take(at, at.id, self.role, clinic.licence)]
+        return [*staff.hire(self, at.role), *seats.take(at, at.id, self.role, clinic.licence)]
+
+
+class InviteStaff(Creation, Profile):
+    """Invite somebody to work here: a letter asks them to join, within seven days.
+
+    Until the invitation is accepted, cancelled or over it keeps a seat of the licence.
+    """
+
+    state = Staff
+    permission = "settings.staff.create"
+    email: Email
+    language: LetterLanguage = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        # a courtesy: two who invite the same person at once send two letters, of which one can be accepted
+        known = any(row.status != "removed" for row in await look.find(StaffRow, email=self.email))
+        return {**await seating(look), "known": known}
+
+    def decide(self, staff: Staff, at: At, *, seats: Seats, clinic: Clinic, known: bool) -> Decision:
+        invited = staff.invite(self, at.now, at.role, self.language, known=known)
+        return [*invited, *seats.take(at, at.id, self.role, clinic.licence, at.now + INVITED_FOR)]
+
+
+class ResendStaffInvitation(Command):
+    """Send an invitation again, good for another seven days; the link of the letter before opens nothing any more."""
+
+    state = Staff
+    permission = "settings.staff.resend_invitation"
+    language: LetterLanguage = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await seating(look)
+
+    def decide(self, staff: Staff, at: At, *, seats: Seats, clinic: Clinic) -> Decision:
+        resent = staff.resend(at.now, at.role, self.language)
+        return [*resent, *seats.take(at, at.id, staff.role, clinic.licence, at.now + INVITED_FOR)]
+
+
+class CancelStaffInvitation(Command):
+    """Take an invitation back; its seat is free again."""
+
+    state = Staff
+    permission = "settings.staff.create"
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"seats": await look.load(Seats, seats_of(look.at.clinic))}
+
+    def decide(self, staff: Staff, at: At, *, seats: Seats) -> Decision:
+        return [*staff.cancel(), *seats.free(at, at.id)]
+
+
+class JoinStaff(Command):
+    """Note that an invitation was accepted, by whoever has that account."""
+
+    state = Staff
+    permission = "house"
+    account_id: AccountId
+    name: Text | None = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await seating(look)
+
+    def decide(self, staff: Staff, at: At, *, seats: Seats, clinic: Clinic) -> Decision:
+        return [*staff.join(self.account_id, self.name, at.now), *seats.take(at, at.id, staff.role, clinic.licence)]
+
+
+class GiveStaffAccount(Command):
+    """Note by which account somebody who was taken on directly can sign in."""
+
+    state = Staff
+    permission = "house"
+    account_id: AccountId
+
+    def decide(self, staff: Staff, at: At) -> list[Event]:
+        return staff.give_account(self.account_id)
 
 
 class ChangeStaff(Command, Profile):
@@ -37,7 +113,7 @@ class ChangeStaff(Command, Profile):
         return await seating(look)
 
     def decide(self, staff: Staff, at: At, *, seats: Seats, clinic: Clinic) -> Decision:
-        changed = staff.change(self, own=at.subject == at.id)
+        changed = staff.change(self, at.role, own=at.subject == at.id)
         return [*changed, *(seats.take(at, at.id, self.role, clinic.licence) if staff.active else [])]
 
 
@@ -51,7 +127,7 @@ class DeactivateStaff(Command):
         return {"seats": await look.load(Seats, seats_of(look.at.clinic))}
 
     def decide(self, staff: Staff, at: At, *, seats: Seats) -> Decision:
-        return [*staff.deactivate(own=at.subject == at.id), *seats.free(at, at.id)]
+        return [*staff.deactivate(at.role, own=at.subject == at.id), *seats.free(at, at.id)]
 
 
 class ReactivateStaff(Command):
@@ -64,7 +140,7 @@ class ReactivateStaff(Command):
         return await seating(look)
 
     def decide(self, staff: Staff, at: At, *, seats: Seats, clinic: Clinic) -> Decision:
-        return [*staff.reactivate(), *seats.take(at, at.id, staff.role, clinic.licence)]
+        return [*staff.reactivate(at.role), *seats.take(at, at.id, staff.role, clinic.licence)]
 
 
 class OverrideStaffPermissions(Command):
@@ -81,7 +157,7 @@ class OverrideStaffPermissions(Command):
         return {"clinic": await look.require(Clinic, look.at.clinic)}
 
     def decide(self, staff: Staff, at: At, *, clinic: Clinic) -> list[Event]:
-        return staff.override(self.permissions, clinic.plan, at.grants, own=at.subject == at.id)
+        return staff.override(self.permissions, clinic.plan, at.grants, at.role, own=at.subject == at.id)
 
 
 async def seating(look: Look) -> dict[str, Any]:

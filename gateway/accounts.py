@@ -12,6 +12,7 @@ from commands.accounts import (
     AskClinics,
     AskPasswordReset,
     ChangeProfile,
+    GivePlace,
     LockOut,
     OpenAccount,
     SetPassword,
@@ -22,7 +23,7 @@ from commands.accounts import (
 from commands.kit import Command
 from commands.kit.doors import AccountLocked
 from commands.kit.ids import derived
-from domain.accounts import Account, Language, PasswordPoor
+from domain.accounts import Account, Language, PasswordPoor, PlaceRole
 from domain.kit import PLATFORM, Frozen, NotFound, Refused
 from gateway.kit import Desk, browse
 from gateway.kit.call import Call
@@ -143,6 +144,11 @@ async def account_for(call: Call, email: str, name: str | None, language: Langua
     """Return the account of an address, opened now if there is none."""
     asked = OpenAccount(email=email, name=name, language=language)
     return await opened(call.services.handler, asked, causation=await call.origin(PLATFORM), correlation=call.correlation)
+
+
+async def give_place(call: Call, account: UUID, clinic: UUID, role: PlaceRole, subject: UUID) -> None:
+    """Let the owner of an account belong to a clinic, as that person of it."""
+    await call.settle(GivePlace(clinic_id=clinic, role=role, subject_id=subject), account)
 
 
 class Me(Frozen):
@@ -359,3 +365,5 @@ people = Router("/api/v1/protected/users", tags=["Users"], route_handlers=[
 router = Router("/api/v1/auth", tags=["Account"], opt={"lapsed": True}, route_handlers=[
     me, change_me, change_password, forgot_password, verify_otp, confirm_password_reset, reset_password, discover, choose_pin, drop_pin,
 ])
+
+__all__ = ["PasswordPoor", "account_at", "people", "router"]

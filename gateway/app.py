@@ -7,6 +7,7 @@ from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
 from domain.accounts import Account
+from domain.api_keys import ApiKey
 from domain.clinics import Clinic
 from domain.permission_templates import PermissionTemplate, template_of
 from domain.staff import Staff
@@ -14,6 +15,7 @@ from gateway import (
     accounts,
     activity,
     analytics,
+    api_keys,
     appointments,
     audit,
     billing,
@@ -26,6 +28,7 @@ from gateway import (
     health,
     invoices,
     letters,
+    mobile,
     passkeys,
     patients,
     permission_templates,
@@ -48,15 +51,15 @@ from gateway.kit.members import Kinds
 from gateway.kit.services import Services
 
 BASE: Sequence[ControllerRouterHandler] = (
-    accounts.router, accounts.people, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, events.router, health.health, health.metrics, docs.schema, docs.docs,
+    accounts.router, accounts.people, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, events.router, health.health, health.metrics, docs.schema, docs.docs,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, appointments, audit, billing, clinics, email_templates, invoices, letters, patients, permission_templates, plans,
+    activity, analytics, api_keys, appointments, audit, billing, clinics, email_templates, invoices, letters, mobile, patients, permission_templates, plans,
     referral_payouts, reports, rooms, schedules, seats, staff, subscription_invoices, subscriptions, trials, upgrades,
 ))
 
 
-KINDS = Kinds(Clinic, Staff, Account, PermissionTemplate, template_of)
+KINDS = Kinds(Clinic, Staff, Account, PermissionTemplate, ApiKey, template_of)
 
 
 def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODULES) -> Gateway:

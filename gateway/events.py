@@ -28,6 +28,7 @@ async def take_ticket(desk: Desk) -> Ticket:
 
     Open `clinic-events?ticket=...` with it within half a minute; it works once.
     """
+    desk.require("self")
     assert desk.who.session is not None
     return Ticket(ticket=await desk.call.services.stays.ticket(desk.who.session))
 

@@ -200,6 +200,7 @@ async def sign_out_by_link(desk: Desk) -> None:
 
 async def leave(desk: Desk, why: Ending = "signed-out") -> None:
     """End the caller's own session."""
+    desk.require("self")
     assert desk.who.session is not None
     desk.call.take_back()
     await end(desk.call, desk.who.session, desk.who.clinic, desk.who.account, why)

@@ -1,8 +1,10 @@
-"""How a permission template's events become its row."""
+"""How a permission template's events become its row, and what a role may do by it."""
 
 from domain.kit import Fact
+from domain.kit.grants import Plan, Role, effective
 from domain.permission_templates import PermissionTemplateEvent, PermissionTemplateReset, PermissionTemplateSet
 from projections.kit import projects
+from projections.kit.reading import Reader
 from schemas.permission_templates import PermissionTemplateRow
 
 
@@ -14,3 +16,9 @@ def permission_templates(row: PermissionTemplateRow | None, fact: Fact) -> Permi
         case PermissionTemplateReset():
             return None
     return row
+
+
+async def held_by(reader: Reader, role: Role, plan: Plan, off: frozenset[str]) -> frozenset[str]:
+    """Return what everybody of a role may do in the reader's clinic."""
+    template = next((row.permissions for row in await reader.find(PermissionTemplateRow, role=role)), None)
+    return effective(role, plan, off=off, template=template).keys

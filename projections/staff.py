@@ -8,33 +8,64 @@ from domain.kit import Fact, NotFound, only
 from domain.kit.grants import Plan, effective, irrevocable, table
 from domain.staff import (
     Profile,
+    StaffAccountGiven,
     StaffChanged,
     StaffDeactivated,
     StaffEvent,
     StaffHired,
+    StaffInvitationCancelled,
+    StaffInvitationResent,
+    StaffInvited,
+    StaffJoined,
     StaffPermissionsOverridden,
     StaffReactivated,
 )
-from projections.kit import projects
+from projections.kit import installs, projects
 from projections.kit.reading import Reader
 from schemas.permission_templates import PermissionTemplateRow
-from schemas.staff import StaffPermission, StaffPermissions, StaffRow
+from schemas.staff import StaffInvitationRow, StaffPermission, StaffPermissions, StaffRow
+
+installs("""
+create or replace view clinic_users with (security_invoker = true) as
+    select clinic_id, position, id, account_id, name, email, phone, role, status, active from staff;
+grant select on clinic_users to anamnesis_gateway;
+""")
 
 
 @projects(StaffRow, of=StaffEvent)
-def staff(row: StaffRow | None, fact: Fact) -> StaffRow | None:
+def staff(row: StaffRow | None, fact: Fact) -> StaffRow | None:  # noqa: PLR0911 - one case per event
     match fact.event:
         case StaffHired() as event:
             return StaffRow(id=fact.id, active=True, **only(Profile, event))
+        case StaffInvited() as event:
+            return StaffRow(id=fact.id, active=False, status="invited", **only(Profile, event))
+        case StaffInvitationCancelled():
+            return None
+        case StaffJoined(account_id=account, name=name) if row:
+            return replace(row, active=True, status="active", account_id=account, name=name or row.name)
+        case StaffAccountGiven(account_id=account) if row:
+            return replace(row, account_id=account)
         case StaffChanged() as event if row:
             return replace(row, **only(Profile, event))
         case StaffDeactivated() if row:
-            return replace(row, active=False)
+            return replace(row, active=False, status="removed")
         case StaffReactivated() if row:
-            return replace(row, active=True)
-        case StaffPermissionsOverridden(permissions=permissions) if row:
-            return replace(row, overrides=permissions)
+            return replace(row, active=True, status="active")
+        case StaffPermissionsOverridden(permissions=wishes) if row:
+            return replace(row, overrides=wishes)
     return row
+
+
+@projects(StaffInvitationRow, of=StaffInvited | StaffInvitationResent | StaffInvitationCancelled | StaffJoined)
+def invitations(row: StaffInvitationRow | None, fact: Fact) -> StaffInvitationRow | None:
+    match fact.event:
+        case StaffInvited() as event:
+            return StaffInvitationRow(
+                id=fact.id, name=event.name, email=event.email, role=event.role, invited_at=fact.recorded_at, invited_by=fact.actor,
+                sent_at=fact.recorded_at, sent=1, expires_at=event.expires_at)
+        case StaffInvitationResent(expires_at=until) if row:
+            return replace(row, sent_at=fact.recorded_at, sent=row.sent + 1, expires_at=until)
+    return None
 
 
 async def permissions(reader: Reader, id: UUID, plan: Plan, off: frozenset[str]) -> StaffPermissions:  # noqa: A002

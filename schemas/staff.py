@@ -1,11 +1,14 @@
 """What may be seen of a member of staff."""
 
-from typing import Annotated, ClassVar, Literal
+from datetime import datetime
+from typing import Annotated, ClassVar
+from uuid import UUID
 
 from msgspec import field
 
-from domain.kit import Frozen, Id, Personal, StaffId
+from domain.kit import AccountId, Frozen, Id, Personal, StaffId
 from domain.kit.grants import Layer, Plan, Role
+from domain.staff import StaffRole, StaffStatus
 from schemas.kit import Row
 
 
@@ -18,11 +21,44 @@ class StaffRow(Row):
     name: Annotated[str | None, Personal()]
     email: Annotated[str | None, Personal()]
     phone: Annotated[str | None, Personal()]
-    role: Literal["admin", "doctor", "receptionist"]
+    role: StaffRole
     speciality: str | None
     colour: str | None
     active: bool
+    status: StaffStatus = "active"
+    account_id: AccountId | None = None  # by which they sign in, if it was made or found here
     overrides: dict[str, bool] = field(default_factory=dict)  # in what their permissions differ from their role's
+
+
+class ClinicUser(Row):
+    """Somebody who works in a clinic, did so or is invited to, and the account by which they sign in."""
+
+    table: ClassVar[str] = "clinic_users"
+    permission: ClassVar[str] = "admin"
+    id: Id
+    account_id: AccountId | None
+    name: Annotated[str | None, Personal()]
+    email: Annotated[str | None, Personal()]
+    phone: Annotated[str | None, Personal()]
+    role: StaffRole
+    status: StaffStatus
+    active: bool
+
+
+class StaffInvitationRow(Row):
+    """An invitation that has neither been accepted nor cancelled; after `expires_at` it can only be sent again."""
+
+    table: ClassVar[str] = "staff_invitations"
+    permission: ClassVar[str] = "settings.staff.view"
+    id: Id
+    name: Annotated[str | None, Personal()]
+    email: Annotated[str | None, Personal()]
+    role: StaffRole
+    invited_at: datetime
+    invited_by: UUID
+    sent_at: datetime
+    sent: int  # how often
+    expires_at: datetime
 
 
 class StaffPermission(Frozen):

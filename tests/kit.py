@@ -17,7 +17,7 @@ THIS = UUID(int=42)  # the aggregate in hand
 
 noon = At(
     id=THIS, now=datetime(2026, 1, 5, 12, tzinfo=UTC), today=date(2026, 1, 5), actor=ACTOR, clinic=CLINIC, zone="Europe/Amsterdam",
-    currency="EUR", grants=granted("admin"),
+    currency="EUR", grants=granted("admin"), role="admin",
 )
 
 

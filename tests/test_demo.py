@@ -64,6 +64,9 @@ OTHERS = {f"domain.{module}" for module in (
 UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["ClinicDeactivated", "ClinicReactivated", "ClinicDeleted", "ClinicExported"], "its clinics thrive"),
     **dict.fromkeys(["ClinicBrandingSet", "ClinicBrandingRemoved"], "a demo has no pictures"),
+    **dict.fromkeys([
+        "StaffInvited", "StaffInvitationResent", "StaffInvitationCancelled", "StaffJoined", "StaffAccountGiven"], "its people were there from the beginning"),
+    **dict.fromkeys(["ApiKeyIssued", "ApiKeyRevoked", "MobileModuleSwitched"], "no program or telephone comes to it"),
     **dict.fromkeys(["PermissionTemplateSet", "PermissionTemplateReset", "StaffPermissionsOverridden"], "its people do as their roles say"),
 }
 

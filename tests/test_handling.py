@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 from anamnesis.migrations import migrate
 from anamnesis.scratch import temporary_directory
 from anamnesis.stack import EmbeddedPostgres
+from commands.api_keys import IssueApiKey, RevokeApiKey
 from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
 from commands.clinics import ChangeClinic, ExportClinic, OpenClinic, RemoveClinicBranding, SetClinicBranding, SwitchModule
 from commands.invoices import (
@@ -34,7 +35,14 @@ from commands.patients import ArchivePatient, ChangeMedicalHistory, ChangePatien
 from commands.referral_payouts import RequestReferralPayout, WithdrawClinicReferral
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
 from commands.schedules import BlockTime, SetDoctorSchedule, UnblockTime
-from commands.staff import ChangeStaff, DeactivateStaff, OverrideStaffPermissions, ReactivateStaff
+from commands.staff import (
+    CancelStaffInvitation,
+    ChangeStaff,
+    DeactivateStaff,
+    OverrideStaffPermissions,
+    ReactivateStaff,
+    ResendStaffInvitation,
+)
 from commands.upgrades import ChangeSeatRequest, RequestSeats
 from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued, Line
 from domain.kit import Forbidden, NotFound, Refused
@@ -234,6 +242,8 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     block = (await town(BlockTime(room_id=town.room, start=town.at(600), end=town.at(660)))).id
     things = {"patients": town.patient, "staff": town.doctor, "rooms": town.room, "appointments": visit, "invoices": invoice, "blocks": block, "clinics": town.id}
     things |= {"clinic_referrals": await town.referral(), "upgrade_requests": (await town(RequestSeats(doctors=30))).id}
+    key = IssueApiKey(name="Website", scopes=["patients.view"], hint="ak_abcdef", secret_id=uuid4())
+    things |= {"api_keys": (await town(key)).id}
     count = len(stored(database))
     for command in later(far):
         kind = command.state.kind
@@ -256,7 +266,7 @@ def later(town: Town) -> list[Command]:
         ChangePatient(given_name="A", family_name="B"), ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),
         RestorePatient(), ChangeRoom(name="Mine"), DeleteRoom(), UnblockTime(), ChangeStaff(name="A", email="a@b.example", role="doctor"),
         DeactivateStaff(), ReactivateStaff(), OverrideStaffPermissions(permissions={}), WithdrawClinicReferral(), ChangeSeatRequest(doctors=40),
-        ExportClinic(),
+        ExportClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(),
     ]
 
 

@@ -1,12 +1,25 @@
 """Staff: hired, changed, gone and back again."""
 
+from datetime import timedelta
 from uuid import UUID
 
+import pytest
 from msgspec.structs import replace
 
-from commands.staff import ChangeStaff, DeactivateStaff, HireStaff, OverrideStaffPermissions, ReactivateStaff
+from commands.staff import (
+    CancelStaffInvitation,
+    ChangeStaff,
+    DeactivateStaff,
+    GiveStaffAccount,
+    HireStaff,
+    InviteStaff,
+    JoinStaff,
+    OverrideStaffPermissions,
+    ReactivateStaff,
+    ResendStaffInvitation,
+)
 from domain.clinics import Clinic, ClinicOpened
-from domain.kit import Elsewhere, only
+from domain.kit import Elsewhere, NotFound, only
 from domain.kit.grants import AdminHoldsAll, FloorIrrevocable, PlanUpgradeRequired, granted
 from domain.kit.licences import Licence
 from domain.seats import DoctorLimitReached, Seat, SeatEvent, SeatFreed, SeatRole, Seats, SeatTaken, UserLimitReached, seats_of
@@ -14,19 +27,27 @@ from domain.staff import (
     CannotEmpowerYourself,
     CannotRemoveYourself,
     GrantBeyondYourOwn,
+    InvitationOpen,
+    InvitationOver,
     Profile,
     Staff,
+    StaffAccountGiven,
     StaffChanged,
     StaffDeactivated,
     StaffHired,
+    StaffInvitationCancelled,
+    StaffInvitationResent,
+    StaffInvited,
+    StaffInvitedAlready,
+    StaffJoined,
     StaffNotActive,
     StaffPermissionsOverridden,
     StaffReactivated,
     StaffStillActive,
 )
-from projections.staff import staff
-from schemas.staff import StaffRow
-from tests.kit import CLINIC, THIS, facts, given, noon
+from projections.staff import invitations, staff
+from schemas.staff import StaffInvitationRow, StaffRow
+from tests.kit import ACTOR, CLINIC, THIS, facts, given, noon
 
 hired = StaffHired(name="Dr Sam Visser", email="sam@example.org", role="doctor", speciality="Orthodontics", colour="#3366cc")
 boss = StaffHired(name="Ada", email="ada@example.org", role="admin")
@@ -158,7 +179,7 @@ def test_an_override_that_could_never_count_is_refused():
 
 
 def test_nobody_gives_what_they_do_not_hold_nor_anything_to_themselves():
-    trusted = replace(noon, grants=granted("doctor") | {"settings.staff.manage_permissions"})
+    trusted = replace(noon, role="doctor", grants=granted("doctor") | {"settings.staff.manage_permissions"})
     refused = overriding(hired, at=trusted).when(OverrideStaffPermissions(permissions={"patients.export": True})).refused(GrantBeyondYourOwn)
     assert refused.details == {"permissions": ["patients.export"]}
     overriding(hired, at=trusted).when(OverrideStaffPermissions(permissions={"manage_inventory": True})).refused(GrantBeyondYourOwn)
@@ -168,3 +189,107 @@ def test_nobody_gives_what_they_do_not_hold_nor_anything_to_themselves():
         StaffPermissionsOverridden(permissions=wishes, before={"patients.export": True}),
     )
     overriding(hired, at=replace(trusted, subject=THIS)).when(OverrideStaffPermissions(permissions={})).refused(CannotEmpowerYourself)
+
+
+ACCOUNT = UUID(int=77)
+week = noon.now + timedelta(days=7)
+asked = StaffInvited(name="Bo Smit", email="bo@example.org", role="receptionist", expires_at=week)
+tomorrow = replace(noon, now=noon.now + timedelta(days=1))
+too_late = replace(noon, now=week)
+
+
+def kept(role: SeatRole, until=week) -> Elsewhere:
+    return saved(SeatTaken(holder=THIS, role=role, until=until))
+
+
+def test_somebody_is_invited_and_keeps_a_seat_for_a_week():
+    command = InviteStaff(name="Bo Smit", email="bo@example.org", role="receptionist")
+    given().looking(**free, known=False).when(command).then(asked, kept("receptionist"))
+    given().looking(**free, known=True).when(command).refused(StaffInvitedAlready)
+    given().looking(seats=seated("doctor"), clinic=licensed(users=1), known=False).when(command).then(asked, kept("receptionist"))
+    others = Seats(held={UUID(int=1): Seat(role="doctor", until=week)})
+    given().looking(seats=others, clinic=licensed(users=1), known=False).when(command).refused(UserLimitReached)
+    given(at=too_late).looking(seats=others, clinic=licensed(users=1), known=False).when(command).then(
+        replace(asked, expires_at=too_late.now + timedelta(days=7)), kept("receptionist", too_late.now + timedelta(days=7)))
+
+
+def test_whoever_is_invited_does_not_work_here_yet():
+    invited = Staff.replay([asked])
+    assert (invited.active, invited.treats, invited.role) == (False, False, "receptionist")
+    change = ChangeStaff(name="Bo", email="eve@example.org", role="receptionist")
+    given(asked).looking(**free).when(change).refused(InvitationOpen)
+    given(asked).looking(seats=Seats()).when(DeactivateStaff()).refused(InvitationOpen)
+    given(asked).looking(**free).when(ReactivateStaff()).refused(InvitationOpen)
+    overriding(asked).when(OverrideStaffPermissions(permissions={})).refused(InvitationOpen)
+    given(asked).when(GiveStaffAccount(account_id=ACCOUNT)).refused(InvitationOpen)
+
+
+def test_an_invitation_is_accepted_once_within_its_week():
+    joined, join = StaffJoined(account_id=ACCOUNT), JoinStaff(account_id=ACCOUNT)
+    held = {"seats": Seats(held={THIS: Seat(role="receptionist", until=week)}), "clinic": licensed(users=1)}
+    given(asked, at=tomorrow).looking(**held).when(join).then(joined, kept("receptionist", None))
+    given(asked, at=too_late).looking(**held).when(join).refused(InvitationOver)
+    given(asked, joined).looking(**held).when(join).refused(InvitationOver)
+    given(asked, StaffInvitationCancelled()).looking(**held).when(join).refused(InvitationOver)
+    given(hired).looking(**held).when(join).refused(InvitationOver)
+    now = Staff.replay([asked, joined])
+    assert (now.active, now.account, now.role) == (True, ACCOUNT, "receptionist")
+
+
+def test_an_invitation_is_sent_again_also_when_it_has_run_out():
+    later = too_late.now + timedelta(days=7)
+    again = StaffInvitationResent(expires_at=later)
+    given(asked, at=too_late).looking(**free).when(ResendStaffInvitation()).then(again, kept("receptionist", later))
+    given(asked, again, at=too_late).looking(**free).when(JoinStaff(account_id=ACCOUNT)).then(StaffJoined(account_id=ACCOUNT), kept("receptionist", None))
+    for over in ([hired], [asked, StaffJoined(account_id=ACCOUNT)], [asked, StaffInvitationCancelled()]):
+        given(*over).looking(**free).when(ResendStaffInvitation()).refused(NotFound)
+
+
+def test_an_invitation_is_cancelled_and_its_seat_free():
+    given(asked).looking(seats=seated("receptionist")).when(CancelStaffInvitation()).then(StaffInvitationCancelled(), freed)
+    given(asked, StaffInvitationCancelled()).looking(seats=Seats()).when(CancelStaffInvitation()).refused(NotFound)
+    given(hired).looking(seats=seated("doctor")).when(CancelStaffInvitation()).refused(NotFound)
+
+
+def test_an_account_is_given_once():
+    given(hired).when(GiveStaffAccount(account_id=ACCOUNT)).then(StaffAccountGiven(account_id=ACCOUNT))
+    given(hired, StaffAccountGiven(account_id=ACCOUNT)).when(GiveStaffAccount(account_id=ACCOUNT)).then()
+
+
+@pytest.mark.parametrize(("role", "able"), [
+    ("superadmin", {"admin", "doctor", "receptionist"}), ("admin", {"admin", "doctor", "receptionist"}), ("doctor", {"doctor", "receptionist"}),
+    ("receptionist", {"receptionist"}), ("patient", set()), ("key", set()), ("house", set()),
+])
+def test_nobody_takes_on_raises_or_removes_whoever_ranks_above_them(role, able):
+    """Whoever was given the key for it by a template or an override is not thereby an admin."""
+    me = replace(noon, role=role)
+    for wanted in ("admin", "doctor", "receptionist"):
+        who = {"name": "Bo", "email": "bo@example.org", "role": wanted}
+        member = StaffHired(**who)
+        tries = [
+            given(at=me).looking(**free).when(HireStaff(**who)), given(at=me).looking(**free, known=False).when(InviteStaff(**who)),
+            given(hired, at=me).looking(**free).when(ChangeStaff(**who)), given(member, at=me).looking(seats=Seats()).when(DeactivateStaff()),
+            given(member, gone, at=me).looking(**free).when(ReactivateStaff()),
+        ]
+        for n, attempt in enumerate(tries):
+            if wanted in able and (n != 2 or "doctor" in able):
+                assert attempt.decide()
+            else:
+                attempt.refused(GrantBeyondYourOwn)
+
+
+def test_an_invitation_as_it_is_seen():
+    row = member = None
+    later = week + timedelta(days=1)
+    for fact in facts(asked, StaffInvitationResent(expires_at=later)):
+        row, member = invitations(row, fact), staff(member, fact)
+    assert row == StaffInvitationRow(
+        id=THIS, name="Bo Smit", email="bo@example.org", role="receptionist", invited_at=noon.now, invited_by=ACTOR, sent_at=noon.now, sent=2,
+        expires_at=later)
+    assert (member.status, member.active) == ("invited", False)
+    (cancelled,) = facts(StaffInvitationCancelled())
+    assert (invitations(row, cancelled), staff(member, cancelled)) == (None, None)
+    (joined,) = facts(StaffJoined(account_id=ACCOUNT))
+    assert invitations(row, joined) is None
+    member = staff(member, joined)
+    assert (member.status, member.active, member.account_id, member.name) == ("active", True, ACCOUNT, "Bo Smit")

@@ -121,6 +121,47 @@ async def staff(me: Person, ids: Json) -> None:
     assert (await me("GetStaffRow", id=leaver))["active"]
 
 
+async def invitations(me: Person, ids: Json) -> None:
+    """The links are what the courier would write into the letters."""
+    nobody = Person(me.api, {}, "", me.clinic)
+    email = f"kim-{me.clinic.hex}@example.org"
+    asked = (await me("InviteStaff", {"email": email, "name": "Kim", "role": "receptionist"}))["id"]
+    await me("ResendStaffInvitation", {"language": "es"}, id=asked)
+    (open_,) = (await me("BrowseStaffInvitationRow"))["items"]
+    assert (open_["email"], open_["sent"]) == (email, 2)
+    token = await me.api.codes.issue("staff-invitation", UUID(asked), 600)
+    assert (await nobody("GetStaffInvitation", token=token))["hasAccount"] is False
+    await nobody("AcceptStaffInvitation", {"password": "seven purple herons wade", "name": "Kim Li"}, token=token)
+    other = (await me("InviteStaff", {"email": f"no-{email}", "role": "doctor"}))["id"]
+    await me("CancelStaffInvitation", id=other)
+    assert (await me("BrowseStaffInvitationRow"))["items"] == []
+    hired = await me("HireStaff", {"name": "Lou", "email": f"lou-{email}", "role": "receptionist"})
+    setup = {"token": await me.api.codes.issue("password-setup", UUID(hired["accountId"]), 600)}
+    assert (await nobody("VerifySetupToken", setup))["name"] == "Lou"
+    await nobody("SetFirstPassword", {**setup, "password": "seven purple herons wade"})
+    users = {user["name"]: user["status"] for user in (await me("BrowseClinicUser", clinicId=me.clinic))["items"]}
+    assert users["Kim Li"] == users["Lou"] == "active"
+    for gone in (asked, hired["id"]):
+        await me("DeactivateStaff", id=gone)
+
+
+async def api_keys(me: Person, ids: Json) -> None:
+    """A key does what it is for, until it is revoked."""
+    made = await me("IssueApiKey", {"name": "Website", "scopes": ["settings.rooms.view"]})
+    site = Person(me.api, {"accessToken": made["key"]}, "key", me.clinic)
+    assert (await site.send(request_of(OPERATIONS["BrowseCurrentRoom"]))).status_code == 200
+    assert [key["hint"] for key in (await me("BrowseApiKeyEntry"))["items"]] == [made["hint"]]
+    await me("RevokeApiKey", keyId=made["id"])
+    assert (await site.send(request_of(OPERATIONS["BrowseCurrentRoom"]))).status_code == 401
+
+
+async def mobile(me: Person, ids: Json) -> None:
+    await me("SwitchMobileModule", {"enabled": False}, clinicId=me.clinic, role="doctor", module="chat")
+    shown = {one["module"]: one["shown"] for one in (await me("GetMobilePermissionsOfRole", clinicId=me.clinic, role="doctor"))["modules"]}
+    assert (shown["chat"], shown["finance"]) == (False, True)
+    assert all(one["shown"] for one in (await me("GetMobilePermissions"))["modules"])
+
+
 async def permissions(me: Person, ids: Json) -> None:
     """The role's template, then the person's override, and the explanation of both."""
     await me("SetPermissionTemplate", {"permissions": {"patients.export": True, "patients.merge": True}}, role="doctor")
@@ -341,13 +382,13 @@ async def letters(me: Person, ids: Json) -> None:
     await root("SendSystemSample", {}, key="sample")
     await root("SeedSystemTemplates", {})
     assert f"news.n{me.clinic.hex}" in [one["key"] for one in (await root("BrowseSystemTemplates"))["items"]]
-    assert (await settled(root, "PlatformLetterRow"))["template"] == "sample"
+    assert (await settled(root, "PlatformLetterRow", "sample"))["template"] == "sample"
 
 
-async def settled(person: Person, row: str) -> Json:
-    """Wait until a courier has seen to a letter, and return it."""
+async def settled(person: Person, row: str, template: str | None = None) -> Json:
+    """Wait until a courier has seen to a letter, maybe to one of that template, and return it."""
     deadline = monotonic() + 20
-    while not (found := [one for one in (await person(f"Browse{row}"))["items"] if one["status"] != "queued"]):
+    while not (found := [one for one in (await person(f"Browse{row}"))["items"] if one["status"] != "queued" and template in {None, one["template"]}]):
         assert monotonic() < deadline, "no courier has seen to the letter"
         await asyncio.sleep(0.05)
     letter: Json = await person(f"Get{row}", id=found[0]["id"])
@@ -519,7 +560,7 @@ CHAPTERS = [
     modules,
     plans,
     staff,
-    permissions,
+    permissions, invitations, api_keys, mobile,
     rooms,
     schedules,
     patients,

@@ -149,7 +149,7 @@ class Attempt:
             zone, currency = clinic.zone, clinic.currency
         return At(
             id=self.stream, now=now, today=day(now, zone), actor=self.who.actor, clinic=self.who.clinic, zone=zone, currency=currency,
-            grants=self.who.grants, subject=self.who.subject,
+            grants=self.who.grants, subject=self.who.subject, role=self.who.role,
         )
 
     async def _once(self, look: Looking) -> Receipt:

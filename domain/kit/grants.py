@@ -301,6 +301,7 @@ send_messages: comms.messages.view comms.messages.send_patient comms.messages.se
 manage_lab_cases: lab.cases.view lab.cases.create lab.cases.update_status lab.services.view lab.laboratories.view
 """
 
+RANKS = ("receptionist", "doctor", "admin", "superadmin")
 LETTER = {"doctor": "D", "receptionist": "R", "patient": "P"}
 
 
@@ -329,7 +330,7 @@ def granted(role: Role, plan: Plan = "Pro") -> frozenset[str]:
         return frozenset(table())
     if role == "admin":
         return frozenset(g.key for g in rows if reaches(plan, g.plan))
-    letters = {"P", "o"} if role == "patient" else {LETTER[role]}
+    letters = {"P", "o"} if role == "patient" else {LETTER.get(role, "?")}  # whoever has no role has nothing by it
     return frozenset(g.key for g in rows if letters & set(g.more if reaches(plan, "Pro+") else g.pro))
 
 
@@ -405,6 +406,15 @@ def conceivable(grant: Grant, role: Role) -> bool:
 def irrevocable(grant: Grant, role: Role) -> bool:
     """Say whether a role can never lose a key."""
     return LETTER.get(role, "?") in grant.floor
+
+
+def outranks(role: str, other: str) -> bool:
+    """Say whether a role ranks above another; whatever is no role of the staff ranks below them all."""
+    return _rank(role) > _rank(other)
+
+
+def _rank(role: str) -> int:
+    return RANKS.index(role) if role in RANKS else -1
 
 
 def why_not(key: str, role: Role, plan: Plan, off: frozenset[str] = frozenset()) -> Literal["module", "plan", "forbidden"]:

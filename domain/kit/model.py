@@ -133,6 +133,7 @@ class At(Frozen):
     currency: str = "EUR"
     grants: frozenset[str] = frozenset()
     subject: UUID | None = None  # the staff member or patient the actor is
+    role: str = ""
 
     def may(self, permission: str) -> bool:
         """Say whether the actor holds a permission key."""

@@ -87,6 +87,8 @@ class Call:
     async def admit(self) -> Who:
         """Find out who asks; refuse whoever may not come in."""
         gate, header = self.services.gate, self.headers.get(b"authorization")
+        if header is None and (key := self.headers.get(b"x-api-key")) is not None:
+            header = b"Bearer " + key
         if header is None and b"cookie" in self.headers:
             header = self.services.cookies.bearer(self.headers, secure=self.secure)
             self.baked = header is not None
@@ -94,6 +96,8 @@ class Call:
         self.who = who = gate.known(header) or await gate.admit(header)
         if self.baked and who.session and self.scope.get("method") not in SAFE:
             self.services.cookies.check(self.headers, who.session, secure=self.secure)
+        if who.role == "key":
+            self.services.uses.note(who.actor, who.clinic)
         self._count(self.services.rates.account, who.actor)
         return who
 

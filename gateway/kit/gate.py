@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from commands.kit.handling import Who
+from commands.kit.keys import PREFIX
 from gateway.kit.errors import SessionEnded, SignInRequired, TokenExpired, TokenInvalid
 from gateway.kit.tokens import Claims, Keys
 
@@ -20,9 +21,11 @@ REMEMBERED = 50_000  # tokens
 LONGEST = 2048  # bytes of a header: none of ours is longer, and each is remembered
 SILENCE = 1.0  # seconds without a heartbeat
 BEARER = b"bearer "
+KEY_SECONDS = 900.0  # for which an event stream lasts that was opened by a key
 
 Alive = Callable[[UUID], Awaitable[bool]]
 Member = Callable[[Claims], Awaitable[Who]]
+Program = Callable[[str], Awaitable[tuple[Who, float]]]
 
 
 class Pass:
@@ -36,14 +39,20 @@ class Pass:
         self.expires = expires
         self.made = time.monotonic()
 
+    @property
+    def program(self) -> bool:
+        """Is it an API key, which has no session?"""
+        return self.who.role == "key"
+
 
 class Gate:
     """The door; one per process."""
 
-    def __init__(self, keys: Keys, alive: Alive, member: Member) -> None:
+    def __init__(self, keys: Keys, alive: Alive, member: Member, program: Program) -> None:
         self.keys = keys
         self._alive = alive
         self._member = member
+        self._program = program
         self._passes: dict[bytes, Pass] = {}
         self._ended: dict[UUID, float] = {}
         self._heard = float("-inf")
@@ -66,9 +75,9 @@ class Gate:
             raise SignInRequired
         found, turn = self._passes.get(header), self._turn
         deaf = not self.listening  # then nobody says that somebody was removed, or is now something else
-        if found is None or found.expires <= time.time() or (deaf and time.monotonic() - found.made > SILENCE):
+        if found is None or found.expires <= time.time() or (deaf and (found.program or time.monotonic() - found.made > SILENCE)):
             found = await self._verified(header)
-        if found.session in self._ended or not await self._alive(found.session):
+        if found.session in self._ended or not (found.program or await self._alive(found.session)):
             self.end(found.session)
             raise SessionEnded
         if found.session in self._ended:  # ended while we asked
@@ -86,6 +95,9 @@ class Gate:
             token = header[7:].strip().decode("ascii")
         except UnicodeDecodeError:
             raise TokenInvalid from None
+        if token.startswith(PREFIX):
+            who, expires = await self._program(token)
+            return Pass(who, who.actor, expires)
         said = self.keys.read(token)
         return Pass(await self._member(said), said.session, said.expires)
 
@@ -93,7 +105,10 @@ class Gate:
         """Return for how long a token is good that has opened the door; by now it may be forgotten again."""
         if header is None:
             return 0.0
-        found = self._passes.get(header) or self.keys.read(header[7:].strip().decode("ascii"))
+        token = header[7:].strip().decode("ascii")
+        if token.startswith(PREFIX):  # an event that ends it is heard by whoever listens with it
+            return KEY_SECONDS
+        found = self._passes.get(header) or self.keys.read(token)
         return found.expires - time.time()
 
     @property

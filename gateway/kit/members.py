@@ -2,6 +2,7 @@
 
 How it works: who may come in and as whom hangs on streams that are cached like all others: the account (is it active, does it belong here), the clinic (its
 plan, the modules that are off, whether its subscription has run out), the member of staff (active, role, override), and the clinic's template of that role.
+Another program comes with an API key: what it may do are the key's scopes, as far as whoever issued it may still do that; once they are gone, nothing.
 Whatever of these is noticed to have changed is forgotten, and so are the tokens that were judged by it.
 
 What may go wrong: while the feed is silent nobody tells of changes, so what was read before is dropped and read again.
@@ -13,9 +14,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from commands.kit.handling import Handler, Who
+from commands.kit.keys import shown
+from commands.kit.vault import Vault
 from domain.kit import PLATFORM, Forbidden, State, UserInactive, day
 from domain.kit.grants import effective
-from gateway.kit.errors import SessionEnded
+from gateway.kit.errors import SessionEnded, TokenInvalid
 from gateway.kit.tokens import Claims
 
 SOME = 10_000
@@ -37,20 +40,22 @@ class Kinds(NamedTuple):
     staff: type[State]
     account: type[State]
     template: type[State]
+    key: type[State]
     template_of: Callable[[UUID, str], UUID]
 
     @property
     def words(self) -> set[str]:
         """Their kinds."""
-        return {state.kind for state in (self.clinic, self.staff, self.account, self.template)}
+        return {state.kind for state in (self.clinic, self.staff, self.account, self.template, self.key)}
 
 
 class Members:
     """Everybody, as this process knows them."""
 
-    def __init__(self, kinds: Kinds, listening: Callable[[], bool]) -> None:
+    def __init__(self, kinds: Kinds, listening: Callable[[], bool], vault: Vault) -> None:
         self.kinds = kinds
         self.handler: Handler = None  # type: ignore[assignment]
+        self.vault = vault
         self._listening = listening
         self._looked_at: set[UUID] = set()  # streams as they are since the feed is alive
 
@@ -74,11 +79,39 @@ class Members:
             raise NoMember(clinic=said.clinic)
         return await self.member(place.role, place.subject, clinic=said.clinic, **found)
 
+    async def key(self, text: str) -> tuple[Who, float]:
+        """Return another program with all it may do by the key it shows, and until when; refuse a key that opens nothing."""
+        said, now = shown(text), datetime.now(UTC)
+        clinic = await self.handler.tenant_of(said.id) if said else None
+        if said is None or clinic is None:
+            raise TokenInvalid
+        state = await self._now(self.kinds.key, said.id, clinic, known=True)
+        kept = await self.vault.get(state.secret) if state is not None and state.opens(now) else None
+        if kept is None or not said.proves(kept.secret):
+            raise TokenInvalid
+        here = await self._clinic(clinic)
+        grants = await self._held(state.owner, clinic, here) & state.scopes
+        # it is its own subject: whoever listens with it is let go when it is revoked
+        who = Who(actor=said.id, clinic=clinic, role="key", grants=grants, subject=said.id, client="key", **_terms(here))
+        return who, state.expires_at.timestamp() if state.expires_at else float("inf")
+
+    async def _held(self, owner: UUID, clinic: UUID, here: Any) -> frozenset[str]:
+        """Return what the owner of a key may do; refuse the key of somebody who may not come in any more."""
+        account = await self.account(owner)
+        if not account.active:
+            raise TokenInvalid
+        if account.superadmin:
+            return effective("admin", here.plan, off=here.off).keys
+        if (place := account.place(clinic)) is None:
+            raise TokenInvalid
+        try:
+            return (await self.member(place.role, place.subject, clinic=clinic, actor=owner)).grants
+        except UserInactive:
+            raise TokenInvalid from None
+
     async def member(self, role: Any, subject: UUID | None, *, clinic: UUID, **found: Any) -> Who:
         """Return a member of a clinic with all he may do there, as it stands now."""
-        here = await self._now(self.kinds.clinic, clinic, clinic)
-        if not getattr(here, "active", True):
-            raise ClinicInactive
+        here = await self._clinic(clinic)
         override: Mapping[str, bool] | None = None
         if subject is not None and role in STAFF:
             staff = await self._now(self.kinds.staff, subject, clinic, known=True)
@@ -86,11 +119,15 @@ class Members:
                 if not staff.active:
                     raise UserInactive
                 role, override = staff.role, staff.overrides
-        plan, off = here.plan, frozenset(getattr(here, "off", ()))
-        keys = effective(role, plan, off=off, template=await self._template(clinic, role), override=override).keys
-        until = getattr(here, "until", None)
-        lapsed = until is not None and day(datetime.now(UTC), here.zone) > until
-        return Who(role=role, subject=subject, grants=keys, plan=plan, off=off, lapsed=lapsed, clinic=clinic, **found)
+        keys = effective(role, here.plan, off=here.off, template=await self._template(clinic, role), override=override).keys
+        return Who(role=role, subject=subject, grants=keys, clinic=clinic, **_terms(here), **found)
+
+    async def _clinic(self, clinic: UUID) -> Any:
+        """Return a clinic that is served at all."""
+        here = await self._now(self.kinds.clinic, clinic, clinic)
+        if not here.active:
+            raise ClinicInactive
+        return here
 
     async def account(self, account: UUID) -> Any:
         """Return an account's state."""
@@ -130,3 +167,6 @@ class Members:
         self._looked_at.discard(stream)
 
 
+def _terms(clinic: Any) -> dict[str, Any]:
+    """Return what a clinic's licence means for whoever acts in it."""
+    return {"plan": clinic.plan, "off": clinic.off, "lapsed": clinic.licence.ended(day(datetime.now(UTC), clinic.zone))}

@@ -12,6 +12,7 @@ from psycopg import Error
 from commands.kit.codes import Codes
 from commands.kit.doors import Doors
 from commands.kit.handling import Handler
+from commands.kit.keys import Uses
 from commands.kit.objects import objects_at
 from commands.kit.origins import Origins
 from commands.kit.stays import Stays
@@ -58,13 +59,14 @@ class Services:
         self.origins = Origins(self.reading.lanes)
         self.objects = objects_at(settings.objects)
         self.codes = Codes(self.reading.lanes, settings.kek)
+        self.uses = Uses(self.reading.lanes)
         self.doors = Doors(self.reading.lanes, settings.mac_key)
         self.rates = rates_of(settings, self.reading.lanes)
         self.proxies = Proxies(getattr(settings, "proxies", ""))
         self.keys = Keys(settings.signing_key)
         self.cookies = Cookies(settings.mac_key)
-        self.members = Members(kinds, lambda: self.gate.listening)
-        self.gate = Gate(self.keys, self.stays.alive, self.members.who)
+        self.members = Members(kinds, lambda: self.gate.listening, self.vault)
+        self.gate = Gate(self.keys, self.stays.alive, self.members.who, self.members.key)
         self.stripe = Stripe(getattr(settings, "stripe_key", ""), getattr(settings, "stripe_url", ""))
         self.bus = Bus(settings.nats_url)
         self.hub = Hub(self.reading, settings.bus_key)
@@ -87,12 +89,14 @@ class Services:
         await self.hub.open()
         await self.rates.open()
         self._tending = asyncio.create_task(self._tend())
+        await self.uses.open()
 
     async def close(self) -> None:
         """Let go of everything."""
         if self._tending:
             self._tending.cancel()
         await self.rates.close()
+        await self.uses.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2)
         await self.hub.close()

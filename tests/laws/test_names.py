@@ -44,6 +44,7 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "OfferTotp": "BeginSecondFactorSetup", "EnableSecondFactor": "ConfirmSecondFactorSetup", "DisableSecondFactor": "SwitchSecondFactorOff",
     "AskSecondFactorCode": "SendSecondFactorCode", "UseRecoveryCode": "RecoverSignIn", "MakeRecoveryCodes": "RegenerateRecoveryCodes",
     "RegisterPasskey": "AddPasskey", "AskRecoveryCodes": "MailRecoveryCodes", "AskSecondFactorReset": "RequestSecondFactorReset",
+    "JoinStaff": "AcceptStaffInvitation", "GiveStaffAccount": "HireStaff",
     "SuspendAccount": "the platform's page of an account", "ReinstateAccount": "likewise", "DeleteAccount": "likewise",
 }
 
@@ -56,6 +57,7 @@ BARE = {  # ids that point at no stream -> why
     **dict.fromkeys([f"{name}.passkey_id" for name in ("PasskeyRegistered", "PasskeyRenamed", "PasskeyRemoved", "RegisterPasskey", "RenamePasskey", "RemovePasskey")],
                     "a passkey is a part of its account's stream"),
     "EnableSecondFactor.recovery_id": "the vault's", "RecoveryCodesMade.secret_id": "likewise", "MakeRecoveryCodes.recovery_id": "likewise",
+    "ApiKeyIssued.secret_id": "likewise", "IssueApiKey.secret_id": "likewise",
     "LetterResendAsked.letter": "a letter is the outbox's, which is no stream",
     "ResendLetter.letter": "a letter is the outbox's, and looked for there",
     "PaymentRecorded.payment_id": "a payment is a part of its invoice's stream",
@@ -72,6 +74,8 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "UpgradeOffered.message": "the platform's, to a clinic", "UpgradeRequestApproved.reason": "the platform's, to a clinic",
     "UpgradeRequestRejected.reason": "the platform's, to a clinic", "ReferralPayoutApproved.reason": "the platform's, to a clinic",
     "ReferralPayoutRejected.reason": "the platform's, to a clinic", "ClinicReferred.clinic_name": "a business's",
+    "ApiKeyIssued.name": "the clinic's: which program it is for",
+    "StaffInvited.speciality": "the clinic's: what is offered",
     "SessionStarted.reason": "the platform's: why somebody acted in another's name, to be read by whoever audits it",
     "Allocation.procedure_code": "the price list's", "BilledLine.procedure_code": "the price list's", "DoctorShare.procedure_code": "the price list's",
     "BilledLine.description": "the price list's: what was sold, and stays in the books",

@@ -29,6 +29,8 @@ SLICE = {  # group of the reference -> the addresses that come later
     "Invoices": {"/invoices/{id}/send", "/invoices/{id}/pdf", "/invoices/{id}/share"},
     "Permission Templates": set[str](),
     "Email Templates": set[str](),
+    "Clinic API Keys": set[str](),
+    "Staff": {"/staff/refresh-patient-access"},
 }
 SIGNING = {"/api/v1/auth/signin", "/api/v1/auth/refresh", "/api/v1/auth/logout"}
 
