@@ -64,7 +64,12 @@ KINDS = Kinds(Clinic, Staff, Account, PermissionTemplate, ApiKey, template_of)
 
 def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODULES) -> Gateway:
     """Return the application; `settings` has database_url, nats_url, mac_key, bus_key, kek, signing_key and objects."""
-    return Gateway(Services(settings, KINDS, [sessions.sweep]), route_handlers=[*BASE, *modules], openapi_config=None)
+    return Gateway(services_of(settings), route_handlers=[*BASE, *modules], openapi_config=None)
+
+
+def services_of(settings: Any) -> Services:
+    """Return what the application leans on, not yet open."""
+    return Services(settings, KINDS, [sessions.sweep])
 
 
 def openapi(modules: Sequence[ControllerRouterHandler] = MODULES) -> Json:

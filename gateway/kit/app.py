@@ -97,12 +97,15 @@ class Gateway(Litestar):
     services: Services
 
     def __init__(self, services: Services, **options: Any) -> None:
-        self.services = services
-        self.short = ShortWay()
         super().__init__(
             lifespan=[_lifespan], guards=[admitted], dependencies={"desk": desk}, exception_handlers={Exception: _explained},
             request_max_body_size=BODY_LIMIT, logging_config=None, **options)
-        self.state.services = services
+        self.lean_on(services)
+
+    def lean_on(self, services: Services) -> None:
+        """Answer with these services from now on; addresses, which take long to learn, stay."""
+        self.services = self.state.services = services
+        self.short = ShortWay()
         for found in self.routes:
             for method, (handler, _) in getattr(found, "route_handler_map", {}).items():
                 if how := handler.opt.get("route"):
