@@ -28,7 +28,10 @@ STRICTER = {
     "PUT /protected/patients/{}/medical": "patients.edit", "PUT /protected/appointments/doctor-schedules/{}": "appointments.block_time",
 }
 # `admin` is the clinic's, or a superadmin
-EITHER = {"GET /protected/clinics/{}", "GET /protected/licenses/{}", "GET /protected/licenses/{}/usage"}
+EITHER = {
+    "GET /protected/clinics/{}", "GET /protected/clinics/{}/users", "GET /protected/licenses/{}", "GET /protected/licenses/{}/usage",
+    "GET /protected/mobile/permissions/clinic/{}/{}",
+}
 # whoever is signed in, by a session and not by a key: it is about himself
 ABOUT_ONESELF = {
     "POST /auth/2fa/setup/init", "POST /auth/2fa/setup/verify", "GET /auth/2fa/status", "DELETE /auth/2fa/disable", "POST /auth/2fa/regenerate-codes",

@@ -183,7 +183,7 @@ async def test_filters_narrow_it_down(web, admin):
     await admin("PUT", f"/rooms/{made}", {**ROOM, "name": "B"})
     for query, wanted in (
         ("types=RoomAdded", ["RoomAdded"]), ("types=RoomAdded,StaffHired", ["StaffHired", "RoomAdded"]), ("types=RoomAdded&types=RoomChanged", 2),
-        ("entityType=staff", ["StaffHired"]), (f"entityId={made}", ["RoomAdded", "RoomChanged"]), (f"entityType=staff&entityId={hired}", 1),
+        ("entityType=staff", ["StaffHired", "StaffAccountGiven"]), (f"entityId={made}", ["RoomAdded", "RoomChanged"]), (f"entityType=staff&entityId={hired}", 2),
         (f"entityType=staff&entityId={made}", 0),
     ):
         async with listening(admin, f"?lastEventId=0&{query}") as reader:
