@@ -161,6 +161,20 @@ async def test_twenty_payments_on_one_balance(arena: Arena) -> None:
     assert sum(paid["amount"] for paid in arena.bodies("PaymentRecorded")) == 90
 
 
+async def test_what_was_decided_on_a_save_that_came_to_nothing_comes_to_nothing(request: pytest.FixtureRequest) -> None:
+    """One process takes the whole balance; another, which has not heard of it, takes it in parts, each decided on the part before, one of them at just the version
+    that now exists. No part may pass."""
+    database = request.getfixturevalue("module_database")
+    async with handling(database) as first, handling(database) as second:
+        arena = Arena(database, await Town.open(first), [second])
+        invoice = await arena.town.invoice(100)
+        await second.handle(RecordPayment(amount=10, method="cash"), arena.town.admin, id=invoice, now=NOW)
+        await first.handle(RecordPayment(amount=90, method="cash"), arena.town.admin, id=invoice, now=NOW)
+        outcomes = await arena.race([(RecordPayment(amount=amount, method="cash"), invoice) for amount in (40, 30, 20)])
+        assert won(outcomes) == []
+        assert sum(paid["amount"] for paid in arena.bodies("PaymentRecorded")) == 100
+
+
 async def test_twenty_settle_one_invoice(arena: Arena) -> None:
     invoice = await arena.town.invoice(100)
     outcomes = await arena.race([(MarkInvoicePaid(), invoice)] * 20)

@@ -123,6 +123,21 @@ async def test_a_queued_decision_may_build_on_the_one_before(writer: Writer, own
     assert [e.version for e in stored(owner)] == list(range(1, 51))
 
 
+async def test_what_rests_on_a_save_falls_with_it_though_another_writer_made_its_version(writer: Writer, owner: psycopg.Connection[Any]) -> None:
+    """A number alone would not tell: version 1 is there when version 2 arrives, but it is not the one that 2 was decided on. In one batch or in two."""
+    for together in (True, False):
+        stream, guarding = uuid4(), uuid4()
+        await writer.save(save(stream=stream))
+        refused = writer.put(save(stream=stream))
+        if not together:
+            await refused
+        after = writer.put(save(stream=stream, before=1, rests=[refused]))
+        guard = writer.put(save(stream=guarding, guards=[(stream, 1, 1)], rests=[None, refused]))
+        last = writer.put(save(stream=stream, before=2, rests=[after]))
+        assert [(await s).status for s in (refused, after, guard, last)] == [w.MOVED] * 4
+        assert [e.version for e in stored(owner) if e.stream == stream] == [1]
+
+
 async def test_what_builds_on_a_failed_save_fails_too(writer: Writer, owner: psycopg.Connection[Any]) -> None:
     """No version is ever left out: a save that counts on a refused one is refused."""
     await writer.save(taking(slot(1, 0)))

@@ -7,7 +7,7 @@ would be queued in the wrong order; whatever needs awaiting (look-ups, keys) com
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -87,8 +87,8 @@ class Looking:
         return await self.store.find(row, self.at.clinic, equals)
 
     def moved(self) -> bool:
-        """Say whether a stream has moved in this process since it was read."""
-        return any(entry.version != self.versions[stream] for stream, entry in self.entries.items())
+        """Say whether a stream has moved in this process since it was read, or a save that it rests on was not stored."""
+        return any(entry.version != self.versions[stream] or w.lost(entry.tail) for stream, entry in self.entries.items())
 
 
 class Attempt:
@@ -247,6 +247,15 @@ class Attempt:
         return Receipt(id=stream, version=version, position=outcome.position or 0, row=row, replayed=True)
 
 
+class Moved(NamedTuple):
+    """A stream that a save moves, and where to."""
+
+    owner: UUID
+    entry: Entry
+    state: State
+    version: int
+
+
 class Prepared:
     """A decision turned into a save; the streams it writes on have already moved to where they will be."""
 
@@ -258,9 +267,10 @@ class Prepared:
         self.before = entry.version
         self.row: Row | None = None
         self.events = [plan for plan in plans if not isinstance(plan, Elsewhere)]
-        self.touched: list[tuple[UUID, Entry]] = []
+        self.touched: list[Moved] = []
         self.written: list[NewEvent] = []
         self.expected: list[tuple[UUID, int, int]] = []
+        self.rests: list[asyncio.Future[Outcome] | None] = []
         self.taken: tuple[list[tuple[UUID, Slot]], list[tuple[UUID, UUID]]] = ([], [])
         self.freed: tuple[list[tuple[UUID, Slot]], list[tuple[UUID, UUID]]] = ([], [])
         if self.events:
@@ -269,8 +279,14 @@ class Prepared:
             if isinstance(plan, Elsewhere):
                 other = look.entries.get(plan.id) or Entry(attempt.tenant, plan.state.kind, plan.state())
                 self._move(plan.id, other, plan.events)
-        moved = {owner for owner, _ in self.touched}
-        self.expected += [(s, v, v) for s, v in look.versions.items() if s not in moved and (v or s != stream)]
+        moved = {move.owner for move in self.touched}
+        for read, version in look.versions.items():
+            if read not in moved and (version or read != stream):
+                self._rest(look.entries[read], (read, version, version))
+
+    def _rest(self, entry: Entry, expected: tuple[UUID, int, int]) -> None:
+        self.expected.append(expected)
+        self.rests.append(entry.tail)
 
     def _move(self, owner: UUID, entry: Entry, events: list[Event]) -> None:
         before, old = entry.version, entry.state.claims()
@@ -278,14 +294,14 @@ class Prepared:
             entry.version += 1
             entry.state = entry.state.evolve(event)
             self.written.append(self._stored(owner, entry, event))
-        self.expected.append((owner, before, entry.version))
+        self._rest(entry, (owner, before, entry.version))
         new = entry.state.claims()
         if new != old:
             for claim in new - old:
                 self._claim(owner, claim, self.taken)
             for claim in old - new:
                 self._claim(owner, claim, self.freed)
-        self.touched.append((owner, entry))
+        self.touched.append(Moved(owner, entry, entry.state, entry.version))
         self.store.streams.keep(owner, entry)
 
     def _stored(self, owner: UUID, entry: Entry, event: Event) -> NewEvent:
@@ -307,24 +323,24 @@ class Prepared:
         attempt = self.attempt
         future = self.store.writer.put(Save(
             command=attempt.command_id, clinic=attempt.tenant, actor=attempt.who.actor, correlation=attempt.correlation,
-            causation=attempt.causation, events=self.written, expected=self.expected, request_hash=attempt.request_hash,
+            causation=attempt.causation, events=self.written, expected=self.expected, rests=self.rests, request_hash=attempt.request_hash,
             recorded_at=attempt.now, slots=self.taken[0], names=self.taken[1], slots_freed=self.freed[0], names_freed=self.freed[1],
         ))
-        for _, entry in self.touched:
-            entry.tail = future
+        for move in self.touched:
+            move.entry.tail = future
         future.add_done_callback(self._landed)
         return future
 
     def _landed(self, future: asyncio.Future[Outcome]) -> None:
         """Bring the streams in line with what became of the save, in the order of saves, whether or not anybody still waits for the answer."""
-        if future.cancelled() or future.exception() is not None or (outcome := future.result()).status != w.SAVED:
-            for owner, _ in self.touched:  # it was not stored, or nobody knows
-                self.store.streams.forget(owner)
+        if w.lost(future):
+            for move in self.touched:  # it was not stored, or nobody knows
+                self.store.streams.forget(move.owner, move.entry)
             return
-        for owner, entry in self.touched:
-            self.store.streams.snapshot(owner, entry, len(self.written))
+        for move in self.touched:  # the entry itself may be further by now, on saves that may fail
+            self.store.streams.snapshot(move.owner, move.entry.clinic, move.state, move.version, len(self.written))
         if self.entry.row_known and (projection := own_projection(self.entry.kind)) is not None:
-            for fact in self._facts(outcome):
+            for fact in self._facts(future.result()):
                 if type(fact.event).__name__ in projection.topics:
                     self.entry.row = projection.next(self.entry.row, fact, (self.stream,))
         self.row = self.entry.row
@@ -334,7 +350,7 @@ class Prepared:
         match outcome.status:
             case w.SAVED:
                 version = self.before + len(self.events)
-                touched = frozenset(entry.kind for _, entry in self.touched)
+                touched = frozenset(move.entry.kind for move in self.touched)
                 return Receipt(id=self.stream, version=version, position=outcome.position or 0, row=self.row, touched=touched)
             case w.TIME_TAKEN:
                 raise TimeTaken(taken=self.taken[0][outcome.detail - 1][1].kind)

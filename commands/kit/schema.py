@@ -5,7 +5,7 @@ How it works. `append_events` takes a batch of saves and decides each of them ex
 1. It takes the append lock as a statement of its own, so that every later statement sees all that was committed before. From here on it is alone.
 2. The hopeful way: if no command was seen before and every expected version stands, take all claims with one statement, guarded by the constraints.
 3. If that fails, the careful way: decide save by save, in the order they came, by probing indexes, never by catching exceptions. A refused save
-   leaves nothing behind; a slot that an earlier save of the batch freed is free.
+   leaves nothing behind, and takes with it the later saves of the batch that rest on it; a slot that an earlier save of the batch freed is free.
 4. Insert the events of the accepted saves with dense positions, a recording time that never decreases within a clinic, and a SHA-256 chain per
    clinic over the previous hash, the envelope and the stored bytes; move the heads.
 
@@ -106,12 +106,17 @@ end $$;
 """
 
 APPEND = """
+do $$ declare former regprocedure; begin
+    for former in select f.oid::regprocedure from pg_proc f where f.proname = 'append_events' and not ('x_rests' = any(f.proargnames)) loop
+        execute format('drop function %s', former);
+    end loop;
+end $$;
 create or replace function append_events(
     hopeful boolean, entangled boolean,
     s_command uuid[], s_hash bytea[], s_clinic uuid[], s_actor uuid[], s_correlation uuid[], s_causation uuid[], s_recorded timestamptz[],
     s_e int[], s_x int[], s_u int[], s_v int[], s_t int[], s_r int[],
     e_save int[], e_stream uuid[], e_version bigint[], e_topic text[], e_kind text[], e_id uuid[], e_person uuid[], e_mac bytea[], e_body bytea[],
-    x_save int[], x_stream uuid[], x_before bigint[], x_after bigint[],
+    x_save int[], x_stream uuid[], x_before bigint[], x_after bigint[], x_rests int[],
     u_claim uuid[], u_owner uuid[],
     v_claim uuid[], v_owner uuid[],
     t_resource uuid[], t_start timestamptz[], t_end timestamptz[], t_owner uuid[], t_forced boolean[], t_expires timestamptz[],
@@ -205,8 +210,8 @@ begin
 
             x := array[coalesce(s_x[before], 0) + 1, s_x[i]];
             select x[1] + w.ord - 1 into clashing
-            from unnest(x_stream[x[1]:x[2]], x_before[x[1]:x[2]]) with ordinality w(stream, before, ord)
-            where w.before <> coalesce(
+            from unnest(x_stream[x[1]:x[2]], x_before[x[1]:x[2]], x_rests[x[1]:x[2]]) with ordinality w(stream, before, rests, ord)
+            where outcomes[nullif(w.rests, 0)] <> 0 or w.before <> coalesce(
                 case when entangled then (
                     select y.after from unnest(x_save[1:x[1] - 1], x_stream[1:x[1] - 1], x_after[1:x[1] - 1]) y(save, stream, after)
                     where y.stream = w.stream and outcomes[y.save] = 0 order by y.save desc limit 1) end,

@@ -37,7 +37,7 @@ on conflict do nothing returning originator_id
 
 
 class Entry:
-    """A stream as it stands in this process; `tail` is its last save still on the way."""
+    """A stream as it stands in this process; `tail` is the last save it rests on, on the way or settled."""
 
     __slots__ = ("clinic", "kind", "row", "row_known", "state", "tail", "version")
 
@@ -102,9 +102,10 @@ class Streams:
             await asyncio.wait([entry.tail])
         self._cache.pop(stream, None)
 
-    def forget(self, stream: UUID) -> None:
-        """Forget a stream at once."""
-        self._cache.pop(stream, None)
+    def forget(self, stream: UUID, entry: Entry | None = None) -> None:
+        """Forget a stream at once, or only if it is known as that entry."""
+        if entry is None or self._cache.get(stream) is entry:
+            self._cache.pop(stream, None)
 
     async def get(self, state: type[State], stream: UUID, clinic: UUID, *, row: bool = False) -> Entry:
         """Return a stream's entry; version 0 if it has no events here or is of another kind. `row` also folds its own row, personal data included."""
@@ -177,10 +178,10 @@ class Streams:
             entry.state, entry.version = entry.state.evolve(fact.event), fact.version
         return entry
 
-    def snapshot(self, stream: UUID, entry: Entry, grown: int) -> None:
-        """Keep a snapshot, in the background, each time a stream that wants them grows past a multiple of SNAPSHOT_EVERY."""
-        if entry.state.snapshots and entry.version // SNAPSHOT_EVERY != (entry.version - grown) // SNAPSHOT_EVERY:
-            task = asyncio.create_task(self._take(stream, entry.clinic, entry.state, entry.version))
+    def snapshot(self, stream: UUID, clinic: UUID, state: State, version: int, grown: int) -> None:
+        """Keep a snapshot of what was stored, in the background, each time a stream that wants them grows past a multiple of SNAPSHOT_EVERY."""
+        if state.snapshots and version // SNAPSHOT_EVERY != (version - grown) // SNAPSHOT_EVERY:
+            task = asyncio.create_task(self._take(stream, clinic, state, version))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

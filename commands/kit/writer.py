@@ -5,6 +5,8 @@ at most 256 saves and 2,000 events, so that an import never stops a booking. The
 
 What may go wrong: the connection breaks, or the server falls silent, around the commit, and nobody knows whether it happened. The same batch is sent again on a new connection;
 the command ids tell which saves are already there. After five seconds of that, the callers get `Unavailable`, and may themselves send the command again.
+A decision may rest on a save that is still on its way. If that one is not stored, another writer's event may have its version, and the number alone would not tell:
+so each save names the ones it rests on (`Save.rests`) and falls with them.
 """
 
 import asyncio
@@ -12,9 +14,10 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -39,7 +42,7 @@ ARRAYS = [  # the types of the arguments of `append_events`, in its order
     "uuid", "bytea", "uuid", "uuid", "uuid", "uuid", "timestamptz",  # saves
     "int", "int", "int", "int", "int", "int",  # where each save's part of the following ends
     "int", "uuid", "bigint", "text", "text", "uuid", "uuid", "bytea", "bytea",  # events
-    "int", "uuid", "bigint", "bigint",  # expected versions
+    "int", "uuid", "bigint", "bigint", "int",  # expected versions
     "uuid", "uuid", "uuid", "uuid",  # names taken, names freed
     "uuid", "timestamptz", "timestamptz", "uuid", "boolean", "timestamptz",  # times taken
     "uuid", "timestamptz", "uuid",  # times freed
@@ -81,6 +84,7 @@ class Save(Struct, frozen=True):
     correlation: UUID
     events: list[NewEvent]
     expected: list[tuple[UUID, int, int]]  # stream, its version before and after (equal for a guard)
+    rests: Sequence["asyncio.Future[Outcome] | None"] = ()  # for each of these the save on the way that made the version before, if there is one
     request_hash: bytes | None = None
     causation: UUID | None = None
     recorded_at: datetime | None = None
@@ -102,12 +106,20 @@ class Outcome(Struct, frozen=True):
     detail: int  # which claim (1-based, within this save) was in the way
 
 
-def parameters(saves: Sequence[Save]) -> tuple[list[Any], bool]:
-    """Return the arguments of `append_events` and whether any stream occurs in two saves."""
+FELL = Outcome(MOVED, None, None, None, None, None, 0)
+
+
+def lost(rest: "asyncio.Future[Outcome] | None") -> bool:
+    """Say whether a save was not stored, or nobody knows; a version that was decided on top of it never was."""
+    return rest is not None and rest.done() and (rest.cancelled() or rest.exception() is not None or rest.result().status != SAVED)
+
+
+def parameters(saves: Sequence[Save], places: Mapping["asyncio.Future[Outcome]", int] = MappingProxyType({})) -> tuple[list[Any], bool]:
+    """Return the arguments of `append_events` and whether any stream occurs in two saves; `places` says where in the batch a save lies (1-based)."""
     columns: list[list[Any]] = [[] for _ in ARRAYS]
     (command, hashes, clinic, actor, correlation, causation, recorded, s_e, s_x, s_u, s_v, s_t, s_r,
      e_save, e_stream, e_version, e_topic, e_kind, e_id, e_person, e_mac, e_body,
-     x_save, x_stream, x_before, x_after, u_claim, u_owner, v_claim, v_owner,
+     x_save, x_stream, x_before, x_after, x_rests, u_claim, u_owner, v_claim, v_owner,
      t_resource, t_start, t_end, t_owner, t_forced, t_expires, r_resource, r_start, r_owner) = columns
     written: set[UUID] = set()
     entangled = False
@@ -129,6 +141,7 @@ def parameters(saves: Sequence[Save]) -> tuple[list[Any], bool]:
             e_person.append(event.person)
             e_mac.append(event.mac)
             e_body.append(event.body)
+        x_rests.extend(places.get(rest, 0) if rest is not None else 0 for rest in save.rests or [None] * len(save.expected))
         for stream, before, after in save.expected:
             x_save.append(number)
             x_stream.append(stream)
@@ -228,11 +241,21 @@ class Writer:
                 events += len(entry[0].events)
         return batch
 
-    async def _flush(self, batch: list[tuple[Save, asyncio.Future[Outcome]]]) -> None:
-        if not batch:
+    def _standing(self, batch: list[tuple[Save, asyncio.Future[Outcome]]]) -> list[tuple[Save, asyncio.Future[Outcome]]]:
+        """Return what may still be stored: not what rests on a save of an earlier batch that was not."""
+        standing = []
+        for save, future in batch:
+            if not any(map(lost, save.rests)):
+                standing.append((save, future))
+            elif not future.done():
+                future.set_result(FELL)
+        return standing
+
+    async def _flush(self, queued: list[tuple[Save, asyncio.Future[Outcome]]]) -> None:
+        if not (batch := self._standing(queued)):
             return
         try:
-            outcomes = await self._send([save for save, _ in batch])
+            outcomes = await self._send([save for save, _ in batch], {future: place for place, (_, future) in enumerate(batch, 1)})
         except Unavailable as error:
             for _, future in batch:
                 if not future.done():
@@ -260,8 +283,8 @@ class Writer:
         for entry in batch:
             await self._flush([entry])
 
-    async def _send(self, saves: Sequence[Save]) -> list[Outcome]:
-        columns, entangled = parameters(saves)
+    async def _send(self, saves: Sequence[Save], places: Mapping["asyncio.Future[Outcome]", int]) -> list[Outcome]:
+        columns, entangled = parameters(saves, places)
         # after a collision the next batch likely has one too: go the careful way at once
         twins = len({save.command for save in saves}) < len(saves)
         hopeful = not self._collided and not twins and not (entangled and crossed(saves))
