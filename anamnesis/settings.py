@@ -44,7 +44,7 @@ NEEDS: dict[Kind, tuple[str, ...]] = {
 }
 
 OPTIONS: dict[Kind, tuple[str, ...]] = {
-    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller", "objects"),
+    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller", "objects", "registration"),
     "courier": ("public_url", "smtp_url", "mail_from"),
 }
 """What a kind of process may be told beside that; it has a default, and `up` passes it on."""
@@ -79,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stripe_url: str = ""
     seller: str = ""
     objects: str = ""
+    registration: str = "approval"
 
     @classmethod
     def read(cls, kind: Kind, env: Mapping[str, str] = os.environ) -> Settings:
@@ -107,6 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             rate_address=_number(env, "rate_address", 12_000, 1, 100_000_000),
             **_payments(env if kind == "gateway" else {}),
             objects=_url(given, "objects", ("file", "s3+https", "s3+http")) or f"file://{quote(str(data_dir / 'objects'))}",
+            registration=_choice(given, "registration", ("approval", "direct")),
         )
 
     @property
@@ -148,6 +150,14 @@ def _url(values: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:
     value = values.get(name, "")
     if value and value.partition("://")[0] not in schemes:
         raise Trouble(f"{variable(name)} must start with {schemes[0]}://")
+    return value
+
+
+def _choice(values: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
+    """One of some words, the first if nothing is said."""
+    value = values.get(name, words[0])
+    if value not in words:
+        raise Trouble(f"{variable(name)} must be one of {', '.join(words)}")
     return value
 
 

@@ -5,12 +5,14 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from commands.kit import Command, Creation, Look
+from commands.kit import Command, Creation, Decision, Look
 from domain.clinics import Asset, AssetType, Clinic, Currency, Details, Zone
-from domain.kit import At, ClinicId, Event, Reason, Text, only
+from domain.kit import At, ClinicId, Elsewhere, Email, Event, Phone, Reason, Text, only
 from domain.kit.grants import OptionalModule, Plan
 from domain.kit.licences import Licence
 from domain.plans import PlanOffer, plan_of
+from domain.seats import Seats
+from domain.staff import Staff, founder_of
 
 USUAL_TRIAL = 90  # days, if the plan does not say
 TrialDays = Annotated[int, Meta(ge=1, le=366)]
@@ -28,6 +30,30 @@ class OpenClinic(Creation, Details):
 
     def decide(self, clinic: Clinic, at: At) -> list[Event]:
         return clinic.open(self, self.zone, self.currency, self.plan)
+
+
+class FoundClinic(Creation, Details):
+    """Open a clinic with a trial and its first admin, all at once; one that is open already stays what it is."""
+
+    state = Clinic
+    permission = "house"
+    zone: Zone
+    currency: Currency
+    trial: Licence
+    days: TrialDays
+    admin_name: Text
+    admin_email: Email
+    admin_phone: Phone | None = None
+
+    def stream(self, at: At) -> UUID:
+        return at.clinic
+
+    def decide(self, clinic: Clinic, at: At) -> Decision:
+        if not (opened := clinic.found(self, self.zone, self.currency, self.trial, self.days, at.now)):
+            return []
+        hired = Staff().found(self.admin_name, self.admin_email, self.admin_phone)
+        founder = founder_of(at.clinic)
+        return [*opened, Elsewhere(state=Staff, id=founder, events=hired), *Seats().take(at, founder, "admin", self.trial)]
 
 
 class ChangeClinic(Command, Details):

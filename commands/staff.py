@@ -90,6 +90,17 @@ class JoinStaff(Command):
         return [*staff.join(self.account_id, self.name, at.now), *seats.take(at, at.id, staff.role, clinic.licence)]
 
 
+class AdmitFounder(Command):
+    """Note by which account the first admin of a clinic that signed up can sign in."""
+
+    state = Staff
+    permission = "house"
+    account_id: AccountId
+
+    def decide(self, staff: Staff, at: At) -> list[Event]:
+        return staff.admit(self.account_id)
+
+
 class GiveStaffAccount(Command):
     """Note by which account somebody who was taken on directly can sign in."""
 

@@ -1,18 +1,19 @@
 """Clinics: each keeps its own time zone, currency and licence; everything else belongs to one of them."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta, field
 from msgspec.structs import replace
 
-from domain.kit import Event, Forbidden, Frozen, Invalid, NotFound, Reason, Refused, State, Text, only, zone
+from domain.kit import Event, Forbidden, Frozen, Invalid, NotFound, Reason, Refused, State, Text, day, only, zone
 from domain.kit.grants import MODULES, OptionalModule, Plan, reaches
 from domain.kit.licences import Licence
 
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.", examples=["EUR"])]
 Zone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA time zone.", examples=["Europe/Amsterdam"])]
 Line = Annotated[str, Meta(max_length=500)]
+CountryCode = Annotated[str, Meta(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 code.", examples=["NL"])]
 AssetType = Literal["logo", "favicon"]
 Digest = Annotated[str, Meta(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file.", examples=["2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"])]
 Colour = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$", description="The clinic's own.", examples=["#3366cc"])]
@@ -27,6 +28,7 @@ class Details(Frozen):
     phone: Line = ""
     email: Line = ""
     theme: Colour | None = None
+    country: CountryCode | None = None
 
 
 class Asset(Frozen):
@@ -197,6 +199,13 @@ class Clinic(State):
             raise ClinicNeedsName
         zone(zone_name)
         return [ClinicOpened(**only(Details, details), zone=zone_name, currency=currency, plan=plan)]
+
+    def found(self, details: Details, zone_name: str, currency: str, trial: Licence, days: int, now: datetime) -> list[Event]:
+        """Open a clinic with a trial; one that is open already stays what it is."""
+        if self.name:
+            return []
+        opened = self.open(details, zone_name, currency, trial.plan)
+        return [*opened, *self.replay(opened).start_trial(trial.plan, day(now, zone_name), days, trial.users, trial.doctors)]
 
     def change(self, details: Details) -> list[Event]:
         self.ensure_there()

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Literal, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from msgspec import Meta, field
 from msgspec.structs import replace
@@ -158,6 +158,17 @@ class Staff(State):
         self._ensure_below(by, profile.role)
         return [StaffHired(**only(Profile, profile))]
 
+    def found(self, name: str, email: str, phone: str | None) -> list[Event]:
+        """Begin a clinic: its first admin works here as soon as it is open, and signs in as soon as there is an account."""
+        return [StaffHired(name=name, email=email, phone=phone, role="admin")]
+
+    def admit(self, account: UUID) -> list[Event]:
+        """Let whoever was here from the beginning sign in."""
+        self._ensure_joined()
+        if not self.active:
+            raise StaffNotActive
+        return [StaffJoined(account_id=account)] if self.account != account else []
+
     def invite(self, profile: Profile, now: datetime, by: str, language: LetterLanguage, *, known: bool) -> list[Event]:
         """Ask somebody to join; `known` says that this address was asked before."""
         self._ensure_below(by, profile.role)
@@ -236,6 +247,11 @@ class Staff(State):
         """Refuse whoever ranks below the person, or below what the person is to be."""
         if outranks(self.role, by) or outranks(role, by):
             raise GrantBeyondYourOwn
+
+
+def founder_of(clinic: UUID) -> UUID:
+    """Return the id of the first admin of a clinic that signed up."""
+    return uuid5(clinic, "founder")
 
 
 INVITATION_LETTER = letter(

@@ -20,12 +20,14 @@ from gateway import (
     audit,
     billing,
     clinics,
+    demo_requests,
     docs,
     email_templates,
     entrance,
     events,
     factors,
     health,
+    invite_codes,
     invoices,
     letters,
     mobile,
@@ -39,6 +41,7 @@ from gateway import (
     schedules,
     seats,
     sessions,
+    signups,
     staff,
     subscription_invoices,
     subscriptions,
@@ -54,8 +57,8 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, accounts.people, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, events.router, health.health, health.metrics, docs.schema, docs.docs,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointments, audit, billing, clinics, email_templates, invoices, letters, mobile, patients, permission_templates, plans,
-    referral_payouts, reports, rooms, schedules, seats, staff, subscription_invoices, subscriptions, trials, upgrades,
+    activity, analytics, api_keys, appointments, audit, billing, clinics, demo_requests, email_templates, invite_codes, invoices, letters, mobile, patients, permission_templates, plans,
+    referral_payouts, reports, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades,
 ))
 
 

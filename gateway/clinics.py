@@ -1,8 +1,9 @@
 """Where clinics live on the web."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 from litestar import Response, Router, delete, get, post
@@ -16,6 +17,7 @@ from commands.clinics import (
     DeactivateClinic,
     DeleteClinic,
     ExportClinic,
+    FoundClinic,
     LicenseClinic,
     OpenClinic,
     ReactivateClinic,
@@ -26,8 +28,10 @@ from commands.clinics import (
     ToggleClinicModule,
 )
 from domain.clinics import AssetType
-from domain.kit import NotFound
+from domain.kit import PLATFORM, NotFound
+from domain.kit.licences import Licence
 from gateway.kit import Desk, act, browse, create, fetch
+from gateway.kit.call import Call
 from gateway.kit.errors import BodyInvalid, BodyUnexpected
 from gateway.kit.images import PictureTooLarge, PictureUnreadable, sniffed
 from gateway.kit.uploads import received
@@ -158,6 +162,13 @@ async def export(desk: Desk, id: FromPath[UUID]) -> Response[bytes]:  # noqa: A0
     headers = {"content-disposition": f'attachment; filename="clinic-{id}.ndjson"', "cache-control": "private, no-store"}
     stream = Stream(lines(desk.reader, keys, datetime.now(UTC)), media_type="application/x-ndjson", headers=headers)
     return cast("Response[bytes]", stream)
+
+
+async def open_founded(call: Call, clinic: UUID, said: Mapping[str, Any]) -> None:
+    """Open the clinic of a sign-up, with its trial and its first admin, unless it is open."""
+    trial = Licence(plan=said["plan"], users=said["users"], doctors=said["doctors"], trial=True)
+    told = {name: value for name, value in said.items() if name in FoundClinic.__struct_fields__}
+    await call.settle(FoundClinic(**told, trial=trial), PLATFORM, clinic=clinic)
 
 
 async def shown(desk: Desk, clinic: UUID) -> ClinicRow:

@@ -9,6 +9,7 @@ from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
 from commands.staff import (
+    AdmitFounder,
     CancelStaffInvitation,
     ChangeStaff,
     DeactivateStaff,
@@ -21,7 +22,7 @@ from commands.staff import (
     ResendStaffInvitation,
 )
 from domain.kit import PLATFORM, Frozen, Invalid, Text
-from domain.staff import INVITATION, SETUP, InvitationOver, Staff, StaffRole
+from domain.staff import INVITATION, SETUP, InvitationOver, Staff, StaffRole, founder_of
 from gateway.accounts import (
     CodeWrong,
     PasswordPoor,
@@ -35,6 +36,7 @@ from gateway.accounts import (
     state_of,
 )
 from gateway.kit import Desk, act, browse, create, fetch
+from gateway.kit.call import Call
 from gateway.kit.query import no_query
 from projections.staff import permissions
 from schemas.staff import ClinicUser, StaffInvitationRow, StaffPermissions, StaffRow
@@ -181,6 +183,13 @@ async def accept(data: JSONBody[Acceptance], desk: Desk, token: Token) -> Joined
     await give_place(call, account, clinic, state.role, staff)
     await call.settle(JoinStaff(account_id=account, name=data.name), account, id=staff, clinic=clinic)
     return Joined(clinic_id=clinic, email=email)
+
+
+async def admit(call: Call, clinic: UUID, account: UUID) -> None:
+    """Let the first admin of a clinic that signed up come in, by that account."""
+    founder = founder_of(clinic)
+    await call.settle(AdmitFounder(account_id=account), account, id=founder, clinic=clinic)
+    await give_place(call, account, clinic, "admin", founder)
 
 
 async def setting_up(desk: Desk, account: UUID | None) -> UUID:

@@ -41,6 +41,7 @@ class ClinicRow(Row):
     active: bool = True
     deleted: bool = False
     theme: str | None = None  # a colour
+    country: str | None = None
     logo: BrandingAsset | None = None
     favicon: BrandingAsset | None = None
 

@@ -284,6 +284,46 @@ async def head(me: Person) -> str:
         return str(connection.execute("select position from store_head").fetchone()[0])
 
 
+async def signups(me: Person, ids: Json) -> None:
+    """A clinic comes in by the platform's word, another by a code, a third not at all; links and digits are what the courier would write."""
+    root, nobody = await me.api.superadmin(), Person(me.api, {}, "", me.clinic)
+    ada = {"name": "Ada Kok", "email": f"ada-{me.clinic.hex}@example.org", "clinicName": "Singel"}
+    asked = (await nobody("SubmitSignup", ada))["requestId"]
+    assert (await nobody("GetSignupStatus", requestId=asked))["status"] == "pending"
+    root.position = await head(me)
+    assert asked in [one["id"] for one in (await root("BrowsePendingSignups", query={"email": ada["email"]}))["items"]]
+    await root("ApproveSignup", {}, id=asked)
+    await nobody("ResendActivation", requestId=asked)
+    token = await me.api.codes.issue("onboarding", UUID(asked), 600)
+    assert (await nobody("GetOnboarding", token=token))["clinicName"] == "Singel"
+    await nobody("BeginOnboarding", {"token": token})
+    await nobody("SendOnboardingCode", {"token": token})
+    await until(lambda: coded(root, asked), 20)
+    code = await me.api.codes.issue_digits("onboarding-code", UUID(asked), 600)
+    opening = {"token": token, "code": code, "password": "seven purple herons wade", "zone": "Europe/Amsterdam", "currency": "EUR", "country": "NL"}
+    opened = await nobody("CompleteOnboarding", opening)
+    root.position = await head(me)
+    assert (await root("GetSignupRow", id=asked))["clinic"] == opened["clinicId"]
+    invite = await root("MintInviteCode", {"label": "A fair", "uses": 2})
+    assert (await nobody("SubmitSignup", {**ada, "inviteCode": invite["code"]}))["status"] == "approved"
+    await root("RevokeInviteCode", id=invite["id"])
+    assert ((await root("GetInviteCodeRow", id=invite["id"]))["used"], (await root("BrowseInviteCodeRow"))["items"][0]["revoked"]) == (1, True)
+    slip = (await nobody("SubmitSignup", ada))["requestId"]
+    await root("RejectSignup", {"reason": "Asked twice"}, id=slip)
+    assert [one["id"] for one in (await root("BrowseSignupRow", query={"email": ada["email"], "status": "rejected"}))["items"]] == [slip]
+    await nobody("RequestDemo", {"name": "Ada Kok", "email": ada["email"], "message": "Show me"})
+    root.position = await head(me)
+    (wish,) = (await root("BrowseDemoRequestRow", query={"email": ada["email"]}))["items"]
+    await root("HandleDemoRequest", {"status": "contacted", "note": "Called"}, id=wish["id"])
+    assert (await root("GetDemoRequestRow", id=wish["id"]))["status"] == "contacted"
+
+
+async def coded(root: Person, signup: str) -> bool:
+    """Say whether the letter with the digits is out, so that other digits replace them and not they those."""
+    query = {"recipient": signup, "template": "signup.code"}
+    return [one["status"] for one in (await root("BrowsePlatformLetterRow", query=query))["items"]] == ["delivered"]
+
+
 async def rooms(me: Person, ids: Json) -> None:
     ids["rooms"] = room = (await me("AddRoom", {"name": "Room 1"}))["id"]
     await me("ChangeRoom", {"name": "Garden room", "type": "surgery"}, id=room)
@@ -578,6 +618,7 @@ CHAPTERS = [
     accounts,
     second_factors,
     passkeys,
+    signups,
     sessions,
     operations,
 ]

@@ -44,6 +44,7 @@ class Door(NamedTuple):
 
 GUESSING = Door("guessing", 900, address=50, subject=10, everywhere=100)
 DEMOS = Door("demos", 3600, address=5)
+SIGNUPS = Door("signups", 3600, address=10)
 FEEDS = Door("feeds", 900, address=30)
 
 SQL = """

@@ -44,6 +44,7 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "OfferTotp": "BeginSecondFactorSetup", "EnableSecondFactor": "ConfirmSecondFactorSetup", "DisableSecondFactor": "SwitchSecondFactorOff",
     "AskSecondFactorCode": "SendSecondFactorCode", "UseRecoveryCode": "RecoverSignIn", "MakeRecoveryCodes": "RegenerateRecoveryCodes",
     "RegisterPasskey": "AddPasskey", "AskRecoveryCodes": "MailRecoveryCodes", "AskSecondFactorReset": "RequestSecondFactorReset",
+    "UseInviteCode": "SubmitSignup, with a code", "FoundClinic": "SubmitSignup and CompleteOnboarding", "AdmitFounder": "CompleteOnboarding", "CompleteSignup": "CompleteOnboarding",
     "JoinStaff": "AcceptStaffInvitation", "GiveStaffAccount": "HireStaff",
     "SuspendAccount": "the platform's page of an account", "ReinstateAccount": "likewise", "DeleteAccount": "likewise",
 }
@@ -75,6 +76,8 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "UpgradeRequestRejected.reason": "the platform's, to a clinic", "ReferralPayoutApproved.reason": "the platform's, to a clinic",
     "ReferralPayoutRejected.reason": "the platform's, to a clinic", "ClinicReferred.clinic_name": "a business's",
     "ApiKeyIssued.name": "the clinic's: which program it is for",
+    "SignupSubmitted.zone": "ours", "SignupRejected.reason": "the platform's, to whoever asked",
+    "InviteCodeMinted.label": "the platform's: whom a code is for", "InviteCodeRevoked.reason": "the platform's", "DemoRequested.clinic_name": "a business's",
     "StaffInvited.speciality": "the clinic's: what is offered",
     "SessionStarted.reason": "the platform's: why somebody acted in another's name, to be read by whoever audits it",
     "Allocation.procedure_code": "the price list's", "BilledLine.procedure_code": "the price list's", "DoctorShare.procedure_code": "the price list's",
