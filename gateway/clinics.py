@@ -28,7 +28,7 @@ from commands.clinics import (
     ToggleClinicModule,
 )
 from domain.clinics import AssetType
-from domain.kit import PLATFORM, NotFound
+from domain.kit import NotFound
 from domain.kit.licences import Licence
 from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit.call import Call
@@ -164,11 +164,11 @@ async def export(desk: Desk, id: FromPath[UUID]) -> Response[bytes]:  # noqa: A0
     return cast("Response[bytes]", stream)
 
 
-async def open_founded(call: Call, clinic: UUID, said: Mapping[str, Any]) -> None:
+async def open_founded(call: Call, clinic: UUID, by: UUID, said: Mapping[str, Any]) -> None:
     """Open the clinic of a sign-up, with its trial and its first admin, unless it is open."""
     trial = Licence(plan=said["plan"], users=said["users"], doctors=said["doctors"], trial=True)
     told = {name: value for name, value in said.items() if name in FoundClinic.__struct_fields__}
-    await call.settle(FoundClinic(**told, trial=trial), PLATFORM, clinic=clinic)
+    await call.settle(FoundClinic(**told, trial=trial), by, clinic=clinic)
 
 
 async def shown(desk: Desk, clinic: UUID) -> ClinicRow:

@@ -88,7 +88,7 @@ async def sign_up(data: JSONBody[SignupForm], desk: Desk) -> SignupTaken:
     direct = registration(desk) == "direct"
     signup = (await desk.handle(SubmitSignup(**said, direct=direct))).id
     if direct:
-        await founded(desk, signup, await stands(desk, signup), await row_of(desk, signup), Premises())
+        await founded(desk, signup, PLATFORM, await stands(desk, signup), await row_of(desk, signup), Premises())
     return SignupTaken(request_id=signup, status="approved" if direct else "pending")
 
 
@@ -202,9 +202,10 @@ async def complete(data: JSONBody[OnboardingForm], desk: Desk) -> ClinicFounded:
     if new:
         ensure_strong(data.password or "", email)
     await spend(desk, signup, data.code)
-    account = await account_for(call, email, data.name or row.name, row.language)
+    row = replace(row, name=data.name or row.name, phone=data.phone or row.phone)
+    account = await account_for(call, email, row.name, row.language)
     (await state_of(call.services, account)).ensure_active()
-    clinic = await founded(desk, signup, state, replace(row, name=data.name or row.name, phone=data.phone or row.phone), premises, address=data.address, email=data.clinic_email or email)
+    clinic = await founded(desk, signup, account, state, row, premises, address=data.address, email=data.clinic_email or email)
     await admit(call, clinic, account)
     if new and data.password is not None:
         await set_password(call, account, data.password, "changed")
@@ -222,14 +223,14 @@ async def spend(desk: kit.Desk, signup: UUID, code: str) -> None:
     await services.doors.right(attempt)
 
 
-async def founded(desk: kit.Desk, signup: UUID, state: Signup, row: SignupRow, said: Premises, **clinics: str) -> UUID:
+async def founded(desk: kit.Desk, signup: UUID, by: UUID, state: Signup, row: SignupRow, said: Premises, **clinics: str) -> UUID:
     """Return the clinic that a sign-up becomes, opened now if it is not there; its id follows from the sign-up's, so that there can be only one."""
     clinic, premises, terms = clinic_of(signup), state.settled(said), state.terms
     found: dict[str, Any] = {
         "name": premises.clinic_name, "country": premises.country, "zone": premises.zone, "currency": premises.currency,
         "email": row.email, "phone": row.phone or "", "admin_name": row.name or row.email, "admin_email": row.email, "admin_phone": row.phone,
         "plan": terms.plan, "days": terms.days, "users": terms.users, "doctors": terms.doctors, **clinics}
-    await open_founded(desk.call, clinic, found)
+    await open_founded(desk.call, clinic, by, found)
     return clinic
 
 

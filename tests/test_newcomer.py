@@ -110,16 +110,16 @@ def documents(text: str) -> list[Any]:
 
 
 def test_the_readme_names_what_is_there(demo: Scratch) -> None:
-    """Every address in the README is served, and everybody who signs in there exists or was invited there."""
+    """Every address in the README is served, and everybody who signs in there exists, signs up or is invited there."""
     text = README.read_text("utf-8")
     served = {re.sub(r"{\w+}", "*", path) for path in httpx.get(f"{demo.url}/schema/openapi.json").json()["paths"]}
     named = {re.sub(r"\$\w+", "*", path) for path in re.findall(r"\$API(/(?:auth|protected)[\w/$-]*)", text)}
 
     assert len(named) >= 7
     assert {f"/api/v1{path}" for path in named} - served - {"/api/v1/protected/activity/invoices/*"} == set()
-    invited = set(re.findall(r"/staff/invite .*?([\w.]+@[\w.]+\.example)", text))
+    invited = set(re.findall(r"/(?:staff/invite|auth/signup) .*?([\w.]+@[\w.]+\.example)", text))
     emails = set(re.findall(r"[\w.]+@[\w.]+\.example", text))
-    assert (len(invited), len(emails - invited) > 0) == (1, True)
+    assert (len(invited), len(emails - invited) > 0) == (2, True)
     for email in emails - invited:
         assert email in demo.output.read_text()
 

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from commands.accounts import GivePlace, OpenAccount, SetPassword, opened
 from commands.clinics import FoundClinic
 from commands.kit.receipt import house
 from commands.signups import (
@@ -118,12 +119,12 @@ def test_a_clinic_is_founded_once_with_its_trial_and_its_admin():
         name="Grachten", zone="Europe/Amsterdam", currency="EUR", trial=Licence(users=10, doctors=3, trial=True), days=90, admin_name="Ada",
         admin_email="ada@example.org")
     decided = given().when(found).decide()
-    opened, licensed, hired, seat = decided
-    clinic = Clinic.replay([opened, licensed])
+    began, licensed, hired, seat = decided
+    clinic = Clinic.replay([began, licensed])
     assert (clinic.name, clinic.tried, clinic.licence.trial, clinic.licence.until) == ("Grachten", True, True, noon.today + timedelta(days=89))
     assert (hired.id, hired.events) == (founder_of(noon.clinic), [StaffHired(name="Ada", email="ada@example.org", role="admin")])
     assert seat.events[0].holder == founder_of(noon.clinic)
-    given(opened, licensed).when(found).then()
+    given(began, licensed).when(found).then()
     account = uuid4()
     given(*hired.events).when(AdmitFounder(account_id=account)).then(StaffJoined(account_id=account))
     given(*hired.events, StaffJoined(account_id=account)).when(AdmitFounder(account_id=account)).then()
@@ -212,10 +213,10 @@ async def test_a_clinic_signs_up_is_approved_opens_and_invites_a_doctor_by_lette
             assert (await post(whole, "onboarding", token=token)).json() == shown
             assert (await post(whole, "onboarding/send-otp", token=token)).status_code == 202
             code = (await letter(server, email, r"\d{6} abre su clínica"))["Subject"][:6]
-            opened = await post(whole, "onboarding/complete", token=token, code=code, password=STRONG, clinicName="Grachten", currency="USD")
-            assert opened.status_code == 201, opened.text
+            founded = await post(whole, "onboarding/complete", token=token, code=code, password=STRONG, clinicName="Grachten", currency="USD")
+            assert founded.status_code == 201, founded.text
             session = (await whole.sign_in(email, STRONG)).json()
-            clinic = opened.json()["clinicId"]
+            clinic = founded.json()["clinicId"]
             assert (session["user"]["role"], session["user"]["clinicId"]) == ("admin", clinic)
             headers = {"authorization": f"Bearer {session['accessToken']}"}
             context = (await whole.client.get("/api/v1/protected/clinics/context", headers=headers)).json()
@@ -268,20 +269,40 @@ def count(database, signup):
             [clinic_of(UUID(signup))]).fetchall()
 
 
-async def test_what_a_crash_left_half_done_is_finished_by_asking_again(door, module_database):
-    """The clinic is open and the account made, but nobody was told: other digits, the same link, and all is well, once."""
+STEPS = ("account", "clinic", "staff", "place", "password")
+
+
+@pytest.mark.parametrize("last", STEPS)
+async def test_what_a_crash_left_half_done_is_finished_by_asking_again(door, module_database, last):
+    """It ended after that step, and nobody was told: other digits, the same link, and all is well, once."""
     email = somebody()
     signup = await asked(door, email, **AMSTERDAM)
     await (await root(door))("POST", f"/users/{signup}/approve", {})
-    token, clinic = await link(door, signup), clinic_of(UUID(signup))
-    found = FoundClinic(
-        name="Grachten Dental", zone="Europe/Amsterdam", currency="EUR", trial=Licence(trial=True), days=90, admin_name="Ada Kok", admin_email=email)
-    await door.services.handler.handle(found, house(PLATFORM, clinic))
+    await crashed(door, email, clinic := clinic_of(UUID(signup)), STEPS[: STEPS.index(last) + 1])
+    token = await link(door, signup)
     failure(await post(door, "onboarding/complete", token=token, code="000000", password=STRONG), 400, "CODE_WRONG")
-    again = await post(door, "onboarding/complete", token=token, code=await digits(door, signup), password=STRONG, zone="UTC")
+    again = await post(door, "onboarding/complete", token=token, code=await digits(door, signup), password=STRONG)
     assert (again.status_code, again.json()) == (201, {"clinicId": str(clinic), "email": email})
     assert (await door.sign_in(email, STRONG)).json()["user"]["subjectId"] == str(founder_of(clinic))
     assert count(module_database, signup) == [("ClinicLicensed", 1), ("ClinicOpened", 1), ("SeatTaken", 1), ("StaffHired", 1), ("StaffJoined", 1)]
+    assert await status(door, signup) == "active"
+
+
+async def crashed(web, email, clinic, steps):
+    """Do some of the steps of a completion, as the handler does them."""
+    handler, founder = web.services.handler, founder_of(clinic)
+    account = await opened(handler, OpenAccount(email=email, name="Ada Kok"))
+    if "clinic" in steps:
+        trial = Licence(users=10, doctors=3, trial=True)
+        found = FoundClinic(name="Grachten Dental", zone="Europe/Amsterdam", currency="EUR", trial=trial, days=90, admin_name="Ada Kok", admin_email=email)
+        await handler.handle(found, house(account, clinic))
+    if "staff" in steps:
+        await handler.handle(AdmitFounder(account_id=account), house(account, clinic), id=founder)
+    if "place" in steps:
+        await handler.handle(GivePlace(clinic_id=clinic, role="admin", subject_id=founder), house(account), id=account)
+    if "password" in steps:
+        secret = await web.services.vault.put_password(account, STRONG)
+        await handler.handle(SetPassword(secret_id=secret, way="changed"), house(account), id=account)
 
 
 async def test_onboarding_asks_for_all_it_needs_before_it_spends_the_digits(door):
@@ -304,9 +325,9 @@ async def test_whoever_has_an_account_keeps_its_password_and_has_one_more_clinic
     await (await root(door))("POST", f"/users/{signup}/approve", {})
     token = await link(door, signup)
     assert (await door.client.get(f"{DOOR}/onboarding/validate/{token}")).json()["hasAccount"] is True
-    opened = await post(door, "onboarding/complete", token=token, code=await digits(door, signup), password=STRONG)
+    answer = await post(door, "onboarding/complete", token=token, code=await digits(door, signup), password=STRONG)
     failure(await door.sign_in(email, STRONG), 401, "CREDENTIALS_WRONG")
-    here = await door.sign_in(email, PASSWORD, clinicId=opened.json()["clinicId"])
+    here = await door.sign_in(email, PASSWORD, clinicId=answer.json()["clinicId"])
     assert here.json()["user"]["role"] == "admin"
 
 

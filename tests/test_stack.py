@@ -362,7 +362,7 @@ def test_a_nats_that_runs_is_not_purged(nats_server):
 def test_a_missing_or_wrong_setting_is_named_and_never_shown(folder):
     good = Installation.embedded(Home(folder)).settings("gateway").environment()
     for name, bad in [("MAC_KEY", "0badc0de"), ("KEK", "zz" * 32), ("SIGNING_KEY", "no pem"), ("DATABASE_URL", "mysql://secret"), ("PORT", "99999"),
-                      ("BUS_KEY", ""), ("GATEWAYS", "none")]:  # fmt: skip
+                      ("BUS_KEY", ""), ("GATEWAYS", "none"), ("REGISTRATION", "sometimes")]:  # fmt: skip
         if bad:
             with pytest.raises(Trouble, match=f"^ANAMNESIS_{name} must") as refusal:
                 Settings.read("gateway", {**good, f"ANAMNESIS_{name}": bad})
