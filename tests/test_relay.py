@@ -1,7 +1,7 @@
 """The relay: everything is published, in order, whatever happens to it, to NATS or to its stream."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 
 import nats
@@ -14,6 +14,7 @@ from projections.kit.pages import Page, unpack
 from tests.history import CLINICS, History, running, until
 from workers.kit import bus as bus_module
 from workers.kit.bus import HEARTBEAT, HINTS, STREAM, Bus, Pace
+from workers.kit.ending import heed
 from workers.kit.relay import LEADER, Relay
 from workers.relay import main
 
@@ -219,3 +220,29 @@ async def test_a_worker_hangs_up_at_whatever_moment_it_is_told_to() -> None:
 
     async with asyncio.timeout(20):
         await asyncio.gather(*(hung_up(moment) for moment in range(100)))
+
+
+async def test_whoever_is_told_to_stop_hears_it_though_a_library_loses_the_word():
+    async def deaf():
+        with suppress(asyncio.CancelledError):  # as `asyncio.wait_for` does at the wrong moment
+            await asyncio.sleep(60)
+        while True:
+            heed()
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    task.cancel()
+    async with asyncio.timeout(5):
+        assert await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_a_relay_stops_at_whatever_moment_it_is_told(told):
+    """Connecting, campaigning, asking for the stream: each wait may be over just then."""
+    for n in range(30):
+        task = asyncio.create_task(main(told))
+        await asyncio.sleep(0.001 * n)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=5)
+        assert done, f"told after {n} ms, it went on"

@@ -23,6 +23,7 @@ import structlog
 from psycopg import AsyncConnection, Connection
 
 from projections.kit.tracking import CONNECT
+from workers.kit.ending import heed
 
 SENDERS = 2  # letters that one courier sends at a time
 FLOOR_SECONDS = 1.0  # between looks for letters that are due
@@ -201,6 +202,7 @@ class Outbox:
     async def _sweeping(self) -> None:
         """Forget old letters, now and then."""
         while True:
+            heed()
             try:
                 async with await self._connect(SENDERS) as conn:
                     await conn.execute(FORGET)

@@ -26,6 +26,7 @@ from projections.kit.pages import LAST, ForgedError, Page, unpack
 from projections.kit.stored import COLUMNS, Stored
 from projections.kit.tracking import CONNECT, SETTINGS, Leases
 from workers.kit.bus import Bus, Pace, Said, applied
+from workers.kit.ending import heed
 from workers.kit.feed import Feed
 
 TICK_SECONDS = 0.5  # between looks at the leases
@@ -63,6 +64,7 @@ class Projector:
         await self.feed.start()
         pause = 0.05
         while True:
+            heed()
             began = time.monotonic()
             try:
                 await self._connected()
@@ -101,6 +103,7 @@ class Projector:
     async def _ready(self, conn: AsyncConnection[Any], engine: Engine) -> None:
         """Wait, holding nothing, until this release may write the active versions."""
         while True:
+            heed()
             try:
                 await engine.look()
             except NotReadyError as error:
@@ -111,6 +114,7 @@ class Projector:
                 return
 
     async def _round(self, conn: AsyncConnection[Any], engine: Engine) -> None:
+        heed()
         await self._tick(conn)
         if not self.leases.held:
             await asyncio.sleep(TICK_SECONDS / 2)

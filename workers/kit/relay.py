@@ -30,6 +30,7 @@ from projections.kit.stored import COLUMNS
 from projections.kit.tables import LIVE
 from projections.kit.tracking import CONNECT, SETTINGS
 from workers.kit.bus import HEARTBEAT, HEARTBEAT_SECONDS, HINTS, STREAM, Bus, Pace, Said
+from workers.kit.ending import heed
 
 LEADER = 7020042  # the advisory lock
 PAGE = 4000  # events a page
@@ -95,6 +96,7 @@ class Relay:
         beating = asyncio.create_task(self._beat())
         try:
             while True:
+                heed()
                 try:
                     await self._campaign()
                 except (psycopg.OperationalError, OSError, TimeoutError) as error:
@@ -109,10 +111,12 @@ class Relay:
             self.database_url, autocommit=True, options=options, application_name="relay", prepare_threshold=0, **CONNECT,
         ) as conn:
             while not await _value(conn, "select pg_try_advisory_lock(%s)", LEADER):
+                heed()
                 self.say("relay.standby")
                 await asyncio.sleep(0.25)
             try:
                 while True:
+                    heed()
                     await self.bus.ready()
                     await self._lead(conn)
             finally:
@@ -135,6 +139,7 @@ class Relay:
         await conn.execute("select 1")  # a leader without a connection is none
 
     async def _step(self, conn: AsyncConnection[Any]) -> None:
+        heed()
         self._check()
         if len(self.waiting) >= IN_FLIGHT:
             self.landed.clear()

@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 
 from projections.kit.tracking import CONNECT
 from workers.kit.bus import HEARTBEAT, Bus, Said
+from workers.kit.ending import heed
 from workers.kit.policies import MAX_EVENTS, Answering
 
 FLOOR_SECONDS = 1.0
@@ -42,6 +43,7 @@ class Rounds:
         """Work for ever."""
         await self.bus.hear(HEARTBEAT, self._beat)
         while True:
+            heed()
             try:
                 async with await AsyncConnection.connect(
                     self.database_url, autocommit=True, options=OPTIONS, application_name=self.name, **CONNECT,
@@ -54,6 +56,7 @@ class Rounds:
     async def _answer(self, conn: AsyncConnection[Any]) -> None:
         answering = Answering(conn)
         while True:
+            heed()
             self.news.clear()
             events = await answering.round()
             self.say("courier.working")
