@@ -44,7 +44,7 @@ NEEDS: dict[Kind, tuple[str, ...]] = {
 }
 
 OPTIONS: dict[Kind, tuple[str, ...]] = {
-    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller", "objects", "registration"),
+    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller", "objects", "registration", "admin_key"),
     "courier": ("public_url", "smtp_url", "mail_from"),
 }
 """What a kind of process may be told beside that; it has a default, and `up` passes it on."""
@@ -80,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seller: str = ""
     objects: str = ""
     registration: str = "approval"
+    admin_key: str = ""
 
     @classmethod
     def read(cls, kind: Kind, env: Mapping[str, str] = os.environ) -> Settings:
@@ -109,6 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             **_payments(env if kind == "gateway" else {}),
             objects=_url(given, "objects", ("file", "s3+https", "s3+http")) or f"file://{quote(str(data_dir / 'objects'))}",
             registration=_choice(given, "registration", ("approval", "direct")),
+            admin_key=_long(given, "admin_key", 32),
         )
 
     @property
@@ -158,6 +160,14 @@ def _choice(values: Mapping[str, str], name: str, words: tuple[str, ...]) -> str
     value = values.get(name, words[0])
     if value not in words:
         raise Trouble(f"{variable(name)} must be one of {', '.join(words)}")
+    return value
+
+
+def _long(values: Mapping[str, str], name: str, least: int) -> str:
+    """A secret that nobody guesses, or none."""
+    value = values.get(name, "")
+    if value and (len(value) < least or not value.isascii()):
+        raise Trouble(f"{variable(name)} must have at least {least} characters, of ASCII")
     return value
 
 

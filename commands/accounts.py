@@ -12,8 +12,6 @@ from commands.kit.handling import Handler
 from commands.kit.receipt import PLATFORMER, house
 from domain.accounts import (
     Account,
-    AccountAddressChanged,
-    AccountChanged,
     AccountLockedOut,
     AccountOpened,
     AddressKey,
@@ -56,24 +54,34 @@ class ChangeProfile(Command):
 
     def decide(self, account: Account, at: At) -> list[Event]:
         account.ensure_active()
-        if self.name is None and self.phone is None and self.language is None:
-            return []
-        return [AccountChanged(name=self.name, phone=self.phone, language=self.language)]
+        return account.describe(self.name, self.phone, self.language)
 
 
-class ChangeAddress(Command):
-    """Give an account another e-mail address."""
+class ChangeAccount(Command):
+    """Change what is known about somebody, or the address with which they sign in; what is left out stays."""
 
     state = Account
     permission = "superadmin"
-    email: Email
+    email: Email | None = None
+    name: Text | None = None
+    phone: Phone | None = None
+    language: Language | None = None
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {"address": look.address_key(self.email)}
+        return {"address": look.address_key(self.email) if self.email is not None else None}
 
-    def decide(self, account: Account, at: At, *, address: AddressKey) -> list[Event]:
-        account.ensure_open()
-        return [AccountAddressChanged(email=self.email, address_key=address)]
+    def decide(self, account: Account, at: At, *, address: AddressKey | None) -> list[Event]:
+        return [*account.describe(self.name, self.phone, self.language), *account.move(self.email, address)]
+
+
+class InviteAccount(Command):
+    """Ask somebody who has no password yet to set one: a letter brings the link, good for seven days."""
+
+    state = Account
+    permission = "house"
+
+    def decide(self, account: Account, at: At) -> list[Event]:
+        return account.invite()
 
 
 class GivePlace(Command):
@@ -177,8 +185,11 @@ class ChangePlatformRole(Command):
     permission = "superadmin"
     superadmin: bool
 
-    def decide(self, account: Account, at: At) -> list[Event]:
-        return account.set_platform_role(superadmin=self.superadmin, own=at.actor == at.id)
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entitlement(look)
+
+    def decide(self, account: Account, at: At, *, entitled: bool) -> list[Event]:
+        return account.set_platform_role(superadmin=self.superadmin, own=at.actor == at.id, entitled=entitled)
 
 
 class SuspendAccount(Command):
@@ -188,8 +199,11 @@ class SuspendAccount(Command):
     permission = "superadmin"
     reason: Annotated[Reason | None, Meta(description="Kept with the account; its owner is not told.")] = None
 
-    def decide(self, account: Account, at: At) -> list[Event]:
-        return account.suspend(self.reason, own=at.actor == at.id)
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entitlement(look)
+
+    def decide(self, account: Account, at: At, *, entitled: bool) -> list[Event]:
+        return account.suspend(self.reason, own=at.actor == at.id, entitled=entitled)
 
 
 class ReinstateAccount(Command):
@@ -208,8 +222,19 @@ class DeleteAccount(Command):
     state = Account
     permission = "superadmin"
 
-    def decide(self, account: Account, at: At) -> list[Event]:
-        return account.delete(own=at.actor == at.id)
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entitlement(look)
+
+    def decide(self, account: Account, at: At, *, entitled: bool) -> list[Event]:
+        return account.delete(own=at.actor == at.id, entitled=entitled)
+
+
+async def entitlement(look: Look) -> dict[str, Any]:
+    """Return whether whoever asks is still one of the platform's people, held fast; the installation's own operator has no account, and needs none."""
+    if look.at.actor == PLATFORM:
+        return {"entitled": True}
+    by = await look.load(Account, look.at.actor)
+    return {"entitled": by.active and by.superadmin}
 
 
 SCOPE = "accounts.email"

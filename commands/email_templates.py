@@ -103,7 +103,7 @@ class SeedSystemTemplates(Creation):
     permission = "superadmin"
 
     def stream(self, at: At) -> UUID:
-        return template_of(at.clinic, next(iter(TEMPLATES)))
+        return template_of(at.clinic, min(TEMPLATES))
 
     async def gather(self, look: Look) -> dict[str, Any]:
         states = {key: await look.load(EmailTemplate, template_of(look.at.clinic, key)) for key in TEMPLATES}

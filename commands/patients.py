@@ -1,7 +1,7 @@
 """What may be asked of a patient's record."""
 
 from commands.kit import Command, Creation
-from domain.kit import At, Event, Forbidden
+from domain.kit import AccountId, At, Event, Forbidden
 from domain.patients import Demographics, Entries, Name, Patient
 
 
@@ -62,3 +62,14 @@ class RestorePatient(Command):
 
     def decide(self, patient: Patient, at: At) -> list[Event]:
         return patient.restore()
+
+
+class NotePatientAccess(Command):
+    """Note that a patient has been sent a fresh link to the portal."""
+
+    state = Patient
+    permission = "house"
+    account_id: AccountId
+
+    def decide(self, patient: Patient, at: At) -> list[Event]:
+        return patient.refresh_access(self.account_id)

@@ -12,6 +12,7 @@ from domain.kit import (
     ClinicId,
     Email,
     Event,
+    Forbidden,
     Frozen,
     Invalid,
     NotFound,
@@ -185,11 +186,15 @@ class AccountReinstated(Event): ...
 class AccountDeleted(Event): ...
 
 
+class AccountInvited(Event):
+    """Somebody who has no password yet is asked to set one, by a letter's link."""
+
+
 AccountEvent = (
     AccountOpened | AccountChanged | AccountAddressChanged | PlaceGiven | PlaceWithdrawn | PlatformRoleChanged | PasswordChanged
     | PasswordWithdrawn | PasswordResetAsked | ClinicsAsked | PinChanged | AccountLockedOut | AccountSuspended | AccountReinstated | AccountDeleted
     | TotpOffered | SecondFactorEnabled | SecondFactorDisabled | RecoveryCodesMade | RecoveryCodeUsed | SecondFactorCodeAsked | RecoveryCodesAsked
-    | SecondFactorResetAsked | PasskeyRegistered | PasskeyRenamed | PasskeyRemoved
+    | SecondFactorResetAsked | PasskeyRegistered | PasskeyRenamed | PasskeyRemoved | AccountInvited
 )
 
 
@@ -199,6 +204,10 @@ class AccountNotSuspended(Refused):
 
 class AccountNotSuspendable(Refused):
     """Somebody else has to do that: you can neither suspend, demote nor delete yourself."""
+
+
+class AccountSetUp(Refused):
+    """This person has a password already. Have them set another one instead."""
 
 
 class PlaceOccupied(Refused):
@@ -275,7 +284,7 @@ class Account(State):
             case AccountOpened():
                 return replace(self, open=True, address=event.address_key)
             case (AccountChanged() | PasswordResetAsked() | ClinicsAsked() | AccountLockedOut() | SecondFactorCodeAsked() | RecoveryCodesAsked()
-                  | SecondFactorResetAsked() | PasskeyRenamed()):
+                  | SecondFactorResetAsked() | PasskeyRenamed() | AccountInvited()):
                 return self
             case AccountAddressChanged(address_key=address):
                 return replace(self, address=address)
@@ -430,16 +439,28 @@ class Account(State):
         self.ensure_factor(on=True)
         return [RecoveryCodeUsed(left=left)]
 
-    def set_platform_role(self, *, superadmin: bool, own: bool) -> list[Event]:
+    def invite(self) -> list[Event]:
+        self.ensure_active()
+        if self.password is not None:
+            raise AccountSetUp
+        return [AccountInvited()]
+
+    def describe(self, name: str | None, phone: str | None, language: str | None) -> list[Event]:
+        """Change what is said about the owner; what is null stays."""
         self.ensure_open()
-        if own and not superadmin:
-            raise AccountNotSuspendable
+        said = {"name": name, "phone": phone, "language": language}
+        return [AccountChanged(**said)] if any(value is not None for value in said.values()) else []
+
+    def move(self, email: str | None, address: str | None) -> list[Event]:
+        """Give it another address, if another is named."""
+        return [] if address in (None, self.address) else [AccountAddressChanged(email=email, address_key=address)]
+
+    def set_platform_role(self, *, superadmin: bool, own: bool, entitled: bool) -> list[Event]:
+        self._ensure_decided(own=own and not superadmin, entitled=entitled)
         return [] if superadmin == self.superadmin else [PlatformRoleChanged(superadmin=superadmin)]
 
-    def suspend(self, reason: str | None, *, own: bool) -> list[Event]:
-        self.ensure_open()
-        if own:
-            raise AccountNotSuspendable
+    def suspend(self, reason: str | None, *, own: bool, entitled: bool) -> list[Event]:
+        self._ensure_decided(own=own, entitled=entitled)
         return [] if self.suspended else [AccountSuspended(reason=reason)]
 
     def reinstate(self) -> list[Event]:
@@ -448,8 +469,14 @@ class Account(State):
             raise AccountNotSuspended
         return [AccountReinstated()]
 
-    def delete(self, *, own: bool) -> list[Event]:
+    def delete(self, *, own: bool, entitled: bool) -> list[Event]:
+        self._ensure_decided(own=own, entitled=entitled)
+        return [AccountDeleted()]
+
+    def _ensure_decided(self, *, own: bool, entitled: bool) -> None:
+        """Refuse whoever decides about himself, or is none of the platform's people any more: of two who remove each other at once one stays."""
         self.ensure_open()
+        if not entitled:
+            raise Forbidden(permission="superadmin")
         if own:
             raise AccountNotSuspendable
-        return [AccountDeleted()]

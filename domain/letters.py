@@ -66,6 +66,28 @@ Esta carta sirve para comprobar que las cartas de {{clinic}} llegan. La ha pedid
 """),
 )
 
+ACCOUNT_INVITED = letter(
+    "account.invited", "Lets somebody who has no password yet set one within seven days.", {"link": "https://example.org/set-password?token=x7Kq"},
+    en=("Choose your password", """
+Dear {{name}},
+
+An account has been made for you. Choose a password here, within seven days; then you can sign in with this address:
+
+{{link}}
+
+If you did not expect this, you need not do anything.
+"""),
+    es=("Elija su contraseña", """
+Hola, {{name}}:
+
+Se ha creado una cuenta para usted. Elija aquí una contraseña, en los próximos siete días; después podrá iniciar sesión con esta dirección:
+
+{{link}}
+
+Si no lo esperaba, no tiene que hacer nada.
+"""),
+)
+
 SECOND_FACTOR_CODE = letter(
     "account.second-factor-code", "Six digits with which somebody completes a sign-in, or sets such codes up.", {"code": "271828"},
     en=("{{code}} is your code", """

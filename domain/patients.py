@@ -2,11 +2,12 @@
 
 from datetime import date
 from typing import Annotated, ClassVar, Literal, Self
+from uuid import UUID
 
 from msgspec import Meta
 from msgspec.structs import replace
 
-from domain.kit import Email, Event, Frozen, Invalid, Note, Personal, Phone, Refused, State, Text, only
+from domain.kit import AccountId, Email, Event, Frozen, Invalid, Note, Personal, Phone, Refused, State, Text, only
 
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S", examples=["Noor"])]
 Sex = Literal["female", "male", "other"]
@@ -60,7 +61,13 @@ class PatientArchived(Event): ...
 class PatientRestored(Event): ...
 
 
-PatientEvent = PatientRegistered | PatientChanged | MedicalHistoryAmended | PatientArchived | PatientRestored
+class PatientAccessRefreshed(Event):
+    """The patient has a fresh link to the portal; the one before opens nothing any more."""
+
+    account_id: AccountId
+
+
+PatientEvent = PatientRegistered | PatientChanged | MedicalHistoryAmended | PatientArchived | PatientRestored | PatientAccessRefreshed
 
 
 class BirthDateImpossible(Invalid):
@@ -69,6 +76,10 @@ class BirthDateImpossible(Invalid):
 
 class PatientNotActive(Refused):
     """That patient is archived. Restore them first."""
+
+
+class PatientUnreachable(Refused):
+    """There is no e-mail address to send the link to. Enter one first."""
 
 
 class PatientNotArchived(Refused):
@@ -84,7 +95,7 @@ class Patient(State):
         match event:
             case PatientRegistered():
                 return replace(self, registered=True)
-            case PatientChanged() | MedicalHistoryAmended():
+            case PatientChanged() | MedicalHistoryAmended() | PatientAccessRefreshed():
                 return self
             case PatientArchived():
                 return replace(self, archived=True)
@@ -108,6 +119,10 @@ class Patient(State):
     def amend(self, allergies: Entries, conditions: Entries, medications: Entries) -> list[Event]:
         self.ensure_active()
         return [MedicalHistoryAmended(allergies=allergies, conditions=conditions, medications=medications)]
+
+    def refresh_access(self, account: UUID) -> list[Event]:
+        self.ensure_active()
+        return [PatientAccessRefreshed(account_id=account)]
 
     def archive(self) -> list[Event]:
         self.ensure_active()

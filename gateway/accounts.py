@@ -25,7 +25,7 @@ from commands.kit.doors import AccountLocked
 from commands.kit.ids import derived
 from domain.accounts import Account, Language, PasswordPoor, PlaceRole
 from domain.kit import PLATFORM, Frozen, NotFound, Refused
-from gateway.kit import Desk, browse
+from gateway.kit import Desk
 from gateway.kit.call import Call
 from gateway.kit.query import no_query
 from gateway.kit.services import Services
@@ -136,6 +136,11 @@ async def set_password(call: Call, account: UUID, password: str, way: Literal["c
     state.ensure_active()
     secret = await services.vault.put_password(account, password, keep=[state.password])
     await call.settle(SetPassword(secret_id=secret, way=way), account)
+    await void_links(services, account)
+
+
+async def void_links(services: Services, account: UUID) -> None:
+    """Have no letter that went out before set an account's password."""
     for purpose in ("password-reset", "password-code", "password-setup"):
         await services.codes.withdraw(purpose, account)
 
@@ -359,11 +364,8 @@ async def drop_pin(desk: Desk) -> None:
     await desk.call.mine(SetPin())
 
 
-people = Router("/api/v1/protected/users", tags=["Users"], route_handlers=[
-    browse("/", AccountRow, by=["email", "status", "superadmin", "clinics..", "opened_at.."], sort="-opened_at"),
-])
 router = Router("/api/v1/auth", tags=["Account"], opt={"lapsed": True}, route_handlers=[
     me, change_me, change_password, forgot_password, verify_otp, confirm_password_reset, reset_password, discover, choose_pin, drop_pin,
 ])
 
-__all__ = ["PasswordPoor", "account_at", "people", "router"]
+__all__ = ["PasswordPoor", "account_at", "router"]

@@ -12,6 +12,7 @@ from domain.kit import Frozen, NotFound, Reason, Refused, UserInactive
 from gateway.accounts import CodeWrong, CredentialsWrong, Email, Pin, Secret, guess, proved, state_of
 from gateway.kit import Desk
 from gateway.kit.call import Call
+from gateway.kit.errors import SignInRequired
 from gateway.kit.members import ClinicInactive, NoMember
 from gateway.kit.services import Services
 from gateway.kit.tokens import HalfClaims
@@ -203,6 +204,8 @@ async def impersonate(data: JSONBody[Impersonate], desk: Desk, id: AccountId) ->
     """
     call = desk.call
     call.only_owner()
+    if desk.who.session is None:  # the installation's key has nobody to be named beside them
+        raise SignInRequired
     state = await state_of(call.services, id)
     if not state.open or state.superadmin:
         raise NotFound(kind="accounts", id=str(id))

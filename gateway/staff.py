@@ -1,5 +1,6 @@
 """Where staff live on the web: in the clinic, and at the door when they come for the first time."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
@@ -8,6 +9,7 @@ from litestar import Response, Router, get, post
 from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
+from commands.kit.handling import Receipt
 from commands.staff import (
     AdmitFounder,
     CancelStaffInvitation,
@@ -22,7 +24,7 @@ from commands.staff import (
     ResendStaffInvitation,
 )
 from domain.kit import PLATFORM, Frozen, Invalid, Text
-from domain.staff import INVITATION, SETUP, InvitationOver, Staff, StaffRole, founder_of
+from domain.staff import INVITATION, SETUP, InvitationOver, Staff, StaffNotActive, StaffRole, founder_of
 from gateway.accounts import (
     CodeWrong,
     PasswordPoor,
@@ -36,6 +38,7 @@ from gateway.accounts import (
     state_of,
 )
 from gateway.kit import Desk, act, browse, create, fetch
+from gateway.kit import desk as kit
 from gateway.kit.call import Call
 from gateway.kit.query import no_query
 from projections.staff import permissions
@@ -108,18 +111,35 @@ async def hire(data: JSONBody[HireStaff], desk: Desk) -> Response[StaffRow]:
 
     Whoever has an account with that address belongs to the clinic with it; anybody else gets one, and a letter with a link to set its password.
     """
-    hired = await desk.handle(data)
-    account = await account_for(desk.call, data.email, data.name)
+    return desk.answer(HireStaff, await taken_on(desk, data), 201)
+
+
+async def taken_on(desk: kit.Desk, asked: HireStaff) -> Receipt:
+    """Take somebody on in the clinic where the desk is, and let the owner of that address belong to it."""
+    hired = await desk.handle(asked)
+    account = await account_for(desk.call, asked.email, asked.name)
     if (await state_of(desk.call.services, account)).place(desk.who.clinic) is None:  # else it is somebody else's here, who shares the address
-        await give_place(desk.call, account, desk.who.clinic, data.role, hired.id)
+        await give_place(desk.call, account, desk.who.clinic, asked.role, hired.id)
         given = await desk.call.settle(GiveStaffAccount(account_id=account), account, id=hired.id, clinic=desk.who.clinic)
-        hired = given if given.row is not None and not hired.replayed else hired
-    return desk.answer(HireStaff, hired, 201)
+        return given if given.row is not None and not hired.replayed else hired
+    return hired
+
+
+async def let_go(desk: kit.Desk, clinic: UUID, staff: UUID) -> None:
+    """Remove somebody from a clinic's staff, if they are still among it."""
+    await desk.within(clinic)
+    with suppress(StaffNotActive):
+        await desk.handle(DeactivateStaff(), staff)
 
 
 @post("/invitations/{id:uuid}/resend", operation_id="ResendStaffInvitation", status_code=200, opt={"permission": ResendStaffInvitation.permission})
 async def resend(data: JSONBody[ResendStaffInvitation], desk: Desk, id: StaffMember) -> Response[StaffRow]:  # noqa: A002
     """Send an invitation again, good for another seven days; the link of the letter before opens nothing any more."""
+    return await resent(desk, id, data)
+
+
+async def resent(desk: kit.Desk, id: UUID, data: ResendStaffInvitation) -> Response[StaffRow]:  # noqa: A002
+    """Send an invitation of the clinic where the desk is again."""
     if await desk.known(Staff.kind, id):
         await desk.call.services.codes.withdraw(INVITATION, id)  # before there can be a new one
     return desk.answer(ResendStaffInvitation, await desk.handle(data, id))

@@ -61,7 +61,7 @@ def invitations(row: StaffInvitationRow | None, fact: Fact) -> StaffInvitationRo
     match fact.event:
         case StaffInvited() as event:
             return StaffInvitationRow(
-                id=fact.id, name=event.name, email=event.email, role=event.role, invited_at=fact.recorded_at, invited_by=fact.actor,
+                id=fact.id, clinic=fact.clinic, name=event.name, email=event.email, role=event.role, invited_at=fact.recorded_at, invited_by=fact.actor,
                 sent_at=fact.recorded_at, sent=1, expires_at=event.expires_at)
         case StaffInvitationResent(expires_at=until) if row:
             return replace(row, sent_at=fact.recorded_at, sent=row.sent + 1, expires_at=until)

@@ -50,7 +50,9 @@ class StaffInvitationRow(Row):
 
     table: ClassVar[str] = "staff_invitations"
     permission: ClassVar[str] = "settings.staff.view"
+    platform: ClassVar[bool] = True
     id: Id
+    clinic: Id
     name: Annotated[str | None, Personal()]
     email: Annotated[str | None, Personal()]
     role: StaffRole

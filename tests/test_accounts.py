@@ -67,7 +67,7 @@ def test_a_first_password_is_called_so():
 
 
 def test_what_is_gone_is_gone():
-    given(OPENED, AccountDeleted()).when(SuspendAccount()).refused(NotFound)
+    given(OPENED, AccountDeleted()).looking(entitled=True).when(SuspendAccount()).refused(NotFound)
     given(OPENED).when(ReinstateAccount()).refused(AccountNotSuspended)
 
 

@@ -31,7 +31,13 @@ from commands.invoices import (
 from commands.kit import Command, Creation, KeyReused, StaleVersion, TimeTaken, Unavailable
 from commands.kit.errors import Erased
 from commands.kit.handling import Handler, Receipt, Who
-from commands.patients import ArchivePatient, ChangeMedicalHistory, ChangePatient, RegisterPatient, RestorePatient
+from commands.patients import (
+    ArchivePatient,
+    ChangeMedicalHistory,
+    ChangePatient,
+    RegisterPatient,
+    RestorePatient,
+)
 from commands.referral_payouts import RequestReferralPayout, WithdrawClinicReferral
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
 from commands.schedules import BlockTime, SetDoctorSchedule, UnblockTime

@@ -284,7 +284,7 @@ def test_an_invitation_as_it_is_seen():
     for fact in facts(asked, StaffInvitationResent(expires_at=later)):
         row, member = invitations(row, fact), staff(member, fact)
     assert row == StaffInvitationRow(
-        id=THIS, name="Bo Smit", email="bo@example.org", role="receptionist", invited_at=noon.now, invited_by=ACTOR, sent_at=noon.now, sent=2,
+        clinic=CLINIC, id=THIS, name="Bo Smit", email="bo@example.org", role="receptionist", invited_at=noon.now, invited_by=ACTOR, sent_at=noon.now, sent=2,
         expires_at=later)
     assert (member.status, member.active) == ("invited", False)
     (cancelled,) = facts(StaffInvitationCancelled())

@@ -518,6 +518,37 @@ async def accounts(me: Person, ids: Json) -> None:
     assert mine in [one["id"] for one in (await root("BrowseAccountRow", query={"sort": "-openedAt"}))["items"]]
 
 
+async def people(me: Person, ids: Json) -> None:
+    """The platform's people see to everybody else."""
+    root = await me.api.superadmin()
+    email = f"pat-{me.clinic.hex}@example.org"
+    kim = (await root("CreateSuperadmin", {"email": email, "name": "Pat"}))["id"]
+    assert (await root("ResendAccountInvite", id=kim))["hasPassword"] is False
+    assert (await root("ChangePlatformRole", {"accountId": kim, "role": "none"}))["superadmin"] is False
+    assert (await root("ChangeAccount", {"name": "Pat Lund", "language": "es"}, id=kim))["name"] == "Pat Lund"
+    hired = await root("AddToClinic", {"clinicId": str(me.clinic), "role": "receptionist"}, id=kim)
+    await root("OverrideUserPermissions", {"permissions": {"patients.export": False}}, id=kim, clinicId=me.clinic)
+    assert [one["name"] for one in (await root("ListClinicsOfAccount", id=kim))["items"]] == ["Grachten"]
+    assert kim in {one["id"] for one in (await root("BrowseMemberships", query={"limit": "200"}))["items"]}
+    assert kim in {one["id"] for one in (await root("BrowseUsers", query={"email": email}))["items"]}
+    assert kim not in {one["id"] for one in (await root("BrowseMultiClinicUsers", query={"limit": "200"}))["items"]}
+    assert (await root("RemoveFromClinic", id=kim, clinicId=me.clinic))["items"] == []
+    me.position = root.position
+    assert (await me("GetStaffRow", id=hired["id"]))["status"] == "removed"
+    assert (await root("ChangeAccountStatus", {"status": "suspended", "reason": "A trial"}, id=kim))["status"] == "suspended"
+    assert (await root("ChangeAccountStatus", {"status": "active"}, id=kim))["status"] == "active"
+    assert (await root("ForcePasswordReset", id=kim))["hasPassword"] is False
+    assert (await root("DeleteAccount", id=kim))["status"] == "deleted"
+    asked = (await root("InviteToClinic", {"clinicId": str(me.clinic), "email": email, "name": "Pat", "role": "doctor"}))["id"]
+    assert asked in {one["id"] for one in (await root("BrowseInvitations", query={"clinic": str(me.clinic)}))["items"]}
+    await root("ResendInvitation", {}, id=asked)
+    await me("CancelStaffInvitation", id=asked)
+    patient = {"givenName": "Noor", "familyName": "Bakker", "email": f"noor-{me.clinic.hex}@example.org"}
+    ids["portal"] = noor = (await me("RegisterPatient", patient))["id"]
+    assert (await me("RefreshPatientAccess", {"patientId": noor}))["patientId"] == noor
+    assert [one["current"] for one in (await me("ListMyClinics"))["items"]] == [True]
+
+
 async def second_factors(me: Person, ids: Json) -> None:
     """An app, lost; codes by mail, lost; and each way in and out."""
     guest, root = await me.api.person(me.clinic, "receptionist"), await me.api.superadmin()
@@ -621,6 +652,7 @@ CHAPTERS = [
     signups,
     sessions,
     operations,
+    people,
 ]
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from domain.accounts import Account, AccountLockedOut, ClinicsAsked, PasswordChanged, PasswordResetAsked
+from domain.accounts import Account, AccountInvited, AccountLockedOut, ClinicsAsked, PasswordChanged, PasswordResetAsked
 from domain.clinics import Clinic
 from domain.kit import PLATFORM, Fact
-from domain.letters import ACCOUNT_LOCKED, CLINICS, PASSWORD_CHANGED, PASSWORD_CODE, PASSWORD_RESET
-from workers.kit.policies import Digits, Letter, Link, To, answers
+from domain.letters import ACCOUNT_INVITED, ACCOUNT_LOCKED, CLINICS, PASSWORD_CHANGED, PASSWORD_CODE, PASSWORD_RESET
+from workers.kit.policies import DAY, Digits, Letter, Link, To, answers
 from workers.kit.writing import Look, last
 
 CODE_SECONDS, LINK_SECONDS = 600, 3600
@@ -18,6 +18,11 @@ def when_PasswordResetAsked(fact: Fact, event: PasswordResetAsked) -> Letter:
     if event.way == "code":
         return Letter(PASSWORD_CODE, To("accounts", fact.id), digits=Digits("password-code", fact.id, CODE_SECONDS))
     return Letter(PASSWORD_RESET, To("accounts", fact.id), link=Link("password-reset", fact.id, "/reset-password/{token}", LINK_SECONDS))
+
+
+@answers
+def when_AccountInvited(fact: Fact, event: AccountInvited) -> Letter:
+    return Letter(ACCOUNT_INVITED, To("accounts", fact.id), link=Link("password-setup", fact.id, "/set-password?token={token}", 7 * DAY))
 
 
 @answers

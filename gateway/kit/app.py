@@ -184,6 +184,8 @@ async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: Base
     call.ensure_paid(lapsed=bool(handler.opt.get("lapsed")))
     if permission := handler.opt.get("permission"):
         call.require(permission)
+    else:
+        call.ensure_somebody()
 
 
 async def desk_of(request: Request[Any, Any, Any]) -> Desk:

@@ -1,6 +1,7 @@
 """One request on its way: who asks, in which clinic, with what."""
 
 import hashlib
+import hmac
 import re
 from collections.abc import Hashable
 from random import getrandbits
@@ -12,9 +13,11 @@ from litestar.types import Receive, Scope
 from msgspec.structs import replace
 
 from commands.kit import Command, Creation
+from commands.kit.doors import GUESSING
 from commands.kit.handling import Receipt, Who
 from commands.kit.receipt import NOBODY, house
 from domain.kit import PLATFORM, NotFound
+from domain.kit.grants import effective
 from gateway.kit.answer import Headers
 from gateway.kit.cookies import SAFE, Tokens, ensure_safe, same_origin
 from gateway.kit.cookies import wanted as cookies_wanted
@@ -25,6 +28,7 @@ from gateway.kit.errors import (
     JsonMalformed,
     NotWhileImpersonating,
     QueryInvalid,
+    SignInRequired,
     SubscriptionExpired,
     offset,
 )
@@ -43,6 +47,14 @@ _ETAG = re.compile(rb'\s*(?:W/)?"(\d{1,18})"\s*')
 def _new_id() -> bytes:
     digits = b"%032x" % getrandbits(128)  # names a request, guards nothing
     return b"%b-%b-4%b-a%b-%b" % (digits[:8], digits[8:12], digits[13:16], digits[17:20], digits[20:])
+
+
+class AdminKeyWrong(SignInRequired):
+    """This key opens nothing. Ask whoever runs this installation."""
+
+
+OPERATOR = Who(actor=PLATFORM, clinic=PLATFORM, role="superadmin", grants=effective("superadmin").keys, plan="Enterprise", client="admin-key")
+"""Whoever shows the installation's own key: may do what takes a superadmin, and has no account."""
 
 
 class Call:
@@ -89,6 +101,10 @@ class Call:
         gate, header = self.services.gate, self.headers.get(b"authorization")
         if header is None and (key := self.headers.get(b"x-api-key")) is not None:
             header = b"Bearer " + key
+        if header is None and (shown := self.headers.get(b"x-admin-key")) is not None:
+            self.who = await self._operator(shown)
+            self._count(self.services.rates.account, self.who.actor)
+            return self.who
         if header is None and b"cookie" in self.headers:
             header = self.services.cookies.bearer(self.headers, secure=self.secure)
             self.baked = header is not None
@@ -100,6 +116,14 @@ class Call:
             self.services.uses.note(who.actor, who.clinic)
         self._count(self.services.rates.account, who.actor)
         return who
+
+    async def _operator(self, shown: bytes) -> Who:
+        """Let the installation's operator in by the key of the settings; whether there is one is told to nobody."""
+        kept = str(getattr(self.services.settings, "admin_key", "")).encode()
+        if not kept or not hmac.compare_digest(kept, shown):
+            await self.services.doors.enter(GUESSING, self.address)
+            raise AdminKeyWrong
+        return OPERATOR
 
     @property
     def secure(self) -> bool:
@@ -139,8 +163,13 @@ class Call:
 
     def require(self, permission: str) -> None:
         """Refuse whoever lacks a permission."""
-        if not self.who.may(permission):
+        if not self.who.may(permission) or (self.who is OPERATOR and permission != "superadmin"):
             raise self.who.refusal(permission)
+
+    def ensure_somebody(self) -> None:
+        """Refuse the installation's own key where it takes nothing but to be signed in."""
+        if self.who is OPERATOR:
+            raise self.who.refusal("self")
 
     async def within(self, clinic: UUID) -> None:
         """Go on in that clinic: the caller's own, or any for a superadmin."""
@@ -149,6 +178,11 @@ class Call:
         if self.who.role != "superadmin" or not await self.services.handler.known(clinic, self.services.kinds.clinic.kind, clinic):
             raise NotFound(kind=self.services.kinds.clinic.kind, id=str(clinic))
         self.who = replace(self.who, clinic=clinic)
+
+    def go_home(self) -> None:
+        """Go on with what belongs to no clinic."""
+        self.require("superadmin")
+        self.who = replace(self.who, clinic=PLATFORM)
 
     async def enter(self, clinic: UUID) -> None:
         """Go on in a clinic that the request names by something only its guests know, or may be known to all."""

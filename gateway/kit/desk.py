@@ -44,6 +44,12 @@ class Desk:
         self.reader = await self.call.reader()
         return self
 
+    async def home(self) -> Self:
+        """Go on with what belongs to no clinic, for the platform's people, wherever they are."""
+        self.call.go_home()
+        self.reader = await self.call.reader()
+        return self
+
     async def at(self, clinic: UUID | None) -> Self:
         """Go on in the clinic that the platform's people name; everybody else is in their own, and may name it."""
         if clinic is not None:

@@ -180,7 +180,7 @@ class BrowseRoute(Route):
         self.row = row
         self.permission = permission or row.permission
         self.query = query
-        self.only = tuple((column, "=", value) for column, value in only.items())
+        self.only = tuple((column.removesuffix(".."), ">=" if column.endswith("..") else "=", value) for column, value in only.items())
         self.tenant = TENANT in parameters(path)
 
     async def run(self, call: Call) -> Answer:
@@ -208,7 +208,7 @@ def browse(
 ) -> HTTPRouteHandler:
     """List rows: `by` names the fields to filter by (`"due_on.."` a range), `sort` the order, `sorts` further fields to order by.
 
-    `permission` is what it takes here, if not the row's own; `only` is what columns must equal, whatever is asked.
+    `permission` is what it takes here, if not the row's own; `only` is what columns must equal, whatever is asked (or, as `"clinics.."`, reach).
     """
     query = Query(row, list(by), sort, list(sorts))
     typed: dict[str, Any] = dict.fromkeys(parameters(path), UUID)

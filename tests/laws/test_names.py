@@ -37,16 +37,17 @@ UNHEARD: dict[str, str] = {  # events that no read model but the audit log wants
 }
 
 INDOORS = {  # commands without an address of their own -> by what they are given
-    "OpenAccount": "inviting, registering and onboarding", "GivePlace": "accepting an invitation", "WithdrawPlace": "removing somebody",
+    "OpenAccount": "inviting, registering and onboarding", "GivePlace": "accepting an invitation",
     "SetPassword": "changing and resetting a password", "AskPasswordReset": "ForgotPassword", "AskClinics": "DiscoverClinics",
     "SetPin": "ChoosePin and DropPin", "LockOut": "guessing too often", "StartSession": "every way of coming in", "EndSession": "every way of leaving",
-    "ChangeAddress": "the platform's page of an account", "WithdrawPassword": "likewise", "ChangePlatformRole": "likewise",
+    "InviteAccount": "CreateSuperadmin, ResendAccountInvite and RefreshPatientAccess",
+    "WithdrawPassword": "ForcePasswordReset", "NotePatientAccess": "RefreshPatientAccess",
     "OfferTotp": "BeginSecondFactorSetup", "EnableSecondFactor": "ConfirmSecondFactorSetup", "DisableSecondFactor": "SwitchSecondFactorOff",
     "AskSecondFactorCode": "SendSecondFactorCode", "UseRecoveryCode": "RecoverSignIn", "MakeRecoveryCodes": "RegenerateRecoveryCodes",
     "RegisterPasskey": "AddPasskey", "AskRecoveryCodes": "MailRecoveryCodes", "AskSecondFactorReset": "RequestSecondFactorReset",
     "UseInviteCode": "SubmitSignup, with a code", "FoundClinic": "SubmitSignup and CompleteOnboarding", "AdmitFounder": "CompleteOnboarding", "CompleteSignup": "CompleteOnboarding",
     "JoinStaff": "AcceptStaffInvitation", "GiveStaffAccount": "HireStaff",
-    "SuspendAccount": "the platform's page of an account", "ReinstateAccount": "likewise", "DeleteAccount": "likewise",
+    "SuspendAccount": "ChangeAccountStatus", "ReinstateAccount": "likewise", "WithdrawPlace": "RemoveFromClinic",
 }
 
 BARE = {  # ids that point at no stream -> why
