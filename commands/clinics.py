@@ -11,7 +11,8 @@ from domain.kit import At, ClinicId, Elsewhere, Email, Event, Phone, Reason, Tex
 from domain.kit.grants import OptionalModule, Plan
 from domain.kit.licences import Licence
 from domain.plans import PlanOffer, plan_of
-from domain.seats import Seats
+from domain.retention import Retention, retention_of
+from domain.seats import Seats, seats_of
 from domain.staff import Staff, founder_of
 
 USUAL_TRIAL = 90  # days, if the plan does not say
@@ -203,5 +204,63 @@ class DeleteClinic(Command):
     name: TypedName
     reason: Reason
 
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {**await keeping(look, look.at.id), "seats": await look.load(Seats, seats_of(look.at.id))}
+
+    def decide(self, clinic: Clinic, at: At, *, retention: Retention, seats: Seats) -> list[Event]:
+        deleted = clinic.delete(self.name, self.reason)
+        since = clinic.keeps_since(at.today) if seats.used_ever else None  # where nobody ever worked there is nothing to keep
+        retention.ensure_all_deletable(at.today, since)
+        return deleted
+
+
+class CloseClinic(Command):
+    """Close your clinic: from now on it can only be looked at and taken along; in thirty days it is deleted, unless you take that back."""
+
+    state = Clinic
+    permission = "admin"
+    name: TypedName
+    reason: Reason
+
     def decide(self, clinic: Clinic, at: At) -> list[Event]:
-        return clinic.delete(self.name, self.reason)
+        return clinic.close(self.name, self.reason, at.actor, at.now)
+
+
+class KeepClinic(Command):
+    """Keep a clinic that is being closed, after all: everything is as it was."""
+
+    state = Clinic
+    permission = "admin"
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.keep()
+
+
+class RemindClosing(Command):
+    """Tell whoever closes a clinic that it is about to be deleted, once."""
+
+    state = Clinic
+    permission = "house"
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.remind(at.now)
+
+
+class FinishClosing(Command):
+    """Delete a clinic whose thirty days are over, unless something binds its records."""
+
+    state = Clinic
+    permission = "house"
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await keeping(look, look.at.id)
+
+    def decide(self, clinic: Clinic, at: At, *, retention: Retention) -> list[Event]:
+        if deleted := clinic.finish(at.now):
+            retention.ensure_all_deletable(at.today, clinic.keeps_since(at.today))
+        return deleted
+
+
+async def keeping(look: Look, clinic: UUID) -> dict[str, Any]:
+    """Return what a clinic must keep, held fast."""
+    return {"retention": await look.load(Retention, retention_of(clinic))}

@@ -1,13 +1,15 @@
 """Clinics: each keeps its own time zone, currency and licence; everything else belongs to one of them."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, ClassVar, Literal, Self
+from uuid import UUID
 
 from msgspec import Meta, field
 from msgspec.structs import replace
 
-from domain.kit import Event, Forbidden, Frozen, Invalid, NotFound, Reason, Refused, State, Text, day, only, zone
+from domain.kit import AccountId, Event, Forbidden, Frozen, Invalid, NotFound, Reason, Refused, State, Text, day, only, zone
 from domain.kit.grants import MODULES, OptionalModule, Plan, reaches
+from domain.kit.letters import letter
 from domain.kit.licences import Licence
 
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.", examples=["EUR"])]
@@ -18,6 +20,9 @@ AssetType = Literal["logo", "favicon"]
 Digest = Annotated[str, Meta(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file.", examples=["2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"])]
 Colour = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$", description="The clinic's own.", examples=["#3366cc"])]
 Switcher = Literal["platform", "clinic"]
+
+GRACE = timedelta(days=30)  # in which a clinic that is being closed can be kept
+REMINDER = timedelta(days=7)  # before it is over
 
 
 class Details(Frozen):
@@ -85,6 +90,25 @@ class ClinicDeleted(Event):
     reason: Reason
 
 
+class ClinicClosing(Event):
+    """The clinic is being closed: from now on it can only be looked at and taken along, and after `until` it is deleted, unless that is taken back."""
+
+    until: Annotated[datetime, Meta(tz=True)]
+    reason: Reason
+    by: AccountId
+
+
+class ClinicClosingReminded(Event):
+    """It is about to be deleted, and whoever wanted that is told so."""
+
+    until: Annotated[datetime, Meta(tz=True)]
+    by: AccountId
+
+
+class ClinicKept(Event):
+    """It is not being closed any more."""
+
+
 class ClinicExported(Event):
     """Everything of the clinic was taken along, by whoever the envelope names."""
 
@@ -92,7 +116,7 @@ class ClinicExported(Event):
 ClinicEvent = (
     ClinicOpened | ClinicChanged | ClinicPlanChanged | ClinicLicensed | ClinicModuleSwitched | ClinicModulesReset | ClinicBrandingSet
     | ClinicBrandingRemoved | ClinicDeactivated
-    | ClinicReactivated | ClinicDeleted | ClinicExported
+    | ClinicReactivated | ClinicDeleted | ClinicExported | ClinicClosing | ClinicClosingReminded | ClinicKept
 )
 
 
@@ -106,6 +130,14 @@ class ClinicNotActive(Refused):
 
 class ClinicStillActive(Refused):
     """That clinic is active already."""
+
+
+class ClinicClosingAlready(Refused):
+    """That clinic is being closed already."""
+
+
+class ClinicNotClosing(Refused):
+    """That clinic is not being closed."""
 
 
 class ClinicNameDiffers(Invalid):
@@ -128,6 +160,17 @@ class ClinicHasLicence(Refused):
     """That clinic has a licence that is no trial. Change the licence instead."""
 
 
+class Closing(Frozen):
+    """That a clinic is being closed: since when, until when it can be kept, why, and on whose word; and what has been done about it."""
+
+    since: date
+    until: datetime
+    reason: str
+    by: UUID
+    reminded: bool = False
+    taken: bool = False  # whether everything has been taken along since
+
+
 class Clinic(State):
     """A clinic; its zone and currency are settled when it opens."""
 
@@ -143,8 +186,9 @@ class Clinic(State):
     assets: dict[AssetType, Asset] = field(default_factory=dict)
     active: bool = True
     deleted: bool = False
+    closing: Closing | None = None
 
-    def evolve(self, event: ClinicEvent) -> Self:  # noqa: C901, PLR0911 - one case per event
+    def evolve(self, event: ClinicEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - one case per event
         match event:
             case ClinicOpened():
                 return replace(self, name=event.name, zone=event.zone, currency=event.currency, licence=Licence(plan=event.plan))
@@ -168,7 +212,15 @@ class Clinic(State):
                 return replace(self, active=True)
             case ClinicDeleted():
                 return replace(self, active=False, deleted=True)
-            case ClinicExported():
+            case ClinicClosing(until=until, reason=reason, by=by):
+                return replace(self, closing=Closing(since=day(until - GRACE, self.zone), until=until, reason=reason, by=by))
+            case ClinicClosingReminded() if self.closing:
+                return replace(self, closing=replace(self.closing, reminded=True))
+            case ClinicKept():
+                return replace(self, closing=None)
+            case ClinicExported() if self.closing:
+                return replace(self, closing=replace(self.closing, taken=True))
+            case ClinicExported() | ClinicClosingReminded():
                 return self
 
     def _switched(self, event: ClinicModuleSwitched) -> Self:
@@ -279,6 +331,75 @@ class Clinic(State):
             raise ClinicNameDiffers
         return [ClinicDeleted(name=name, reason=reason)]
 
+    def close(self, name: str, reason: str, by: UUID, now: datetime) -> list[Event]:
+        """Begin to close it: there are thirty days to take everything along, or to think again."""
+        self.ensure_there()
+        if self.closing is not None:
+            raise ClinicClosingAlready
+        if name != self.name:
+            raise ClinicNameDiffers
+        return [ClinicClosing(until=now + GRACE, reason=reason, by=by)]
+
+    def keep(self) -> list[Event]:
+        self._ensure_closing()
+        return [ClinicKept()]
+
+    def remind(self, now: datetime) -> list[Event]:
+        """Have whoever closes it told that it is about to be deleted."""
+        closing = self._ensure_closing()
+        due = not closing.reminded and closing.until - REMINDER <= now < closing.until
+        return [ClinicClosingReminded(until=closing.until, by=closing.by)] if due else []
+
+    def finish(self, now: datetime) -> list[Event]:
+        """Delete it, once its time is over."""
+        closing = self._ensure_closing()
+        return [ClinicDeleted(name=self.name, reason=closing.reason)] if closing.until <= now else []
+
+    def keeps_since(self, today: date) -> date | None:
+        """Return since when its records have not changed, by the day on which they can have changed last; None if it has taken them along."""
+        if self.closing is None:
+            return today
+        return None if self.closing.taken else self.closing.since
+
+    def _ensure_closing(self) -> Closing:
+        self.ensure_there()
+        if self.closing is None:
+            raise ClinicNotClosing
+        return self.closing
+
     def ensure_there(self) -> None:
         if self.deleted:
             raise NotFound
+
+
+CLOSING_LETTER = letter(
+    "clinic.closing", "Tells whoever closes a clinic until when it can be kept, and to take everything along.", {"until": "2026-03-31"},
+    en=("{{clinic}} is being closed", """
+Dear {{name}},
+
+You are closing {{clinic}}. Nothing in it changes any more. Until {{until}} you can take that back; after that it is deleted, as soon as you have taken everything along.
+
+If this was not you, sign in and keep the clinic, and choose another password.
+"""),
+    es=("{{clinic}} se va a cerrar", """
+Hola, {{name}}:
+
+Está cerrando {{clinic}}. Ya no se puede cambiar nada en ella. Hasta el {{until}} puede echarse atrás; después se eliminará, en cuanto se lo haya llevado todo.
+
+Si no ha sido usted, inicie sesión, conserve la clínica y elija otra contraseña.
+"""),
+)
+
+REMINDER_LETTER = letter(
+    "clinic.closing-soon", "Tells whoever closes a clinic that its time is nearly over.", {"until": "2026-03-31"},
+    en=("{{clinic}} is deleted soon", """
+Dear {{name}},
+
+On {{until}} {{clinic}} is deleted. Take everything along before then; or keep it.
+"""),
+    es=("{{clinic}} se eliminará pronto", """
+Hola, {{name}}:
+
+El {{until}} se eliminará {{clinic}}. Lléveselo todo antes; o consérvela.
+"""),
+)

@@ -45,11 +45,12 @@ class Seats(State):
     kind: ClassVar[str] = "seats"
     snapshots: ClassVar[bool] = True  # a large clinic hires for years
     held: dict[UUID, Seat] = field(default_factory=dict)
+    used_ever: bool = False
 
     def evolve(self, event: SeatEvent) -> Self:
         match event:
             case SeatTaken(holder=holder, role=role, until=until):
-                return replace(self, held={**self.held, holder: Seat(role=role, until=until)})
+                return replace(self, used_ever=True, held={**self.held, holder: Seat(role=role, until=until)})
             case SeatFreed(holder=gone):
                 return replace(self, held={holder: seat for holder, seat in self.held.items() if holder != gone})
 

@@ -38,6 +38,7 @@ from gateway import (
     plans,
     referral_payouts,
     reports,
+    retention,
     rooms,
     schedules,
     seats,
@@ -59,7 +60,7 @@ BASE: Sequence[ControllerRouterHandler] = (
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
     activity, analytics, api_keys, appointments, audit, billing, clinics, demo_requests, email_templates, invite_codes, invoices, letters, mobile, patients, permission_templates, plans,
-    referral_payouts, reports, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades,
+    referral_payouts, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades,
 ))
 
 
@@ -73,7 +74,7 @@ def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODUL
 
 def services_of(settings: Any) -> Services:
     """Return what the application leans on, not yet open."""
-    return Services(settings, KINDS, [sessions.sweep])
+    return Services(settings, KINDS, [sessions.sweep, clinics.tend])
 
 
 def openapi(modules: Sequence[ControllerRouterHandler] = MODULES) -> Json:

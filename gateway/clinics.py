@@ -2,41 +2,55 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 from uuid import UUID
 
 from litestar import Response, Router, delete, get, post
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
+from msgspec import json
 
 from commands.clinics import (
     ChangeClinic,
     ChangeClinicPlan,
+    CloseClinic,
     CreateProTrial,
     DeactivateClinic,
     DeleteClinic,
     ExportClinic,
+    FinishClosing,
     FoundClinic,
+    KeepClinic,
     LicenseClinic,
     OpenClinic,
     ReactivateClinic,
+    RemindClosing,
     RemoveClinicBranding,
     SetClinicBranding,
     SwitchModule,
     SyncClinicModules,
     ToggleClinicModule,
+    TypedName,
 )
-from domain.clinics import AssetType
-from domain.kit import NotFound
+from commands.kit.doors import AccountLocked
+from commands.kit.ids import derived
+from commands.kit.receipt import house
+from domain.clinics import REMINDER, AssetType
+from domain.kit import PLATFORM, Frozen, NotFound, Reason, Refused
 from domain.kit.licences import Licence
+from gateway.accounts import PasswordWrong, Secret, confirmed
 from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit.call import Call
+from gateway.kit.document import refusals_of
 from gateway.kit.errors import BodyInvalid, BodyUnexpected
 from gateway.kit.images import PictureTooLarge, PictureUnreadable, sniffed
+from gateway.kit.services import Services
 from gateway.kit.uploads import received
 from projections.clinics import active_modules, available_modules, branding_info, clinic_context, clinic_modules
 from projections.export import lines
+from projections.kit.reading import Wanted
 from schemas.clinics import (
     ActiveModules,
     AvailableModules,
@@ -55,6 +69,9 @@ TAKES = {"multipart/form-data": {"schema": FORM}, **{media: {"schema": {"type": 
 HARMLESS = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'; sandbox", "cross-origin-resource-policy": "cross-origin"}
 FOR_A_WHILE, FOR_EVER = "public, max-age=300", "public, max-age=31536000, immutable"
 
+MANY = 200  # clinics that are closed in the same week
+Typed = Annotated[TypedName, QueryParameter()]
+Why = Annotated[Reason, QueryParameter()]
 Which = Annotated[AssetType | None, QueryParameter(name="type", description="What the picture is, if the form does not say so.")]
 
 
@@ -164,6 +181,59 @@ async def export(desk: Desk, id: FromPath[UUID]) -> Response[bytes]:  # noqa: A0
     return cast("Response[bytes]", stream)
 
 
+class Closure(Frozen, forbid_unknown_fields=True):
+    """The clinic's name typed again, why it is being closed, and your password."""
+
+    name: TypedName
+    reason: Reason
+    password: Secret
+
+
+@post("/{id:uuid}/close", operation_id="CloseClinic", status_code=200, opt={
+    "permission": "admin", "refusals": [PasswordWrong, AccountLocked, *refusals_of(CloseClinic)]})
+async def close(data: JSONBody[Closure], desk: Desk, id: FromPath[UUID]) -> Response[ClinicRow]:  # noqa: A002
+    """Close your clinic.
+
+    From now on it can only be looked at and taken along. In thirty days it is deleted, unless you take that back; as long as nobody has taken
+    everything along, or a legal hold binds it, it is kept as it is.
+    """
+    desk.call.only_owner()
+    await confirmed(desk, data.password)
+    await desk.within(id)
+    return desk.answer(CloseClinic, await desk.handle(CloseClinic(name=data.name, reason=data.reason), id))
+
+
+@delete("/{id:uuid}", operation_id="DeleteClinic", status_code=200, opt={"permission": "superadmin", "refusals": refusals_of(DeleteClinic)})
+async def delete_clinic(desk: Desk, id: FromPath[UUID], name: Typed, reason: Why) -> Response[ClinicRow]:  # noqa: A002
+    """Delete a clinic for good, and its files with it. Type its name again to show that you mean this one.
+
+    One that has records is closed first, and takes them along: until then their retention binds it, and a legal hold binds it in any case.
+    """
+    told = desk.answer(DeleteClinic, await desk.handle(DeleteClinic(name=name, reason=reason), id))
+    await desk.call.services.objects.delete(f"clinics/{id}")
+    return told
+
+
+async def tend(services: Services) -> None:
+    """Remind whoever closes a clinic that its time is nearly over, and delete those whose time is; each once, however many gateways look."""
+    now = datetime.now(UTC)
+    reader = await services.reader(PLATFORM, 0)
+    closing = await reader.page(CurrentClinic, Wanted((("closing_until", "<", now + REMINDER),), "closing_until", limit=MANY))
+    for row in json.decode(closing.items, type=list[CurrentClinic]):
+        with suppress(Refused):  # it must be kept, is kept after all, or is gone meanwhile
+            await at_its_end(services, row, now)
+
+
+async def at_its_end(services: Services, row: ClinicRow, now: datetime) -> None:
+    """Do what is due for a clinic that is being closed."""
+    assert row.closing_until is not None
+    over = row.closing_until <= now
+    once = derived(b"closing over" if over else b"closing reminded", row.id.bytes, row.closing_until.isoformat().encode())
+    await services.handler.handle(FinishClosing() if over else RemindClosing(), house(PLATFORM, row.id), id=row.id, command_id=once)
+    if over:
+        await services.objects.delete(f"clinics/{row.id}")
+
+
 async def open_founded(call: Call, clinic: UUID, by: UUID, said: Mapping[str, Any]) -> None:
     """Open the clinic of a sign-up, with its trial and its first admin, unless it is open."""
     trial = Licence(plan=said["plan"], users=said["users"], doctors=said["doctors"], trial=True)
@@ -201,7 +271,9 @@ router = Router("/api/v1", route_handlers=[
         export,
         act("/{id:uuid}/deactivate", DeactivateClinic),
         act("/{id:uuid}/reactivate", ReactivateClinic),
-        act("/{id:uuid}", DeleteClinic, method="DELETE"),
+        close,
+        act("/{id:uuid}/close", KeepClinic, method="DELETE", opt={"lapsed": True}),
+        delete_clinic,
     ]),
     Router("/protected/subscription-plans", tags=["Plans"], route_handlers=[act("/create-pro-trial", CreateProTrial)]),
     Router("/protected/clinic/modules", tags=["Modules"], route_handlers=[modules_active]),

@@ -9,9 +9,12 @@ from domain.clinics import (
     ClinicBrandingRemoved,
     ClinicBrandingSet,
     ClinicChanged,
+    ClinicClosing,
     ClinicDeactivated,
     ClinicDeleted,
     ClinicEvent,
+    ClinicExported,
+    ClinicKept,
     ClinicLicensed,
     ClinicModulesReset,
     ClinicModuleSwitched,
@@ -44,7 +47,7 @@ grant select on current_clinics to anamnesis_gateway;
 
 
 @projects(ClinicRow, of=ClinicEvent)
-def clinics(row: ClinicRow | None, fact: Fact) -> ClinicRow | None:  # noqa: C901, PLR0911 - one case per event
+def clinics(row: ClinicRow | None, fact: Fact) -> ClinicRow | None:  # noqa: C901, PLR0911, PLR0912 - one case per event
     match fact.event:
         case ClinicOpened() as event:
             return ClinicRow(id=fact.id, zone=event.zone, currency=event.currency, plan=event.plan, **only(Details, event))
@@ -66,6 +69,12 @@ def clinics(row: ClinicRow | None, fact: Fact) -> ClinicRow | None:  # noqa: C90
             return replace(row, active=False)
         case ClinicReactivated() if row:
             return replace(row, active=True)
+        case ClinicClosing(until=until) if row:
+            return replace(row, closing_until=until, taken=False)
+        case ClinicExported() if row and row.closing_until:
+            return replace(row, taken=True)
+        case ClinicKept() if row:
+            return replace(row, closing_until=None, taken=False)
         case ClinicDeleted() if row:
             return replace(row, active=False, deleted=True)
     return row

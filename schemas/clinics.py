@@ -44,6 +44,8 @@ class ClinicRow(Row):
     country: str | None = None
     logo: BrandingAsset | None = None
     favicon: BrandingAsset | None = None
+    closing_until: datetime | None = None  # when it is deleted, if it is being closed
+    taken: bool = False  # whether everything has been taken along since
 
 
 class CurrentClinic(ClinicRow):

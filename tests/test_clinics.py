@@ -5,30 +5,43 @@ from uuid import uuid4
 
 import pytest
 from msgspec import ValidationError, convert
+from msgspec.structs import replace
 
 from commands.clinics import (
     ChangeClinic,
     ChangeClinicPlan,
+    CloseClinic,
     DeactivateClinic,
     DeleteClinic,
+    FinishClosing,
+    KeepClinic,
     LicenseClinic,
     OpenClinic,
     ReactivateClinic,
+    RemindClosing,
     SwitchModule,
     SyncClinicModules,
     ToggleClinicModule,
 )
 from domain.clinics import (
+    GRACE,
+    REMINDER,
     Clinic,
     ClinicChanged,
+    ClinicClosing,
+    ClinicClosingAlready,
+    ClinicClosingReminded,
     ClinicDeactivated,
     ClinicDeleted,
+    ClinicExported,
+    ClinicKept,
     ClinicLicensed,
     ClinicModulesReset,
     ClinicModuleSwitched,
     ClinicNameDiffers,
     ClinicNeedsName,
     ClinicNotActive,
+    ClinicNotClosing,
     ClinicOpened,
     ClinicPlanChanged,
     ClinicReactivated,
@@ -39,9 +52,11 @@ from domain.clinics import (
 from domain.kit import PLATFORM, NotFound, ZoneUnknown
 from domain.kit.grants import MODULES, granted
 from domain.kit.licences import Licence
+from domain.retention import Hold, LegalHoldBinds, Retention, RetentionBinds
+from domain.seats import Seats
 from projections.clinics import active_modules, clinics
 from schemas.clinics import ClinicRow
-from tests.kit import THIS, facts, given, noon
+from tests.kit import ACTOR, THIS, facts, given, noon
 from tests.served import failure, served, working
 
 opened = ClinicOpened(name="Grachten", zone="Europe/Amsterdam", currency="EUR", plan="Pro")
@@ -155,15 +170,55 @@ def test_a_clinic_is_deactivated_and_reactivated():
     assert not Clinic.replay([opened, gone]).active
 
 
+free = {"retention": Retention(), "seats": Seats()}
+used = {**free, "seats": Seats(used_ever=True)}
+ends = noon.now + GRACE
+closing = ClinicClosing(until=ends, reason="I retire", by=ACTOR)
+deleted = ClinicDeleted(name="Grachten", reason="I retire")
+closed = CloseClinic(name="Grachten", reason="I retire")
+later = replace(noon, now=ends, today=ends.date())
+
+
 def test_a_clinic_is_deleted_by_its_name_and_is_not_there_any_more():
-    deleted = ClinicDeleted(name="Grachten", reason="They moved to another product")
-    given(opened).when(DeleteClinic(name="grachten", reason="They moved to another product")).refused(ClinicNameDiffers)
-    given(opened).when(DeleteClinic(name="Grachten", reason="They moved to another product")).then(deleted)
+    delete = DeleteClinic(name="Grachten", reason="I retire")
+    given(opened).looking(**free).when(DeleteClinic(name="grachten", reason="I retire")).refused(ClinicNameDiffers)
+    given(opened).looking(**free).when(delete).then(deleted)
+    given(opened, deleted).looking(**free).when(delete).refused(NotFound)
     for command in (
-        DeleteClinic(name="Grachten", reason="Twice"), ReactivateClinic(), LicenseClinic(plan="Pro"), ChangeClinic(name="Grachten"),
+        ReactivateClinic(), LicenseClinic(plan="Pro"), ChangeClinic(name="Grachten"), closed, KeepClinic(),
         SyncClinicModules(), ToggleClinicModule(module="lab", on=False), ChangeClinicPlan(plan="Pro+"),
     ):
         given(opened, deleted).when(command).refused(NotFound)
+
+
+def test_where_somebody_worked_records_are_kept_until_they_are_taken_along():
+    delete = DeleteClinic(name="Grachten", reason="I retire")
+    bound = given(opened).looking(**used).when(delete).refused(RetentionBinds)
+    assert bound.details == {"kind": "patients", "until": "2046-01-05"}
+    given(opened, ClinicExported()).looking(**used).when(delete).refused(RetentionBinds)  # what came after it is not in it
+    given(opened, closing, ClinicExported()).looking(**used).when(delete).then(deleted)
+    held = {**used, "retention": Retention(holds={THIS: Hold()})}
+    given(opened, closing, ClinicExported()).looking(**held).when(delete).refused(LegalHoldBinds)
+
+
+def test_a_clinic_is_closed_kept_reminded_of_and_gone():
+    given(opened).when(replace(closed, name="Kanal")).refused(ClinicNameDiffers)
+    given(opened).when(closed).then(closing)
+    given(opened, closing).when(closed).refused(ClinicClosingAlready)
+    given(opened).when(KeepClinic()).refused(ClinicNotClosing)
+    given(opened, closing).when(KeepClinic()).then(ClinicKept())
+    assert Clinic.replay([opened, closing, ClinicKept()]) == Clinic.replay([opened])
+    soon = replace(noon, now=ends - REMINDER)
+    reminded = ClinicClosingReminded(until=ends, by=ACTOR)
+    given(opened, closing).when(RemindClosing()).then()
+    given(opened, closing, at=soon).when(RemindClosing()).then(reminded)
+    given(opened, closing, reminded, at=soon).when(RemindClosing()).then()
+    kept = {"retention": Retention()}
+    given(opened, closing, ClinicExported(), at=soon).looking(**kept).when(FinishClosing()).then()
+    given(opened, closing, ClinicExported(), at=later).looking(**kept).when(FinishClosing()).then(deleted)
+    given(opened, closing, at=later).looking(**kept).when(FinishClosing()).refused(RetentionBinds)
+    given(opened, closing, ClinicExported(), at=later).looking(retention=Retention(holds={THIS: Hold()})).when(FinishClosing()).refused(LegalHoldBinds)
+    given(opened, closing, ClinicKept(), at=later).looking(**kept).when(FinishClosing()).refused(ClinicNotClosing)
 
 
 def test_a_clinic_as_it_is_seen():

@@ -62,7 +62,8 @@ OTHERS = {f"domain.{module}" for module in (
     "accounts", "sessions", "plans", "email_templates", "letters", "subscriptions", "subscription_invoices",
     "upgrades", "referral_payouts", "signups", "invite_codes", "demo_requests")}
 UNTOLD = {  # events that the demo's story does without -> why
-    **dict.fromkeys(["ClinicDeactivated", "ClinicReactivated", "ClinicDeleted", "ClinicExported"], "its clinics thrive"),
+    **dict.fromkeys(["ClinicDeactivated", "ClinicReactivated", "ClinicDeleted", "ClinicExported", "ClinicClosing", "ClinicClosingReminded", "ClinicKept"], "its clinics thrive"),
+    **dict.fromkeys(["RetentionSet", "LegalHoldPlaced", "LegalHoldLifted"], "they keep their records as usual, and nobody sues"),
     **dict.fromkeys(["ClinicBrandingSet", "ClinicBrandingRemoved"], "a demo has no pictures"),
     **dict.fromkeys([
         "StaffInvited", "StaffInvitationResent", "StaffInvitationCancelled", "StaffJoined", "StaffAccountGiven"], "its people were there from the beginning"),

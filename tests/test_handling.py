@@ -17,7 +17,16 @@ from anamnesis.scratch import temporary_directory
 from anamnesis.stack import EmbeddedPostgres
 from commands.api_keys import IssueApiKey, RevokeApiKey
 from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
-from commands.clinics import ChangeClinic, ExportClinic, OpenClinic, RemoveClinicBranding, SetClinicBranding, SwitchModule
+from commands.clinics import (
+    ChangeClinic,
+    CloseClinic,
+    ExportClinic,
+    KeepClinic,
+    OpenClinic,
+    RemoveClinicBranding,
+    SetClinicBranding,
+    SwitchModule,
+)
 from commands.invoices import (
     CreateInvoice,
     DeleteInvoice,
@@ -39,6 +48,7 @@ from commands.patients import (
     RestorePatient,
 )
 from commands.referral_payouts import RequestReferralPayout, WithdrawClinicReferral
+from commands.retention import PlaceLegalHold
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
 from commands.schedules import BlockTime, SetDoctorSchedule, UnblockTime
 from commands.staff import (
@@ -201,6 +211,7 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((SetDoctorSchedule, "doctor_id"), SetDoctorSchedule(doctor_id=other["staff"], week=ALWAYS), None),
         ((BlockTime, "doctor_id"), BlockTime(doctor_id=other["staff"], start=MONDAY, end=town.at(60)), None),
         ((BlockTime, "room_id"), BlockTime(room_id=other["rooms"], start=MONDAY, end=town.at(60)), None),
+        ((PlaceLegalHold, "patient_id"), PlaceLegalHold(reason="A lawsuit", patient_id=other["patients"]), None),
         ((RequestReferralPayout, "referrals"), RequestReferralPayout(referrals=[other["clinic_referrals"]], amount=100), None),
     ]
 
@@ -272,7 +283,7 @@ def later(town: Town) -> list[Command]:
         ChangePatient(given_name="A", family_name="B"), ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),
         RestorePatient(), ChangeRoom(name="Mine"), DeleteRoom(), UnblockTime(), ChangeStaff(name="A", email="a@b.example", role="doctor"),
         DeactivateStaff(), ReactivateStaff(), OverrideStaffPermissions(permissions={}), WithdrawClinicReferral(), ChangeSeatRequest(doctors=40),
-        ExportClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(),
+        ExportClinic(), CloseClinic(name="Grachten", reason="No"), KeepClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(),
     ]
 
 

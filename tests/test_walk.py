@@ -84,6 +84,18 @@ async def clinics(me: Person, ids: Json) -> None:
     assert (await me("CheckSeat", clinicId=me.clinic, role="doctor"))["allowed"]
 
 
+async def leaving(me: Person, ids: Json) -> None:
+    """A clinic is closed, and kept after all; and what binds it meanwhile."""
+    await me("SetRetention", {"periods": {"invoices": 12}}, clinicId=me.clinic)
+    assert {one["kind"]: one["years"] for one in (await me("GetRetention", clinicId=me.clinic))["items"]}["invoices"] == 12
+    await me("PlaceLegalHold", {"reason": "A lawsuit"}, clinicId=me.clinic)
+    (hold,) = (await me("BrowseLegalHoldRow", query={"open": "true"}, clinicId=me.clinic))["items"]
+    assert (await me("CloseClinic", {"name": "Grachten", "reason": "I retire", "password": PASSWORD}, id=me.clinic))["closingUntil"]
+    await me("LiftLegalHold", query={"reason": "Settled"}, clinicId=me.clinic, holdId=hold["id"])
+    assert (await me("KeepClinic", id=me.clinic))["closingUntil"] is None
+    assert (await me("BrowseLegalHoldRow", clinicId=me.clinic))["items"][0]["liftReason"] == "Settled"
+
+
 async def modules(me: Person, ids: Json) -> None:
     root = await me.api.superadmin()
     await me("SwitchModule", {"on": False}, id=me.clinic, module="lab")
@@ -652,7 +664,7 @@ CHAPTERS = [
     signups,
     sessions,
     operations,
-    people,
+    people, leaving,
 ]
 
 

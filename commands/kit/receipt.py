@@ -30,6 +30,7 @@ class Who(Frozen):
     plan: Any = "Pro"  # of the clinic
     off: frozenset[str] = frozenset()  # modules that the clinic has switched off
     lapsed: bool = False  # whether the clinic's subscription has run out
+    closing: bool = False  # whether the clinic is being closed
 
     def refusal(self, permission: str) -> Forbidden:
         """Return how they are refused who lack a permission: the module, the plan, or just nobody's word."""

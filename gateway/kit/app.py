@@ -136,7 +136,7 @@ class Gateway(Litestar):
         try:
             call.arrive()
             await how.admit(call)
-            call.ensure_paid(lapsed=lapsed)
+            call.ensure_served(lapsed=lapsed)
             answer = await how.run(call)
         except Exception as error:  # noqa: BLE001 - every error has an answer
             answer = explain(error, call.request_id.decode(), language=call.language)
@@ -181,7 +181,7 @@ async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: Base
         return
     call.route = f"{connection.scope.get('method')} {connection.scope.get('path_template')}"
     await call.admit()
-    call.ensure_paid(lapsed=bool(handler.opt.get("lapsed")))
+    call.ensure_served(lapsed=bool(handler.opt.get("lapsed")))
     if permission := handler.opt.get("permission"):
         call.require(permission)
     else:

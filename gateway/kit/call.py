@@ -25,6 +25,7 @@ from gateway.kit.errors import (
     BadRequest,
     BodyTooLarge,
     BodyUnexpected,
+    ClinicIsClosing,
     JsonMalformed,
     NotWhileImpersonating,
     QueryInvalid,
@@ -300,10 +301,14 @@ class Call:
             route=f"{self.route} {type(command).__name__}", body=await self.body(), correlation=self.correlation, causation=await self.origin(PLATFORM))
         return self._done(command, receipt)
 
-    def ensure_paid(self, *, lapsed: bool) -> None:
-        """Refuse a clinic whose subscription has run out, but for what serves such a one too."""
-        if self.who.lapsed and not lapsed:
+    def ensure_served(self, *, lapsed: bool) -> None:
+        """Refuse a clinic whose subscription has run out, and what changes one that is being closed, but for what serves such a one too."""
+        if lapsed:
+            return
+        if self.who.lapsed:
             raise SubscriptionExpired
+        if self.who.closing and self.scope.get("method") not in SAFE:
+            raise ClinicIsClosing
 
     def only_owner(self) -> None:
         """Refuse somebody who acts for the owner of the account."""

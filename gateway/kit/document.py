@@ -172,7 +172,7 @@ def _answer(handler: HTTPRouteHandler) -> Any:
 def _operation(book: Schemas, path: str, handler: HTTPRouteHandler) -> Json:
     public, how = bool(handler.opt.get("public")), handler.opt.get("route")
     permission = handler.opt.get("permission") or getattr(how, "permission", "")
-    refusals = [*([] if public else SIGNED_IN), *([] if public or handler.opt.get("lapsed") else [e.SubscriptionExpired]), *([Forbidden] if permission else []), *handler.opt.get("refusals", ()), RateLimited, e.Internal]
+    refusals = [*([] if public else SIGNED_IN), *([] if public or handler.opt.get("lapsed") else [e.SubscriptionExpired, *([] if handler.http_methods == {"GET"} else [e.ClinicIsClosing])]), *([Forbidden] if permission else []), *handler.opt.get("refusals", ()), RateLimited, e.Internal]
     operation: Json = {
         "operationId": handler.operation_id or handler.fn.__name__, "tags": sorted(handler.resolve_tags() if hasattr(handler, "resolve_tags") else []),
         **_words(handler), "parameters": [], "security": [] if public else [{"bearer": []}],

@@ -85,6 +85,10 @@ class SubscriptionExpired(Refused):
     status = 402
 
 
+class ClinicIsClosing(Forbidden):
+    """This clinic is being closed: it can be looked at and taken along, and nothing in it changes. Its admin can still keep it."""
+
+
 class AddressUnknown(Refused):
     """There is nothing at this address."""
 

@@ -169,4 +169,5 @@ class Members:
 
 def _terms(clinic: Any) -> dict[str, Any]:
     """Return what a clinic's licence means for whoever acts in it."""
-    return {"plan": clinic.plan, "off": clinic.off, "lapsed": clinic.licence.ended(day(datetime.now(UTC), clinic.zone))}
+    lapsed = clinic.licence.ended(day(datetime.now(UTC), clinic.zone))
+    return {"plan": clinic.plan, "off": clinic.off, "lapsed": lapsed, "closing": clinic.closing is not None}

@@ -29,7 +29,7 @@ STEPS = 12
 WORDS = ["a", "Noor", "Å", "ß", "日本語", "🦷", " ", "\n", "\u202e", "'; drop table invoices; --", "%s", "null", "{}", "\\", '"', "x" * 40]
 IDS = [THIS, UUID(int=1), UUID(int=2), *(uuid5(THIS, f"payments/{n}") for n in (1, 2))]
 ZONES = ["Europe/Amsterdam", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "UTC"]
-NOWS = [noon.now, datetime(2026, 3, 29, 0, 30, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC), datetime(2027, 12, 31, 23, 59, tzinfo=UTC)]
+NOWS = [noon.now, noon.now + timedelta(days=25), noon.now + timedelta(days=45), datetime(2026, 3, 29, 0, 30, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC), datetime(2027, 12, 31, 23, 59, tzinfo=UTC)]
 EDGES = [datetime.min, datetime.max]  # noqa: DTZ901 - so wild that no zone matters
 OFFSETS = [UTC, timezone(timedelta(hours=-11)), timezone(timedelta(hours=5, minutes=45))]
 ROLES = [granted("admin"), granted("superadmin"), granted("doctor"), granted("receptionist"), frozenset[str]()]
@@ -57,7 +57,7 @@ class Some:
             case i.IntType():
                 return self.integer(t, known)
             case i.StrType():
-                return self.text(t, examples)
+                return self.text(t, examples, known)
             case i.UUIDType():
                 return self.one_of(UUID, known) or self.dice.choice([*IDS, UUID(int=self.dice.getrandbits(128))])
             case i.DateType():
@@ -96,8 +96,10 @@ class Some:
             return self.dice.choice([low, high, self.dice.randint(low, high)])
         return self.dice.randint(max(low, -20), min(high, max(low, -20) + 200))
 
-    def text(self, t: i.StrType, examples: Sequence[Any]) -> str:
+    def text(self, t: i.StrType, examples: Sequence[Any], known: Sequence[Any] = ()) -> str:
         least, most = t.min_length or 0, t.max_length if t.max_length is not None else 60
+        if not t.pattern and self.dice.random() < 0.3 and (seen := self.one_of(str, known, lambda k: least <= len(k) <= most)) is not None:
+            return str(seen)
         if examples and self.dice.random() < 0.5:
             return str(self.dice.choice(examples))
         if t.pattern:
@@ -170,11 +172,11 @@ class World(Some):
         self.steps: list[Step] = []
         self.elsewhere: list[Elsewhere] = []
 
-    def history(self, state: type[State]) -> list[Event]:
-        """Return what became of an aggregate to which random commands were sent."""
+    def history(self, state: type[State], begun: Sequence[Event] = ()) -> list[Event]:
+        """Return what became of an aggregate to which random commands were sent; now and then one that has `begun` so."""
         if not any(c.state is state for c in self.commands):  # only other aggregates' commands write it
             return [self.struct(self.dice.choice(events_of(state))) for _ in range(self.dice.randint(1, 3))]
-        events: list[Event] = []
+        events: list[Event] = list(begun) if begun and self.dice.random() < 0.3 else []
         for _ in range(self.dice.randint(1, STEPS)):
             for _ in range(TRIES):
                 self.steps.append(self.step(state, events))
@@ -226,8 +228,8 @@ def events_of(state: type[State]) -> tuple[type[Event], ...]:
 
 
 def worth_repeating(events: Sequence[Event]) -> list[Any]:
-    """Return the ids, days and numbers of the latest events: what a later command would name."""
-    return [leaf for event in events[-4:] for leaf in leaves(event) if isinstance(leaf, int | UUID | date)][:40]
+    """Return the ids, days, numbers and texts of the latest events: what a later command would name."""
+    return [leaf for event in events[-4:] for leaf in leaves(event) if isinstance(leaf, int | UUID | date | str)][:40]
 
 
 def leaves(thing: Any) -> Iterator[Any]:

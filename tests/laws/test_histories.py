@@ -12,7 +12,7 @@ from msgspec import json
 from msgspec.structs import replace
 
 from commands.kit import Creation
-from domain.clinics import Clinic, ClinicOpened
+from domain.clinics import GRACE, Clinic, ClinicClosing, ClinicOpened
 from domain.kit import At, Elsewhere, Event, Personal, State, TimeClaim
 from domain.kit.codec import TamperedError, decode, encode, person, personal
 from domain.kit.grants import table
@@ -35,6 +35,9 @@ USUAL: dict[type[State], list[Event]] = {
     Room: [RoomAdded(name="Room 1")],
     Staff: [StaffHired(name="Dr Sam Visser", email="sam@example.org", role="doctor")],
     Schedule: [ScheduleSet(doctor_id=THIS, week=[[Hours(start="00:00", end="24:00")]] * 7, buffer_before=5, buffer_after=10)],
+}
+BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly come
+    Clinic: [*USUAL[Clinic], ClinicClosing(until=noon.now + GRACE, reason="I retire", by=THIS)],
 }
 HISTORIES = 300
 
@@ -115,7 +118,7 @@ def survivor(state: type[State], seed: int) -> list[Event]:
     others = {other: states(other) if other is not state else [state()] for other in needed(state)}  # another of its own kind is one without a history
     world = World((seed, state.__name__), COMMANDS, others)
     try:
-        events = world.history(state)
+        events = world.history(state, BEGUN.get(state, ()))
         held(state, events, world.elsewhere)
     except Exception as error:
         steps = shortest(state, world.steps)

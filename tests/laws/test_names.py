@@ -46,6 +46,7 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "AskSecondFactorCode": "SendSecondFactorCode", "UseRecoveryCode": "RecoverSignIn", "MakeRecoveryCodes": "RegenerateRecoveryCodes",
     "RegisterPasskey": "AddPasskey", "AskRecoveryCodes": "MailRecoveryCodes", "AskSecondFactorReset": "RequestSecondFactorReset",
     "UseInviteCode": "SubmitSignup, with a code", "FoundClinic": "SubmitSignup and CompleteOnboarding", "AdmitFounder": "CompleteOnboarding", "CompleteSignup": "CompleteOnboarding",
+    "RemindClosing": "time", "FinishClosing": "time",
     "JoinStaff": "AcceptStaffInvitation", "GiveStaffAccount": "HireStaff",
     "SuspendAccount": "ChangeAccountStatus", "ReinstateAccount": "likewise", "WithdrawPlace": "RemoveFromClinic",
 }
@@ -60,6 +61,7 @@ BARE = {  # ids that point at no stream -> why
                     "a passkey is a part of its account's stream"),
     "EnableSecondFactor.recovery_id": "the vault's", "RecoveryCodesMade.secret_id": "likewise", "MakeRecoveryCodes.recovery_id": "likewise",
     "ApiKeyIssued.secret_id": "likewise", "IssueApiKey.secret_id": "likewise",
+    "LegalHoldPlaced.hold_id": "a hold is a part of its clinic's retention", "LegalHoldLifted.hold_id": "likewise", "LiftLegalHold.hold_id": "likewise",
     "LetterResendAsked.letter": "a letter is the outbox's, which is no stream",
     "ResendLetter.letter": "a letter is the outbox's, and looked for there",
     "PaymentRecorded.payment_id": "a payment is a part of its invoice's stream",
@@ -76,6 +78,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "UpgradeOffered.message": "the platform's, to a clinic", "UpgradeRequestApproved.reason": "the platform's, to a clinic",
     "UpgradeRequestRejected.reason": "the platform's, to a clinic", "ReferralPayoutApproved.reason": "the platform's, to a clinic",
     "ReferralPayoutRejected.reason": "the platform's, to a clinic", "ClinicReferred.clinic_name": "a business's",
+    "ClinicClosing.reason": "the clinic's, about itself", "LegalHoldPlaced.reason": "the clinic's or the platform's: which dispute", "LegalHoldLifted.reason": "likewise",
     "ApiKeyIssued.name": "the clinic's: which program it is for",
     "SignupSubmitted.zone": "ours", "SignupRejected.reason": "the platform's, to whoever asked",
     "InviteCodeMinted.label": "the platform's: whom a code is for", "InviteCodeRevoked.reason": "the platform's", "DemoRequested.clinic_name": "a business's",
