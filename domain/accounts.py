@@ -35,6 +35,7 @@ FactorMethod = Annotated[
     Literal["totp", "email"], Meta(description="totp: six digits of an authenticator app; email: six digits that come by mail.")]
 FactorEnding = Literal["own", "reset", "forced"]
 PasskeyId = Annotated[UUID, Meta(description="Follows from the id that the device gave its key.")]
+PictureMedia = Literal["image/png", "image/jpeg", "image/gif", "image/webp", "image/x-icon"]
 CodePurpose = Literal["sign-in", "setup"]
 SecretId = Annotated[UUID, Meta(description="Under which the vault keeps the secret.")]
 
@@ -186,6 +187,13 @@ class AccountReinstated(Event): ...
 class AccountDeleted(Event): ...
 
 
+class ProfilePictureChanged(Event):
+    """Another picture shows whose account it is; null if none. The vault keeps it, and forgets it with the account."""
+
+    secret_id: SecretId | None = None
+    media: PictureMedia | None = None
+
+
 class AccountInvited(Event):
     """Somebody who has no password yet is asked to set one, by a letter's link."""
 
@@ -194,7 +202,7 @@ AccountEvent = (
     AccountOpened | AccountChanged | AccountAddressChanged | PlaceGiven | PlaceWithdrawn | PlatformRoleChanged | PasswordChanged
     | PasswordWithdrawn | PasswordResetAsked | ClinicsAsked | PinChanged | AccountLockedOut | AccountSuspended | AccountReinstated | AccountDeleted
     | TotpOffered | SecondFactorEnabled | SecondFactorDisabled | RecoveryCodesMade | RecoveryCodeUsed | SecondFactorCodeAsked | RecoveryCodesAsked
-    | SecondFactorResetAsked | PasskeyRegistered | PasskeyRenamed | PasskeyRemoved | AccountInvited
+    | SecondFactorResetAsked | PasskeyRegistered | PasskeyRenamed | PasskeyRemoved | AccountInvited | ProfilePictureChanged
 )
 
 
@@ -271,6 +279,7 @@ class Account(State):
     superadmin: bool = False
     password: UUID | None = None
     pin: UUID | None = None
+    picture: UUID | None = None
     offered: UUID | None = None  # an authenticator app that has not shown a code yet
     factor: FactorMethod | None = None
     totp: UUID | None = None
@@ -301,6 +310,8 @@ class Account(State):
                 return replace(self, password=None)
             case PinChanged(secret_id=secret):
                 return replace(self, pin=secret)
+            case ProfilePictureChanged(secret_id=secret):
+                return replace(self, picture=secret)
             case TotpOffered(secret_id=secret):
                 return replace(self, offered=secret)
             case SecondFactorEnabled(method=method, secret_id=secret):
@@ -320,7 +331,7 @@ class Account(State):
             case AccountReinstated():
                 return replace(self, suspended=False)
             case AccountDeleted():
-                return replace(self.without_factor(), open=False, superadmin=False, password=None, pin=None, passkeys=(), places=())
+                return replace(self.without_factor(), open=False, superadmin=False, password=None, pin=None, picture=None, passkeys=(), places=())
 
     def without_factor(self) -> Self:
         return replace(self, factor=None, totp=None, offered=None, recovery=None, recovery_left=0)
@@ -438,6 +449,10 @@ class Account(State):
     def use_recovery_code(self, left: int) -> list[Event]:
         self.ensure_factor(on=True)
         return [RecoveryCodeUsed(left=left)]
+
+    def show(self, secret: UUID | None, media: PictureMedia | None) -> list[Event]:
+        self.ensure_active()
+        return [] if self.picture is secret is None else [ProfilePictureChanged(secret_id=secret, media=media)]
 
     def invite(self) -> list[Event]:
         self.ensure_active()

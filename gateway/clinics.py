@@ -45,7 +45,7 @@ from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit.call import Call
 from gateway.kit.document import refusals_of
 from gateway.kit.errors import BodyInvalid, BodyUnexpected
-from gateway.kit.images import PictureTooLarge, PictureUnreadable, sniffed
+from gateway.kit.images import PICTURES, PictureTooLarge, PictureUnreadable, sniffed
 from gateway.kit.services import Services
 from gateway.kit.uploads import received
 from projections.clinics import active_modules, available_modules, branding_info, clinic_context, clinic_modules
@@ -62,10 +62,9 @@ from schemas.clinics import (
     DeletedClinicRow,
 )
 
-PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/x-icon")
 FORM = {"type": "object", "required": ["file"], "properties": {
     "type": {"type": "string", "enum": ["logo", "favicon"]}, "file": {"type": "string", "contentMediaType": "application/octet-stream"}}}
-TAKES = {"multipart/form-data": {"schema": FORM}, **{media: {"schema": {"type": "string"}} for media in PICTURES}}
+TAKES: dict[str, Any] = {"multipart/form-data": {"schema": FORM}, **{media: {"schema": {"type": "string"}} for media in PICTURES}}
 HARMLESS = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'; sandbox", "cross-origin-resource-policy": "cross-origin"}
 FOR_A_WHILE, FOR_EVER = "public, max-age=300", "public, max-age=31536000, immutable"
 

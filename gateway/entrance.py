@@ -70,7 +70,7 @@ async def enter(
     """Let somebody in who has proved enough; ask whoever has a second factor for it."""
     methods = list(getattr(state, "second_factors", ()))
     if methods and not STRONG & set(proofs):
-        half = HalfClaims(account=account, clinic=clinic, client=client, proofs=list(proofs))
+        half = HalfClaims(account=account, clinic=clinic, client=client, proofs=list(proofs), password=str(state.password or ""))
         raise SecondFactorRequired(mfa_token=call.services.keys.sign_half(half), methods=methods)
     return await begin(call, account, state, proofs, clinic=clinic, client=client, **more)
 

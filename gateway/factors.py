@@ -233,6 +233,8 @@ async def halfway(call: Call, token: str) -> tuple[HalfClaims, Any]:
     half = call.services.keys.read_half(token)
     state = await state_of(call.services, half.account)
     state.ensure_active()
+    if half.password != str(state.password or ""):  # another password counts by now
+        raise TokenInvalid
     return half, state
 
 

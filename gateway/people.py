@@ -267,6 +267,7 @@ async def delete_account(desk: Desk, id: AccountId) -> Response[AccountRow]:  # 
     places = (await there(desk, id)).places
     answer = await changed(desk, DeleteAccount(), id)
     await end_all(desk.call, id, "removed")
+    await desk.call.services.vault.drop(id)
     for place in places:
         await left(desk, place)
     return answer

@@ -20,12 +20,13 @@ from domain.accounts import (
     PlaceGiven,
     PlaceWithdrawn,
     PlatformRoleChanged,
+    ProfilePictureChanged,
     SecondFactorDisabled,
     SecondFactorEnabled,
 )
 from domain.kit import Fact
 from projections.kit import projects
-from schemas.accounts import AccountRow, PasskeyShown, PlaceShown
+from schemas.accounts import AccountRow, PasskeyShown, PictureShown, PlaceShown
 
 
 @projects(AccountRow, of=AccountEvent)
@@ -54,6 +55,8 @@ def accounts(row: AccountRow | None, fact: Fact) -> AccountRow | None:  # noqa: 
             return replace(row, has_password=False)
         case PinChanged(secret_id=secret):
             return replace(row, has_pin=secret is not None)
+        case ProfilePictureChanged(secret_id=secret, media=media):
+            return replace(row, picture=PictureShown(id=secret, media=media) if secret and media else None)
         case SecondFactorEnabled(method=method):
             return replace(row, second_factor=method)
         case SecondFactorDisabled():
@@ -71,7 +74,7 @@ def accounts(row: AccountRow | None, fact: Fact) -> AccountRow | None:  # noqa: 
         case AccountReinstated():
             return replace(row, status="active")
         case AccountDeleted():
-            return _placed(replace(row, status="deleted", superadmin=False, has_password=False, has_pin=False, second_factor=None, passkeys=[]), [])
+            return _placed(replace(row, status="deleted", superadmin=False, has_password=False, has_pin=False, picture=None, second_factor=None, passkeys=[]), [])
     return row
 
 

@@ -25,6 +25,13 @@ class PasskeyShown(Frozen):
     registered_at: datetime
 
 
+class PictureShown(Frozen):
+    """A picture, by its id, which changes with it, and its type."""
+
+    id: UUID
+    media: str
+
+
 class AccountRow(Row):
     """Somebody who can sign in: who they are, where they belong, and how their account stands."""
 
@@ -41,6 +48,7 @@ class AccountRow(Row):
     clinics: int  # how many of them there are
     has_password: bool
     has_pin: bool
+    picture: PictureShown | None = None
     password_changed_at: datetime | None
     locked_until: datetime | None
     second_factor: str | None

@@ -270,6 +270,14 @@ async def test_half_a_sign_in_sets_up_a_first_factor_but_never_another(web):
     assert (await post(web, "/mfa/setup/verify", {"mfaToken": token, "code": rfc6238(begun["secret"], time.time())})).status_code == 200
 
 
+async def test_half_a_sign_in_is_worth_nothing_once_the_password_is_another(web):
+    email, person, _, codes = await with_app(web)
+    token = await half(web, email)
+    changed = {"currentPassword": PASSWORD, "newPassword": "a wholly different sentence"}
+    assert (await post(web, "/change-password", changed, person)).status_code == 204
+    failure(await post(web, "/2fa/recovery", {"mfaToken": token, "recoveryCode": codes[0]}), 401, "TOKEN_INVALID")
+
+
 async def test_no_seed_and_no_recovery_code_lies_open_in_the_store(web):
     _, _, begun, codes = await with_app(web)
     secrets = [begun["secret"], b32decode(begun["secret"]).hex(), *codes, *(code.replace("-", "") for code in codes)]

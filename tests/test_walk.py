@@ -513,6 +513,10 @@ async def accounts(me: Person, ids: Json) -> None:
         assert answer.status_code == status
     guest = Person(me.api, await nobody("MobileSignIn", {**who, "password": fourth, "preCheck": {"method": "pin", "passed": True}}), "receptionist", me.clinic)
     await guest("ChoosePin", {"pin": "2580", "password": fourth})
+    await guest("SetProfileImage", LOGO)
+    await guest("GetProfileImage")
+    await me("GetColleagueImage", id=mine)
+    await guest("RemoveProfileImage")
     desk = Person(me.api, await nobody("SignIn", {**who, "password": fourth, "client": "device"}), "receptionist", me.clinic)
     desk = Person(me.api, await desk("QuickSwitch", {"accountId": mine, "pin": "2580"}), "receptionist", me.clinic)
     await guest("DropPin")

@@ -8,7 +8,7 @@ What may go wrong: a head can lie about what follows; then browsers show nothing
 """
 
 import struct
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from domain.kit import Invalid, Refused
 
@@ -19,6 +19,7 @@ MARK = 0xFF  # begins each segment of a JPEG
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # segments that begin with the size
 
 Media = Literal["image/png", "image/jpeg", "image/gif", "image/webp", "image/x-icon"]
+PICTURES: tuple[Media, ...] = get_args(Media)
 
 
 class PictureUnreadable(Invalid):

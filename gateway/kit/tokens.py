@@ -54,6 +54,7 @@ class HalfClaims(Struct, frozen=True):
     client: str
     proofs: list[str]
     cookies: bool = False
+    password: str = ""  # under which the vault keeps the password that was right
 
 
 def _base64(value: bytes) -> str:
@@ -117,7 +118,7 @@ class Keys:
 
     def sign_half(self, half: HalfClaims) -> str:
         """Return the token of a half-done sign-in."""
-        claims = {"clinic": str(half.clinic or ""), "cli": half.client, "proofs": half.proofs, "cookies": half.cookies}
+        claims = {"clinic": str(half.clinic or ""), "cli": half.client, "proofs": half.proofs, "cookies": half.cookies, "pwd": half.password}
         return self._signed(half.account, HALF, HALF_SECONDS, claims, None)
 
     def read_half(self, token: str) -> HalfClaims:
@@ -126,7 +127,8 @@ class Keys:
         try:
             clinic = UUID(said["clinic"]) if said["clinic"] else None
             return HalfClaims(
-                account=UUID(said["sub"]), clinic=clinic, client=str(said["cli"]), proofs=list(said["proofs"]), cookies=bool(said["cookies"]))
+                account=UUID(said["sub"]), clinic=clinic, client=str(said["cli"]), proofs=list(said["proofs"]), cookies=bool(said["cookies"]),
+                password=str(said.get("pwd", "")))
         except (KeyError, ValueError, TypeError):
             raise TokenInvalid from None
 

@@ -39,7 +39,7 @@ UNHEARD: dict[str, str] = {  # events that no read model but the audit log wants
 INDOORS = {  # commands without an address of their own -> by what they are given
     "OpenAccount": "inviting, registering and onboarding", "GivePlace": "accepting an invitation",
     "SetPassword": "changing and resetting a password", "AskPasswordReset": "ForgotPassword", "AskClinics": "DiscoverClinics",
-    "SetPin": "ChoosePin and DropPin", "LockOut": "guessing too often", "StartSession": "every way of coming in", "EndSession": "every way of leaving",
+    "SetPin": "ChoosePin and DropPin", "ShowOneself": "SetProfileImage and RemoveProfileImage", "LockOut": "guessing too often", "StartSession": "every way of coming in", "EndSession": "every way of leaving",
     "InviteAccount": "CreateSuperadmin, ResendAccountInvite and RefreshPatientAccess",
     "WithdrawPassword": "ForcePasswordReset", "NotePatientAccess": "RefreshPatientAccess",
     "OfferTotp": "BeginSecondFactorSetup", "EnableSecondFactor": "ConfirmSecondFactorSetup", "DisableSecondFactor": "SwitchSecondFactorOff",
@@ -55,7 +55,7 @@ BARE = {  # ids that point at no stream -> why
     "PlaceGiven.subject_id": "a member of staff or a patient of the clinic beside it; the role says which",
     "GivePlace.subject_id": "likewise", "SessionStarted.subject_id": "likewise", "StartSession.subject_id": "likewise",
     "PasswordChanged.secret_id": "the vault's, which is no stream", "SetPassword.secret_id": "likewise", "PinChanged.secret_id": "likewise",
-    "SetPin.secret_id": "likewise", "TotpOffered.secret_id": "likewise", "OfferTotp.secret_id": "likewise", "SecondFactorEnabled.secret_id": "likewise",
+    "SetPin.secret_id": "likewise", "ProfilePictureChanged.secret_id": "likewise", "ShowOneself.secret_id": "likewise", "TotpOffered.secret_id": "likewise", "OfferTotp.secret_id": "likewise", "SecondFactorEnabled.secret_id": "likewise",
     "PasskeyRegistered.secret_id": "likewise", "RegisterPasskey.secret_id": "likewise",
     **dict.fromkeys([f"{name}.passkey_id" for name in ("PasskeyRegistered", "PasskeyRenamed", "PasskeyRemoved", "RegisterPasskey", "RenamePasskey", "RemovePasskey")],
                     "a passkey is a part of its account's stream"),
