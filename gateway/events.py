@@ -22,7 +22,7 @@ class Ticket(Frozen):
     expires_in: int = 30
 
 
-@post("/tickets", operation_id="TakeStreamTicket")
+@post("/tickets", operation_id="TakeStreamTicket", opt={"permission": "self"})
 async def take_ticket(desk: Desk) -> Ticket:
     """Take a ticket for the event stream: browsers cannot send a header with an EventSource.
 

@@ -1,6 +1,6 @@
 """A walk through the whole API: every operation with valid input, its answer held to the document, its effect seen in a second read.
 
-Then the same requests again, from those who should not get through: another clinic's admin, each role, and nobody at all.
+It is walked in `test_matrix`, which then sends the same requests again in everybody else's name.
 """
 
 import asyncio
@@ -21,9 +21,8 @@ from pyotp import TOTP
 from tests.authenticator import Authenticator
 from tests.clinic import handling
 from tests.served import until
-from tests.test_grants import TABLE, by_default
 from tests.till import sign
-from tests.walk import OPERATIONS, PASSWORD, Api, Json, Operation, Person, Request, content, undocumented
+from tests.walk import OPERATIONS, PASSWORD, Api, Json, Operation, Person, Request, undocumented
 
 TODAY = datetime.now(UTC).date()
 MONDAY = TODAY + timedelta(days=14 - TODAY.weekday())
@@ -33,9 +32,7 @@ ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|p
 LOGO = b"GIF89a\1\0\1\0\0\0\0;"
 
 # whoever may not be asked again in somebody else's name: it would end their session
-ROLES = ("admin", "doctor", "receptionist", "patient")
 LAST_CALLS = {"SignOut", "SignOutByLink"}
-ONESELF = {"", "self"}  # what is open to all, and what everybody may do about himself
 
 
 def at(clock: str, on: date = MONDAY) -> str:
@@ -679,80 +676,6 @@ async def walked(api: Api) -> tuple[Person, Json]:
     for chapter in CHAPTERS:
         await chapter(me, ids)
     return me, ids
-
-
-async def test_every_operation_does_what_it_says_and_finds_nothing_of_another_clinics(caller: Api) -> None:
-    """Then every request that names an id, in path, query or body, is sent by another clinic's admin; and no list shows what is not theirs."""
-    me, ids = await walked(caller)
-    assert {request.operation.id for request in caller.called} == set(OPERATIONS)
-    requests = [r for r in caller.called if r.operation.key not in ONESELF and r.operation.id not in {*LAST_CALLS, "ClinicEvents"}]
-    mine = {*ids.values(), me.session["user"]["id"], *(found for request in requests if request.operation.key != "superadmin" for found in ID.findall(request.path))}
-    _, other = await opened(caller, "Kanal")
-    refused = set()
-    for request in requests:
-        answer = await other.send(request)
-        if request.operation.key == "superadmin":
-            assert answer.status_code == 403, request
-        elif mine & set(ID.findall(request.words)) and request.operation.id != "BrowseAuditLog":  # which may be asked about anything, and tells nothing
-            assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND"), (request, answer.text)
-            refused.add(request.operation.id)
-        else:
-            assert answer.is_success or answer.status_code == 409, (request, answer.text)
-            assert not mine & set(ID.findall(answer.text)), request
-    assert len(refused) > 35
-    assert await seen_by(other, ids["rooms"]) == []
-
-
-async def seen_by(person: Person, room: str) -> list[str]:
-    """Return what somebody hears of a room from the first event on, up to one of their own."""
-    own, heard = (await person("AddRoom", {"name": "Attic"}))["id"], []
-    async with person.api.client.stream("GET", OPERATIONS["ClinicEvents"].path, headers={**person.headers, "last-event-id": "0"}) as stream:
-        async for line in stream.aiter_lines():
-            heard += [line] if room in line else []
-            if line.startswith("data:") and own in line:
-                return heard
-    raise AssertionError("the stream ended early")
-
-
-# what an operation takes beside its own key, as this walk uses it
-SECOND_KEYS = {
-    "ChangeMedicalHistory": "patients.view_medical_history",
-    "SetDoctorSchedule": "settings.working_hours.manage",  # it is not their own
-    "GetActivity": "appointments.view_detail",  # of an appointment
-    "ClinicEvents": "settings.rooms.view",  # of a room
-    **dict.fromkeys((  # a patient's own bills are others
-        "GetPaymentStatus", "GetBillingOverview", "BrowseSubscriptionInvoiceRow", "GetSubscriptionInvoiceRow", "PrintSubscriptionInvoice"), "patients.view"),
-}
-
-
-async def test_each_role_is_let_through_exactly_where_the_reference_says_so(caller: Api) -> None:
-    """Every request of the walk again, by each role and by nobody, on each plan; whoever holds the keys gets any answer but 401 and 403."""
-    me, ids = await walked(caller)
-    root = await caller.superadmin()
-    requests = list({request.operation.id: request for request in caller.called if request.operation.id not in LAST_CALLS}.values())
-    guarded = [request for request in requests if request.operation.key not in ONESELF]
-    for request in guarded:
-        assert (await Person(caller, {}, "", me.clinic).send(request)).status_code == 401, request
-    for plan in ("Pro", "Pro+"):
-        await root("ChangeClinicPlan", {"plan": plan}, id=me.clinic)
-        people = [await caller.person(me.clinic, role, UUID(ids["patients"]) if role == "patient" else None) for role in ROLES]
-        assert [wrong for person in people for request in guarded if (wrong := await astray(person, request, plan))] == []
-
-
-async def astray(person: Person, request: Request, plan: str) -> tuple[str, str, str, int] | None:
-    """Return who was let through or turned away against the tables of the reference."""
-    keys = {request.operation.key, SECOND_KEYS.get(request.operation.id, "signed in")} - {"signed in"}
-    held = {key for key in keys & TABLE.keys() if by_default(key, person.role, plan)} | ({"admin"} if person.role == "admin" else set())
-    status = await first_status(person, request)
-    return (person.role, plan, request.operation.id, status) if (status == 403) is (keys <= held) else None
-
-
-async def first_status(person: Person, request: Request) -> int:
-    """Return the status of an answer, whose body may have no end."""
-    async with person.api.client.stream(
-        request.operation.method, request.path, params=request.query, **content(request.body), headers=person.headers,
-    ) as answer:
-        return answer.status_code
 
 
 def test_the_walk_would_notice_an_answer_that_is_not_documented() -> None:

@@ -1,7 +1,9 @@
 """How fast it is: measured on real processes of its own, beside baselines, and checked afterwards."""
 
+import sys
 from importlib import import_module
 
+import structlog
 from rich.console import Console
 
 from anamnesis.bench.kit.figures import Result, show
@@ -12,6 +14,7 @@ BENCHES = ("append", "auth", "book", "read", "lag", "rebuild", "sse", "growth")
 
 def run(names: list[str], *, json: bool = False, size: str = "small", seconds: float = 10.0) -> None:
     """Run these benchmarks, or all, and print what they found."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for figures
     console = Console(stderr=True)
     options = Options(seconds=seconds, size=size, tell=lambda line: console.print(line, style="dim", highlight=False))
     results: list[Result] = []

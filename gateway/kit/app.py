@@ -156,7 +156,7 @@ class Gateway(Litestar):
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *call.marks]
+                message["headers"] = [*message.get("headers", ()), *call.marks, *position(call, message)]
             await send(message)
 
         try:
@@ -171,6 +171,12 @@ class Gateway(Litestar):
                 await super().__call__(scope, receive, sending)
         template = scope.get("path_template") if "route_handler" in scope else "unrouted"
         self.services.metrics.route(scope["method"], template or "unrouted").count(status, time.perf_counter() - started)
+
+
+def position(call: Call, message: Any) -> list[tuple[bytes, bytes]]:
+    """Return the header by which the next read sees what a request has changed, unless its answer has it already."""
+    told = any(name.lower() == b"x-position" for name, _ in message.get("headers", ()))
+    return [(b"x-position", b"%d" % call.written)] if call.written and not told else []
 
 
 async def admitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

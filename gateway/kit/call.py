@@ -61,7 +61,7 @@ OPERATOR = Who(actor=PLATFORM, clinic=PLATFORM, role="superadmin", grants=effect
 class Call:
     """A request; made once for each, so it holds little and works out the rest when asked."""
 
-    __slots__ = ("_body", "_owed", "address", "baked", "bearer", "headers", "jar", "params", "receive", "request_id", "route", "scope", "services", "who")
+    __slots__ = ("_body", "_owed", "address", "baked", "bearer", "headers", "jar", "params", "receive", "request_id", "route", "scope", "services", "who", "written")
 
     def __init__(self, scope: Scope, receive: Receive, services: Services, route: str = "", params: dict[str, Any] | None = None) -> None:
         self.scope = scope
@@ -77,6 +77,7 @@ class Call:
         self.bearer: bytes | None = None  # the Authorization header, or what the cookies say in its place
         self.baked = False  # does a session in cookies speak?
         self.jar: Headers = []
+        self.written = 0  # the position of what it has changed
         self._body: bytes | None = None
         self._owed: tuple[Meter, float] | None = None
 
@@ -326,6 +327,7 @@ class Call:
 
     def _done(self, command: Command, receipt: Receipt) -> Receipt:
         """Pass on what has been stored."""
+        self.written = max(self.written, receipt.position)
         self.services.bus.hint(receipt.position)
         if not receipt.touched.isdisjoint(self.services.kinds.words):
             self.services.gate.forget()

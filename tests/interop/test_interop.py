@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +71,58 @@ def test_node_follows_the_stream_through_disconnects(demo: Scratch, tmp_path: Pa
     done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60)
 
     assert [int(seen) for seen in json.loads(done.stdout)] == made
+
+
+PASSKEY = """
+const [email, password, done] = arguments;
+const api = async (path, body, token) => {
+  const headers = {"content-type": "application/json", ...(token ? {authorization: `Bearer ${token}`} : {})};
+  const answer = await fetch(`/api/v1/auth${path}`, {method: "POST", headers, body: JSON.stringify(body)});
+  const said = await answer.json();
+  if (!answer.ok) throw new Error(`${path}: ${JSON.stringify(said)}`);
+  return said;
+};
+(async () => {
+  const session = await api("/signin", {email, password});
+  const creation = PublicKeyCredential.parseCreationOptionsFromJSON(await api("/passkeys/register/options", {password}, session.accessToken));
+  const made = await navigator.credentials.create({publicKey: creation});
+  await api("/passkeys/register", {credential: made.toJSON(), name: "Chromium"}, session.accessToken);
+  const request = PublicKeyCredential.parseRequestOptionsFromJSON(await api("/passkeys/authenticate/options", {}));
+  const shown = await navigator.credentials.get({publicKey: request});
+  const opened = await api("/passkeys/authenticate", {credential: shown.toJSON()});
+  return {before: session.user.id, after: opened.user.id};
+})().then(done, error => done({error: String(error)}));
+"""
+VIRTUAL = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True, "isUserVerified": True, "isUserConsenting": True}
+
+
+@contextmanager
+def driven(browser: str, driver: str, profile: Path) -> Iterator[httpx.Client]:
+    """A browser that does as it is told, by the W3C's WebDriver."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert any("started successfully" in line for line in process.stdout)
+        arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", f"--user-data-dir={profile}"]
+        wanted = {"browserName": "chrome", "goog:chromeOptions": {"binary": browser, "args": arguments}, "timeouts": {"script": 30_000}}
+        with httpx.Client(timeout=60) as plain:
+            begun = plain.post(f"http://127.0.0.1:{port}/session", json={"capabilities": {"alwaysMatch": wanted}}).json()["value"]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/session/{begun['sessionId']}", timeout=60) as client:
+            yield client
+            client.delete("")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_a_browsers_own_authenticator_registers_and_signs_in(demo: Scratch, tmp_path: Path) -> None:
+    """Chromium with a virtual device: what its own WebAuthn makes of our options, and we of its answers."""
+    with driven(program(*BROWSERS), program("chromedriver"), tmp_path) as browser:
+        assert browser.post("/webauthn/authenticator", json=VIRTUAL).status_code == 200
+        assert browser.post("/url", json={"url": f"{demo.url.replace('127.0.0.1', 'localhost')}/docs"}).status_code == 200
+        arguments = ["receptionist@amsterdam.example", "anamnesis-demo"]
+        told = browser.post("/execute/async", json={"script": PASSKEY, "args": arguments}).json()["value"]
+    assert "error" not in told, told
+    assert told["before"] == told["after"]
