@@ -31,7 +31,7 @@ PERIODS: dict[RecordKind, Period] = {
     "patients": Period(5, 20, "at least five years (Spain, Ley 41/2002, art. 17.1), usually twenty (Netherlands, BW 7:454)"),
     "appointments": Period(5, 20, "part of the patient's record"),
     "invoices": Period(6, 10, "at least six years (United Kingdom, HMRC VAT Notice 700/21), usually ten (EU, Regulation 282/2011, art. 63c)"),
-    "staff": Period(3, 7, "at least three years (EU, Directive 2019/1152 leaves it to the states), usually seven, as claims expire"),
+    "staff": Period(3, 7, "at least three years, within which claims lapse (Germany, BGB 195), usually seven"),
     "audit": Period(6, 10, "at least six years (United States, 45 CFR 164.316(b)(2)), usually as long as the books"),
 }
 

@@ -68,7 +68,7 @@ TAKES: dict[str, Any] = {"multipart/form-data": {"schema": FORM}, **{media: {"sc
 HARMLESS = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'; sandbox", "cross-origin-resource-policy": "cross-origin"}
 FOR_A_WHILE, FOR_EVER = "public, max-age=300", "public, max-age=31536000, immutable"
 
-MANY = 200  # clinics that are closed in the same week
+MANY = 200  # clinics looked at together
 Typed = Annotated[TypedName, QueryParameter()]
 Why = Annotated[Reason, QueryParameter()]
 Which = Annotated[AssetType | None, QueryParameter(name="type", description="What the picture is, if the form does not say so.")]
@@ -217,10 +217,15 @@ async def tend(services: Services) -> None:
     """Remind whoever closes a clinic that its time is nearly over, and delete those whose time is; each once, however many gateways look."""
     now = datetime.now(UTC)
     reader = await services.reader(PLATFORM, 0)
-    closing = await reader.page(CurrentClinic, Wanted((("closing_until", "<", now + REMINDER),), "closing_until", limit=MANY))
-    for row in json.decode(closing.items, type=list[CurrentClinic]):
-        with suppress(Refused):  # it must be kept, is kept after all, or is gone meanwhile
-            await at_its_end(services, row, now)
+    soon = Wanted((("closing_until", "<", now + REMINDER),), "closing_until", limit=MANY)
+    while True:
+        page = await reader.page(CurrentClinic, soon)
+        for row in json.decode(page.items, type=list[CurrentClinic]):
+            with suppress(Refused):  # it must be kept, is kept after all, or is gone meanwhile
+                await at_its_end(services, row, now)
+        if page.next is None:
+            return
+        soon = soon._replace(cursor=page.next)
 
 
 async def at_its_end(services: Services, row: ClinicRow, now: datetime) -> None:

@@ -18,6 +18,7 @@ from commands.accounts import (
     WithdrawPlace,
 )
 from commands.kit import Command
+from commands.kit.doors import AccountLocked
 from commands.kit.handling import Receipt
 from commands.patients import NotePatientAccess
 from commands.staff import HireStaff, InviteStaff, OverrideStaffPermissions, ResendStaffInvitation
@@ -307,10 +308,11 @@ async def resend_invitation(data: JSONBody[ResendStaffInvitation], desk: Desk, i
 
 
 @post("/refresh-patient-access", operation_id="RefreshPatientAccess", status_code=202, opt={
-    "permission": "settings.staff.refresh_access", "refusals": [NotFound, PatientUnreachable, PlaceOccupied, *refusals_of(NotePatientAccess)]})
+    "permission": "settings.staff.refresh_access", "refusals": [NotFound, PatientUnreachable, PlaceOccupied, AccountLocked, *refusals_of(NotePatientAccess)]})
 async def refresh_patient_access(data: JSONBody[PatientAccess], desk: Desk) -> AccessRefreshed:
     """Send a patient a fresh link to the portal; earlier ones open nothing any more, and their sessions here end."""
     call, clinic = desk.call, desk.who.clinic
+    await call.services.doors.guess("portal", str(data.patient_id), call.address)  # each costs somebody a letter
     row = (await call.services.handler.streams.get(Patient, data.patient_id, clinic, row=True)).row
     if not isinstance(row, PatientRow):
         raise NotFound(kind="patients", id=str(data.patient_id))

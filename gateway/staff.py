@@ -158,7 +158,7 @@ async def invited(desk: Desk, token: str) -> tuple[UUID, Staff, StaffRow]:
     state, row = entry.state, entry.row
     assert isinstance(state, Staff)
     state.ensure_invited(datetime.now(UTC))
-    if not isinstance(row, StaffRow) or row.email is None:
+    if not isinstance(row, StaffRow) or row.email is None or (await desk.clinic()).closing is not None:
         raise InvitationOver
     return staff, state, row
 

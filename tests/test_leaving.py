@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from commands.clinics import CloseClinic
 from domain.clinics import GRACE, REMINDER
 from domain.kit import PLATFORM
+from gateway import clinics
 from gateway.clinics import tend
 from tests.mail import MailServer, carrying, text
 from tests.served import PASSWORD, failure, served, until, working
@@ -60,6 +61,9 @@ async def test_a_closed_clinic_is_looked_at_taken_along_and_kept_and_nothing_in_
     failure(await boss("POST", path + "/close", {**CLOSE, "password": "wrong"}), 403, "PASSWORD_WRONG")
     failure(await boss("POST", path + "/close", {**CLOSE, "name": "Kanal"}), 400, "CLINIC_NAME_DIFFERS")
     assert topics(web, clinic)[-1] != "ClinicClosing"
+    asked = (await boss("POST", "/staff/invite", {"email": "kim@clinic.example", "role": "doctor"})).json()["id"]
+    invited = await web.services.codes.issue("staff-invitation", UUID(asked), 600)
+    assert (await web.client.get(f"/api/v1/auth/invitation/{invited}")).status_code == 200
     done = await boss("POST", path + "/close", CLOSE)
     assert done.status_code == 200, done.text
     assert datetime.fromisoformat(done.json()["closingUntil"]) - datetime.now(UTC) > GRACE - timedelta(minutes=1)
@@ -70,6 +74,7 @@ async def test_a_closed_clinic_is_looked_at_taken_along_and_kept_and_nothing_in_
     assert (await boss("GET", "/rooms")).status_code == 200
     assert (await boss("POST", path + "/export", {})).status_code == 200
     assert (await boss("POST", "/staff/invite", {"email": "a@b.example", "role": "doctor"})).status_code == 403
+    failure(await web.client.get(f"/api/v1/auth/invitation/{invited}"), 410, "INVITATION_OVER")
     assert (await boss("DELETE", path + "/close")).json()["closingUntil"] is None
     assert (await boss("POST", "/rooms", room)).status_code == 201
     failure(await boss("DELETE", path + "/close"), 409, "CLINIC_NOT_CLOSING")
@@ -103,7 +108,7 @@ async def test_closing_and_keeping_at_once_come_one_after_the_other(web):
     assert topics(web, clinic).count("ClinicClosing") == topics(web, clinic).count("ClinicKept") == 5
 
 
-async def test_when_its_time_is_over_it_is_deleted_once_and_only_if_it_was_taken_along(web):
+async def test_when_its_time_is_over_it_is_deleted_once_and_only_if_it_was_taken_along(web, monkeypatch):
     clinic = await web.clinic()
     boss = await seat(web, clinic)
     assert (await boss("POST", f"/clinics/{clinic}/branding", None, params={"type": "logo"}, content=LOGO, headers={"content-type": "image/gif"})).status_code == 200
@@ -113,6 +118,11 @@ async def test_when_its_time_is_over_it_is_deleted_once_and_only_if_it_was_taken
     await tend(web.services)
     assert topics(web, clinic)[-1] == "ClinicClosing", "nobody has taken anything along"
     assert (await boss("POST", f"/clinics/{clinic}/export", {})).status_code == 200
+    monkeypatch.setattr(clinics, "MANY", 1)  # another is looked at, and kept, before and after it
+    for _ in range(2):
+        bound = await web.clinic()
+        await closed_before(web, await seat(web, bound), bound, GRACE + timedelta(minutes=5))
+        await seen(web, bound, closing=True)
     await asyncio.gather(*(tend(web.services) for _ in range(6)))
     assert topics(web, clinic).count("ClinicDeleted") == 1
     failure(await boss("GET", "/rooms"), 403, "CLINIC_INACTIVE")

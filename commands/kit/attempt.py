@@ -27,7 +27,7 @@ from projections.kit.lanes import ReadUnavailable
 from projections.kit.stored import EPOCH, MICRO
 from schemas.kit import Row
 
-PATIENCE = 2.0  # seconds of deciding again
+PATIENCE = 5.0  # seconds for which a lost race is run again, as long as a save may take
 ACCOUNTS = "accounts"
 BEING = PSEUDO["superadmin"]  # permissions that follow from who one is, not from what rows one sees
 

@@ -1,7 +1,7 @@
 """The one door through which anything changes: from a command to stored events.
 
 How it works: a command is decided on the event loop, on streams as this process knows them, queued saves included; the append function then says whether that
-was still true. A lost race is decided again on fresh streams for about two seconds, unless the caller pinned a version. A refusal that rests on cached
+was still true. A lost race is decided again on fresh streams for about five seconds, unless the caller pinned a version. A refusal that rests on cached
 streams is decided again on fresh ones before it is answered, and a repeated Idempotency-Key is recognised before any refusal is (`attempt`).
 """
 

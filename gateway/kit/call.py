@@ -165,12 +165,12 @@ class Call:
 
     def require(self, permission: str) -> None:
         """Refuse whoever lacks a permission."""
-        if not self.who.may(permission) or (self.who is OPERATOR and permission != "superadmin"):
+        if not self.who.may(permission) or (self.who.client == OPERATOR.client and permission != "superadmin"):
             raise self.who.refusal(permission)
 
     def ensure_somebody(self) -> None:
         """Refuse the installation's own key where it takes nothing but to be signed in."""
-        if self.who is OPERATOR:
+        if self.who.client == OPERATOR.client:
             raise self.who.refusal("self")
 
     async def within(self, clinic: UUID) -> None:
