@@ -63,6 +63,8 @@ def test_an_operation_says_what_it_takes(path, method, operation):
     assert operation["tags"]
     permission = operation.get("x-permission")
     assert (permission is None) == (operation["security"] == [])
+    assert {name for one in operation["security"] for name in one} <= DOCUMENT["components"]["securitySchemes"].keys()
+    assert ({"adminKey": []} in operation["security"]) is (permission == "superadmin")
     assert permission is None or permission in table() or permission in {*PSEUDO, "signed in"}
     named = {p["name"] for p in map(whole, operation["parameters"]) if p["in"] == "path"}
     assert named == set(re.findall(r"{(\w+)}", path))

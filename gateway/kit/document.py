@@ -19,6 +19,7 @@ from litestar.routes import HTTPRoute
 from commands.kit import Command
 from commands.kit.errors import Contended, Erased, KeyReused, NameTaken, RateLimited, StaleVersion, TimeTaken, Unavailable
 from domain.kit import Forbidden, NotFound, Refused
+from domain.kit.grants import table
 from gateway.kit import errors as e
 from gateway.kit.examples import example
 from gateway.kit.routes import BrowseRoute, Changed, CommandRoute, FetchRoute
@@ -73,6 +74,19 @@ PARAMETERS: dict[str, Json] = {
 }
 
 
+DOORS: Json = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The access token of a session; pages may have it in cookies."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "A program's key, within its scopes; also as a bearer token."},
+    "adminKey": {"type": "apiKey", "in": "header", "name": "X-Admin-Key", "description": "The installation's own key, if it has one."},
+}
+
+
+def doors(permission: str) -> list[Json]:
+    """Return by what somebody may show that they hold a permission: programs hold keys of the table, and the operator is nobody's self."""
+    other = {"superadmin": "adminKey"}.get(permission) or ("apiKey" if permission in table() or not permission else None)
+    return [{"bearer": []}, *([{other: []}] if other else [])]
+
+
 def document(app: Litestar, *, title: str, version: str, words: str) -> Json:
     """Return the OpenAPI document of an app."""
     found = [(route.path_format, handler) for route in app.routes if isinstance(route, HTTPRoute) for handler in _handlers(route)]
@@ -88,7 +102,7 @@ def document(app: Litestar, *, title: str, version: str, words: str) -> Json:
         "tags": [{"name": tag} for tag in tags], "paths": paths,
         "components": {
             "schemas": book.used(paths), "examples": dict(sorted(book.examples.items())), "parameters": PARAMETERS, "headers": HEADERS,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": DOORS,
         },
     }
 
@@ -175,7 +189,7 @@ def _operation(book: Schemas, path: str, handler: HTTPRouteHandler) -> Json:
     refusals = [*([] if public else SIGNED_IN), *([] if public or handler.opt.get("lapsed") else [e.SubscriptionExpired, *([] if handler.http_methods == {"GET"} else [e.ClinicIsClosing])]), *([Forbidden] if permission else []), *handler.opt.get("refusals", ()), RateLimited, e.Internal]
     operation: Json = {
         "operationId": handler.operation_id or handler.fn.__name__, "tags": sorted(handler.resolve_tags() if hasattr(handler, "resolve_tags") else []),
-        **_words(handler), "parameters": [], "security": [] if public else [{"bearer": []}],
+        **_words(handler), "parameters": [], "security": [] if public else doors(permission or ""),
     }
     if not public:
         operation["x-permission"] = permission or "signed in"
