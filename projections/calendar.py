@@ -91,8 +91,9 @@ async def week(reader: Reader, first: date, last: date, whose: dict[str, UUID]) 
 
 
 async def _between(reader: Reader, row: type[Row], days: str, ends: tuple[date, date], whose: dict[str, UUID]) -> list[Any]:
+    """Ask for them in the order of time, and of the day first: no index has that order, so the planner is never led to walk through all of a clinic's time."""
     where = " and ".join(["t.clinic_id = %s", *(f"t.{column} = %s" for column in whose), days])
-    sql = f"select {wire_of(row).columns} from {row.table} t where {where} order by t.starts_at, t.id limit {MOST + 1}"  # noqa: S608
+    sql = f"select {wire_of(row).columns} from {row.table} t where {where} order by t.date, t.starts_at, t.id limit {MOST + 1}"  # noqa: S608
     found = (await reader.ask(sql, [reader.clinic, *whose.values(), *ends])).rows
     if len(found) > MOST:
         raise CalendarTooLong

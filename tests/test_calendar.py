@@ -1,8 +1,13 @@
 """The calendar: where every visit stands, by its day."""
 
+import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
+import msgspec
+import psycopg
 import pytest
 from msgspec.structs import replace
 
@@ -19,7 +24,8 @@ from domain.appointments import (
     PatientSeated,
 )
 from domain.kit import only
-from projections.calendar import calendar
+from projections.calendar import calendar, week
+from projections.kit.reading import Reader, Reading
 from schemas.calendar import CalendarRow
 from tests.kit import THIS, facts
 
@@ -80,3 +86,43 @@ def test_details_change_in_place():
 
 def test_a_removed_visit_is_gone():
     assert after(booked, AppointmentRemoved(**visit, was="booked")) is None
+
+
+# --- as it is looked for
+
+
+FILL = """
+insert into calendar (clinic_id, position, id, patient_id, doctor_id, date, start_local, starts_at, ends_at, buffer_before, buffer_after, type, status, overbooked)
+select %(clinic)s, n, gen_random_uuid(), gen_random_uuid(), ('00000000-0000-0000-0000-' || lpad((n %% 10)::text, 12, '0'))::uuid, day, '', day + slot, day + slot, 0, 0, 'visit', 'booked', false
+from generate_series(1, %(count)s) n, lateral (select date '2026-12-07' + n / 120 as day, interval '40 minutes' * (n / 10 %% 12) as slot) at
+"""
+
+
+async def test_a_clinic_that_the_planner_does_not_know_is_not_walked_through(module_database: Any) -> None:
+    """Statistics are of the clinics before it, so it counts as one row: any index looks as good as any other, unless it gives the order for nothing."""
+    new, doctor = uuid4(), UUID(int=3)
+    with psycopg.connect(module_database.url("owner"), autocommit=True) as owner:
+        for clinic in (uuid4(), uuid4()):
+            owner.execute(FILL, {"clinic": clinic, "count": 10_000})
+        owner.execute("analyze calendar_v1")
+        owner.execute(FILL, {"clinic": new, "count": 5_000})
+    asked: list[tuple[str, Sequence[Any]]] = []
+    reading = Reading(module_database.url("gateway"), size=1)
+    await reading.open()
+
+    class Noting(Reader):
+        async def ask(self, sql: str, params: Sequence[Any] = ()) -> Any:
+            asked.append((sql, params))
+            return await super().ask(sql, params)
+
+    reader = Noting(reading.lanes, new, 0)
+    shown = msgspec.json.decode(await week(reader, date(2026, 12, 7), date(2026, 12, 11), {"doctor_id": doctor}))
+    await reading.close()
+    assert len(shown["appointments"]) == 60
+    assert [one["startsAt"] for one in shown["appointments"]] == sorted(one["startsAt"] for one in shown["appointments"])
+    with psycopg.connect(module_database.url("gateway"), autocommit=True) as gateway:
+        gateway.execute("select set_config('app.clinic', %s, false)", [str(new)])
+        sql, params = next(one for one in asked if "calendar_entries" in one[0])
+        plan = "\n".join(line for (line,) in gateway.execute(f"explain (analyze, timing off) {sql}", params))
+    looked_at = [int(found) for found in re.findall(r"Rows Removed by Filter: (\d+)", plan)]
+    assert sum(looked_at) < 1_000, plan

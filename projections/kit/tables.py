@@ -87,6 +87,9 @@ grant select, insert, update, delete on projector_members to anamnesis_projector
 grant insert on parked_events to anamnesis_projector;
 """
 
+FRESH = "alter table {t} set (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000)"
+"""How soon statistics are made anew: after so many rows, not after a share of a large table. A clinic that is new in it counts as one row until then, and is looked for badly."""
+
 SECURE = """
 alter table {t} enable row level security;
 alter table {t} force row level security;
@@ -205,6 +208,7 @@ def finish(conn: Connection[Any], row: type[Row], table: str) -> None:
 
 def secure(conn: Connection[Any], row: type[Row], table: str) -> None:
     """Put up the tenants' wall and let the processes in; where the row says so, the platform's reader sees over it."""
+    conn.execute(FRESH.format(t=table))
     conn.execute(SECURE.format(t=table))
     if row.platform:
         conn.execute(PLATFORM_SEES.format(t=table))

@@ -111,7 +111,7 @@ def driven(browser: str, driver: str, profile: Path) -> Iterator[httpx.Client]:
             begun = plain.post(f"http://127.0.0.1:{port}/session", json={"capabilities": {"alwaysMatch": wanted}}).json()["value"]
         with httpx.Client(base_url=f"http://127.0.0.1:{port}/session/{begun['sessionId']}", timeout=60) as client:
             yield client
-            client.delete("")
+            client.delete(str(client.base_url).rstrip("/"))
     finally:
         process.terminate()
         process.wait()
