@@ -7,8 +7,9 @@ BIN := .venv/bin
 up: venv
 	$(BIN)/anamnesis up --demo small
 
+# As many at a time as there are cores; each has a Postgres of its own.
 test: venv
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: venv
 	$(BIN)/ruff check

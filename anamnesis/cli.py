@@ -27,9 +27,10 @@ worker_app = typer.Typer(help="Run one worker process.", no_args_is_help=True)
 projections_app = typer.Typer(help="The read models: list, rebuild, verify.", no_args_is_help=True)
 parked_app = typer.Typer(help="Streams set aside because an event of theirs could not be projected.", no_args_is_help=True)
 events_app = typer.Typer(help="Look into the event store.", no_args_is_help=True)
+audit_app = typer.Typer(help="Prove that history is what was written.", no_args_is_help=True)
 mail_app = typer.Typer(help="The local mailbox: letters that no mail server was given.", no_args_is_help=True)
 for name, group in (
-    ("worker", worker_app), ("projections", projections_app), ("parked", parked_app), ("events", events_app), ("mail", mail_app),
+    ("worker", worker_app), ("projections", projections_app), ("parked", parked_app), ("events", events_app), ("mail", mail_app), ("audit", audit_app),
 ):
     app.add_typer(group, name=name)
 
@@ -46,6 +47,7 @@ DataDir = Annotated[Path, typer.Option(envvar="ANAMNESIS_DATA_DIR", help="Where 
 Names = Annotated[list[str] | None, typer.Argument(help="Read models by name; all when none is named.")]
 Projection = Annotated[str | None, typer.Option(help="This read model's only.")]
 LetterNumber = Annotated[int | None, typer.Argument(help="Which, as `list` numbers them; the newest when none is named.")]
+ClinicId = Annotated[UUID | None, typer.Option(help="This clinic's only.")]
 StreamId = Annotated[UUID | None, typer.Option(help="This stream's only.")]
 HERE = Path(".anamnesis")
 
@@ -159,6 +161,16 @@ def courier() -> None:
     from workers.courier import main
 
     worker(main, Settings.read("courier"))
+
+
+@worker_app.command("notary")
+def notary() -> None:
+    """Check what is added to history, and sign each clinic's head."""
+    from anamnesis.serve import worker
+    from anamnesis.settings import Settings
+    from workers.notary import main
+
+    worker(main, Settings.read("notary"))
 
 
 @app.command()
@@ -311,6 +323,44 @@ def show_event(position: Annotated[int, typer.Argument(help="The event's positio
     from anamnesis.store import show
 
     typer.echo(show(_owner_url(data_dir), position))
+
+
+@audit_app.command("verify")
+def verify_history(clinic: ClinicId = None, data_dir: DataDir = HERE) -> None:
+    """Hold every event against hashes, MACs, signed heads and the audit log's copies; exit code 1 if anything was changed, and where."""
+    from anamnesis.auditing import verify
+
+    if not verify(_running(data_dir), clinic):
+        raise typer.Exit(1)
+
+
+@audit_app.command("sign")
+def sign_heads(data_dir: DataDir = HERE) -> None:
+    """Sign the heads now, of all clinics that have moved since."""
+    from anamnesis.auditing import sign
+
+    sign(_running(data_dir))
+
+
+@audit_app.command("export")
+def export_evidence(
+    folder: Annotated[Path, typer.Argument(help="An empty or new folder.")],
+    clinic: ClinicId = None,
+    personal: Annotated[bool, typer.Option("--personal", help="Also show opened what is about persons.")] = False,
+    data_dir: DataDir = HERE,
+) -> None:
+    """Write an export that an auditor can check on another machine, with plain Python."""
+    from anamnesis.auditing import export
+
+    export(_running(data_dir), folder, clinic, personal=personal)
+
+
+@audit_app.command("key")
+def audit_key(data_dir: DataDir = HERE) -> None:
+    """Print the public key that heads are signed with: give it to auditors by other means than the export."""
+    from anamnesis.auditing import public_key
+
+    typer.echo(public_key(_running(data_dir)))
 
 
 @mail_app.command("list")

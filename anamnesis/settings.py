@@ -2,7 +2,7 @@
 
 How it works. Every process reads one `Settings` from `ANAMNESIS_*` variables, and each kind of process is given only what it
 needs (`NEEDS`): the relay can neither read personal data nor forge an event's MAC, the projector
-and the courier can decrypt but not write history, the courier alone knows the mail server. Under `anamnesis up` the supervisor fills these variables for its children (`anamnesis.installation`); under compose the
+and the courier can decrypt but not write history, the courier alone knows the mail server, the notary alone holds the key that heads are signed with. Under `anamnesis up` the supervisor fills these variables for its children (`anamnesis.installation`); under compose the
 file does. A process's `ANAMNESIS_DATABASE_URL` carries its own role and password, and so does its `ANAMNESIS_NATS_URL`.
 
 What may go wrong. A missing or malformed value raises `Trouble`, one line that names the variable and never repeats its value. A
@@ -20,36 +20,39 @@ from typing import Literal
 from urllib.parse import quote
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from anamnesis.trouble import Trouble
 
-Kind = Literal["gateway", "relay", "projector", "courier", "owner", "offline"]
+Kind = Literal["gateway", "relay", "projector", "courier", "notary", "owner", "offline"]
 """What a process is; `owner` is a command of the CLI that may change tables, `offline` one that starts nothing."""
 
 KEY_BYTES = 32
 PREFIX = "ANAMNESIS_"
 URLS = ("database_url", "nats_url")
 KEYS = ("mac_key", "bus_key", "kek")
-SECRETS = (*KEYS, "signing_key")
+SECRETS = (*KEYS, "signing_key", "audit_key")
 
 NEEDS: dict[Kind, tuple[str, ...]] = {
     "gateway": (*URLS, "mac_key", "bus_key", "kek", "signing_key"),
     "relay": (*URLS, "bus_key"),
     "projector": (*URLS, "bus_key", "kek"),
     "courier": (*URLS, "kek"),
-    "owner": (*URLS, "mac_key", "bus_key", "kek", "signing_key"),
+    "notary": ("database_url", "mac_key", "audit_key"),
+    "owner": (*URLS, "mac_key", "bus_key", "kek", "signing_key", "audit_key"),
     "offline": (),
 }
 
 OPTIONS: dict[Kind, tuple[str, ...]] = {
     "gateway": ("public_url", "proxies", "rate_account", "rate_address", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller", "objects", "registration", "admin_key"),
     "courier": ("public_url", "smtp_url", "mail_from"),
+    "notary": ("heads",),
+    "owner": ("heads",),
 }
 """What a kind of process may be told beside that; it has a default, and `up` passes it on."""
 
-INSTALLATION = ("admin_password", *(f"{role}_password" for role in ("owner", "gateway", "relay", "projector", "courier")))
+INSTALLATION = ("admin_password", *(f"{role}_password" for role in ("owner", "gateway", "relay", "projector", "courier", "notary")))
 """Read by `migrate` and `up` only, to make the roles of an installation that is not embedded (`anamnesis.installation`)."""
 
 
@@ -63,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bus_key: bytes = b""
     kek: bytes = b""
     signing_key: str = ""
+    audit_key: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
     data_dir: Path = Path(".anamnesis")
@@ -81,6 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     objects: str = ""
     registration: str = "approval"
     admin_key: str = ""
+    heads: Path = Path(".anamnesis/heads")
 
     @classmethod
     def read(cls, kind: Kind, env: Mapping[str, str] = os.environ) -> Settings:
@@ -96,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             bus_key=_key(needed, "bus_key"),
             kek=_key(needed, "kek"),
             signing_key=_signing_key(needed.get("signing_key", "")),
+            audit_key=_audit_key(needed.get("audit_key", "")),
             host=env.get("ANAMNESIS_HOST") or "127.0.0.1",
             port=_number(env, "port", 8000, 0, 65535),
             data_dir=data_dir,
@@ -111,6 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             objects=_url(given, "objects", ("file", "s3+https", "s3+http")) or f"file://{quote(str(data_dir / 'objects'))}",
             registration=_choice(given, "registration", ("approval", "direct")),
             admin_key=_long(given, "admin_key", 32),
+            heads=Path(given.get("heads") or data_dir / "heads").absolute(),
         )
 
     @property
@@ -193,6 +200,17 @@ def _signing_key(pem: str) -> str:
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise Trouble(f"{variable('signing_key')} must be an ES256 (P-256) private key in PEM form")
+    return pem
+
+
+def _audit_key(pem: str) -> str:
+    pem = pem and pem.replace("\\n", "\n") + "\n"
+    try:
+        key = load_pem_private_key(pem.encode(), password=None) if pem else None
+    except (ValueError, TypeError):
+        key = None
+    if pem and not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise Trouble(f"{variable('audit_key')} must be an Ed25519 private key in PEM form")
     return pem
 
 

@@ -4,14 +4,14 @@ from datetime import date
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Router, get
+from litestar import Router, get, post
 from litestar.params import QueryParameter
 
 from gateway.kit import Desk
 from gateway.kit.query import no_query
-from projections.audit import log
+from projections.audit import log, signed_heads, wish_head
 from projections.kit.reading import CursorInvalid
-from schemas.audit import AuditPage, AuditRow
+from schemas.audit import AuditPage, AuditRow, SignedHeads
 
 KNOWN = ("user", "action", "entityType", "entityId", "date", "from", "to", "limit", "cursor")
 User = Annotated[UUID | None, QueryParameter(name="user", description="Only what this user did.")]
@@ -40,4 +40,22 @@ async def browsed(
     return await log(desk.reader, equals, since=on or since, until=on or until, zone=zone, limit=limit, cursor=cursor)
 
 
-router = Router("/api/v1/protected/audit-logs", tags=["Audit"], route_handlers=[browsed])
+@get("/heads", operation_id="ListSignedHeads", opt={"permission": AuditRow.permission})
+async def heads(desk: Desk) -> SignedHeads:
+    """List: the signed heads of the clinic's history.
+
+    A head says how many events there were and the hash of the last; it is signed (Ed25519) once everything before has been checked. Keep them elsewhere: no history that
+    was changed afterwards fits them. The newest hundred, the latest first.
+    """
+    no_query(desk.call.query())
+    return await signed_heads(desk.reader)
+
+
+@post("/heads", operation_id="WishSignedHead", status_code=202, opt={"permission": AuditRow.permission})
+async def wish(desk: Desk) -> None:
+    """Have the clinic's history checked and its head signed now, instead of within a minute; it is in the list about a second later."""
+    desk.require(AuditRow.permission)
+    await wish_head(desk.reader)
+
+
+router = Router("/api/v1/protected/audit-logs", tags=["Audit"], route_handlers=[browsed, heads, wish])

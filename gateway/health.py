@@ -1,6 +1,7 @@
 """How the installation is, for people and for machines."""
 
 import asyncio
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -10,7 +11,7 @@ from psycopg import Error
 from domain.kit import Frozen, Refused
 from gateway.kit.answer import TEXT
 from gateway.kit.services import Services
-from projections.kit.outbox import outbox_health
+from projections.kit.outbox import outbox_health, proof_health
 from projections.kit.tables import LIVE
 from projections.kit.tracking import HEALTH, PartitionHealth
 
@@ -39,6 +40,14 @@ class LettersState(Frozen):
     failed: int
 
 
+class ProofState(Frozen):
+    """What of history does not check out, where the first of it is, and when heads were signed last (null: never yet)."""
+
+    findings: int
+    first_position: int | None
+    signed_at: datetime | None
+
+
 class Health(Frozen):
     """`ok`; `degraded`: everything answers, but something needs a look; `down`: requests fail or read models stand still."""
 
@@ -48,6 +57,7 @@ class Health(Frozen):
     relay: bool
     parked: int
     letters: LettersState | None
+    proof: ProofState | None
     partitions: list[PartitionState]
 
 
@@ -77,6 +87,8 @@ async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         ("anamnesis_head_position", "The position of the newest event.", {}, head),
         ("anamnesis_parked_events", "Events that could not be projected.", {}, found.parked),
     ]
+    if proof := found.proof:
+        gauges.append(("anamnesis_proof_findings", "Places where history is not what was written.", {}, proof.findings))
     if letters := found.letters:
         gauges += [
             ("anamnesis_letters_queued", "Letters that wait to be sent.", {}, letters.queued),
@@ -89,12 +101,14 @@ async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
 async def look(services: Services) -> Health:
     """Return how the installation is."""
     partitions: list[PartitionState] = []
-    letters = None
+    letters = proof = None
     try:
         async with asyncio.timeout(PATIENCE):
             rows = (await services.reading.lanes.ask(None, HEALTH, (LIVE,))).rows
             waiting = await outbox_health(services.reading.lanes)
+            proven = await proof_health(services.reading.lanes)
         partitions, letters = [_state(PartitionHealth(*row)) for row in rows], LettersState(**waiting._asdict())
+        proof = ProofState(**proven._asdict())
         database = True
     except (Refused, TimeoutError, Error):
         database = False
@@ -102,8 +116,9 @@ async def look(services: Services) -> Health:
     nats, relay = services.bus.up, services.gate.listening
     down = not database or any(p.stalled_seconds > STALLED for p in partitions)
     overdue = letters is not None and letters.overdue_seconds > OVERDUE
-    status: Literal["ok", "degraded", "down"] = "down" if down else "ok" if nats and relay and not parked and not overdue else "degraded"
-    return Health(status=status, database=database, nats=nats, relay=relay, parked=parked, letters=letters, partitions=partitions)
+    forged = proof is not None and proof.findings > 0
+    status: Literal["ok", "degraded", "down"] = "down" if down else "ok" if nats and relay and not parked and not overdue and not forged else "degraded"
+    return Health(status=status, database=database, nats=nats, relay=relay, parked=parked, letters=letters, proof=proof, partitions=partitions)
 
 
 def _state(found: PartitionHealth) -> PartitionState:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from domain.kit import Fact, span
 from projections.kit import ALL, projects
 from projections.kit.reading import Reader, Wanted
-from schemas.audit import AuditLine, AuditPage, AuditRow, Origin
+from schemas.audit import AuditLine, AuditPage, AuditRow, Origin, SignedHead, SignedHeads
 
 AGO = 100  # events of a stream in which is sought what was said before
 STEPS = """
@@ -90,3 +90,19 @@ async def log(
     lines = json.decode(page.items, type=list[AuditLine])
     found = await steps(reader, [line.seq for line in lines])
     return AuditPage(items=[replace(line, **found.get(line.seq, {})) for line in lines], next=page.next)
+
+
+HEADS = """select position, events, encode(hash, 'hex') as hash, signed_at, key, encode(signature, 'hex') as signature, 'anamnesis head 1 clinic '
+|| clinic_id || ' position ' || position || ' events ' || events || ' hash ' || encode(hash, 'hex') || ' at '
+|| to_char(signed_at, 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00') as statement from signed_heads where clinic_id = %s order by position desc limit 100"""
+
+
+async def signed_heads(reader: Reader) -> SignedHeads:
+    """Return the newest signed heads of a clinic."""
+    items = await reader.select(SignedHead, HEADS, reader.clinic)
+    return SignedHeads(items=items, public_keys=sorted({head.key for head in items}))
+
+
+async def wish_head(reader: Reader) -> None:
+    """Have the notary look at a clinic now."""
+    await reader.ask("select wish_head(%s)", (reader.clinic,))

@@ -70,3 +70,22 @@ class AuditPage(Frozen):
 
     items: list[AuditLine]
     next: str | None
+
+
+class SignedHead(Frozen):
+    """The head of a clinic's history at a moment. `signature` (Ed25519, hexadecimal) is over `statement`; `key` is the beginning of the public key's SHA-256."""
+
+    position: int
+    events: int
+    hash: str
+    signed_at: datetime
+    key: str
+    signature: str
+    statement: str
+
+
+class SignedHeads(Frozen):
+    """The newest signed heads, and the names of the keys that signed them."""
+
+    items: list[SignedHead]
+    public_keys: list[str]

@@ -36,7 +36,7 @@ class Database:
         """What a process of this kind would be told; without a NATS, its address leads nowhere."""
         users = ("gateway", "relay", "projector", "courier")
         nats_urls = {user: nats.url(user) if nats else "nats://nobody:nothing@127.0.0.1:1" for user in users}
-        database_urls = {role: self.url(role) for role in ("owner", *users)}
+        database_urls = {role: self.url(role) for role in ("owner", "notary", *users)}
         home = self.postgres.home
         return Installation(home.path, home.secrets(), database_urls, nats_urls).settings(kind)
 

@@ -31,7 +31,7 @@ class Made:
     def __init__(self, database, seed):
         self.database = database
         home = database.postgres.home
-        roles = {role: database.url(role) for role in ("owner", "gateway", "relay", "projector", "courier")}
+        roles = {role: database.url(role) for role in ("owner", "gateway", "relay", "projector", "courier", "notary")}
         self.installation = Installation(home.path, home.secrets(), roles, dict.fromkeys(("gateway", "relay", "projector", "courier"), "nats://nowhere:1"))
         demo.run(self.installation, size="small", seed=seed, until=UNTIL, told=lambda *_: None)
         self.events = [Stored(*row) for row in self.rows(f"select {COLUMNS} from stored_events order by notification_id")]  # noqa: S608 - constants

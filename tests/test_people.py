@@ -117,7 +117,7 @@ async def test_somebody_is_added_to_a_clinic_takes_a_seat_and_leaves_it(web, roo
     assert (await there("GET", "/patients")).status_code in {401, 403}  # the place or the session is looked at first
     failure(await root("DELETE", f"/users/{sam.id}/clinics/{clinic}"), 404, "PLACE_UNKNOWN")
     failure(await root("PATCH", f"/admin/users/{sam.id}/clinics/{clinic}/permissions", {"permissions": {}}), 404, "PLACE_UNKNOWN")
-    assert (await boss("GET", f"/licenses/{clinic}/usage")).json()["doctors"]["used"] == 0
+    assert (await boss("GET", f"/licenses/{clinic}/usage", params={"position": left.headers["x-position"]})).json()["doctors"]["used"] == 0
 
 
 async def test_an_account_is_suspended_reset_moved_and_deleted(web, root):

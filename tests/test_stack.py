@@ -29,7 +29,7 @@ from anamnesis.trouble import Trouble
 from anamnesis.up import healthy
 from gateway.kit.tokens import Keys
 
-PROCESS_ROLES = ("gateway", "relay", "projector", "courier")
+PROCESS_ROLES = ("gateway", "relay", "projector", "courier", "notary")
 URLS = dict.fromkeys(("owner", *PROCESS_ROLES), "postgresql://x"), dict.fromkeys(PROCESS_ROLES, "nats://x")
 
 
@@ -49,7 +49,7 @@ def test_every_role_is_an_ordinary_one(postgres):
             "select rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication, rolinherit"
             " from pg_roles where rolname like 'anamnesis%' order by 1",
         ).fetchall()
-    names = ["anamnesis_courier", "anamnesis_gateway", "anamnesis_owner", "anamnesis_projector", "anamnesis_relay"]
+    names = ["anamnesis_courier", "anamnesis_gateway", "anamnesis_notary", "anamnesis_owner", "anamnesis_projector", "anamnesis_relay"]
     assert [row[0] for row in rows] == names
     assert not any(any(row[1:]) for row in rows)
 
@@ -136,7 +136,7 @@ def test_each_process_is_told_only_what_it_needs(folder):
     home = Home(folder)
     told = {kind: Installation(folder, home.secrets(), *URLS).settings(kind).environment() for kind in PROCESS_ROLES}
     keys = {kind: {name for name in SECRETS if f"ANAMNESIS_{name.upper()}" in env} for kind, env in told.items()}
-    assert keys == {"gateway": {"mac_key", "bus_key", "kek", "signing_key"}, "relay": {"bus_key"}, "projector": {"bus_key", "kek"}, "courier": {"kek"}}
+    assert keys == {"gateway": {"mac_key", "bus_key", "kek", "signing_key"}, "relay": {"bus_key"}, "projector": {"bus_key", "kek"}, "courier": {"kek"}, "notary": {"mac_key", "audit_key"}}
     for kind, env in told.items():
         assert Settings.read(kind, env).environment() == env
 
@@ -539,7 +539,7 @@ def whole():
 
 
 def test_up_runs_everything_and_says_how_to_fill_it(whole):
-    assert set(whole.pids()) == {"postgres", "nats", "relay", "projector-1", "projector-2", "courier", "gateway-1", "gateway-2"}
+    assert set(whole.pids()) == {"postgres", "nats", "relay", "projector-1", "projector-2", "courier", "notary", "gateway-1", "gateway-2"}
     said = whole.output.read_text()
     assert f"{whole.url}/docs" in said
     assert "anamnesis demo --size small" in said
@@ -553,11 +553,13 @@ def test_no_secret_is_on_a_command_line_and_no_child_has_more_than_its_own(whole
         assert not any(secret in line for secret in secrets.values()), name
         kind = name.partition("-")[0]
         if kind in PROCESS_ROLES:
-            held = {key for key in secrets if key != "signing_key" and secrets[key] in env}
-            assert held == {*({"mac_key", "bus_key", "kek"} & set(NEEDS[kind])), f"{kind}_password", f"nats_{kind}_password"}
+            held = {key for key in secrets if not key.endswith(("signing_key", "audit_key")) and secrets[key] in env}
+            nats = {f"nats_{kind}_password"} if "nats_url" in NEEDS[kind] else set()
+            assert held == {*({"mac_key", "bus_key", "kek"} & set(NEEDS[kind])), f"{kind}_password", *nats}
+            assert ("BEGIN PRIVATE KEY" in env) == (kind in {"gateway", "notary"}), name
 
 
-@pytest.mark.parametrize("name", ["gateway-1", "relay", "projector-1", "courier", "nats", "postgres"])
+@pytest.mark.parametrize("name", ["gateway-1", "relay", "projector-1", "courier", "notary", "nats", "postgres"])
 def test_whoever_is_killed_comes_back(whole, name):
     before = whole.pids()
     victim = whole.kill(name)
@@ -617,14 +619,14 @@ def test_with_urls_in_the_environment_nothing_embedded_starts(postgres, make_nat
     bus = make_nats()
     with psycopg.connect(postgres.superuser_url(), autocommit=True) as connection:
         connection.execute("create role boss login createrole createdb password 'boss'")
-        connection.execute("grant anamnesis_owner, anamnesis_gateway, anamnesis_relay, anamnesis_projector, anamnesis_courier to boss with admin option")
+        connection.execute("grant anamnesis_owner, anamnesis_gateway, anamnesis_relay, anamnesis_projector, anamnesis_courier, anamnesis_notary to boss with admin option")
     try:
         env = {"ANAMNESIS_DATABASE_URL": with_login(postgres.url("owner", "elsewhere"), "boss", "boss"), "ANAMNESIS_NATS_URL": bus.url("relay")}
         passwords = {name: value for name, value in postgres.home.secrets().items() if name.endswith("_password")}
         passwords |= {name: value for name, value in bus.home.secrets().items() if name.startswith("nats_")}
         given = {f"ANAMNESIS_{name.upper()}": value for name, value in passwords.items()}
         with Scratch(env={**env, **given}) as stack:
-            assert set(stack.pids()) == {"relay", "projector-1", "courier", "gateway-1"}
+            assert set(stack.pids()) == {"relay", "projector-1", "courier", "notary", "gateway-1"}
             _gets_well(stack)
             assert not (stack.data_dir / "postgres").exists()
             assert not (stack.data_dir / "nats").exists()

@@ -458,6 +458,8 @@ async def figures(me: Person, ids: Json) -> None:
 async def records(me: Person, ids: Json) -> None:
     told = (await me("GetActivity", entityType="appointment", entityId=ids["appointments"]))["items"]
     assert [step["action"] for step in told][:2] == ["AppointmentCompleted", "PatientSeated"]
+    assert (await me("ListSignedHeads"))["items"] == []
+    await me("WishSignedHead")
     lines = (await me("BrowseAuditLog", query={"entityId": ids["invoices"], "action": "PaymentRefunded"}))["items"]
     user, (line,) = me.session["user"]["id"], lines
     origin = line["origin"]

@@ -23,7 +23,7 @@ import stat
 from pathlib import Path
 from typing import IO
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from anamnesis.settings import KEY_BYTES, KEYS, SECRETS
@@ -31,7 +31,7 @@ from anamnesis.stack.process import UNPRIVILEGED
 from anamnesis.trouble import Trouble
 
 LAYOUT = "anamnesis-1 postgres-18"
-DATABASE_ROLES = ("owner", "gateway", "relay", "projector", "courier")
+DATABASE_ROLES = ("owner", "gateway", "relay", "projector", "courier", "notary")
 NATS_USERS = ("gateway", "relay", "projector", "courier")
 PASSWORDS = ("admin_password", *(f"{role}_password" for role in DATABASE_ROLES), *(f"nats_{user}_password" for user in NATS_USERS))
 SOCKET_PATH_LIMIT = 107
@@ -93,7 +93,7 @@ class Home:
         return None
 
     def secrets(self) -> dict[str, str]:
-        """Passwords, keys (hexadecimal) and the signing key (PEM), made at the first call."""
+        """Passwords, keys (hexadecimal) and the signing keys (PEM), made at the first call."""
         path = self.path / "secrets.json"
         made: dict[str, str] = json.loads(path.read_text("utf-8")) if path.exists() else {}
         if made.keys() >= {*PASSWORDS, *SECRETS}:
@@ -193,6 +193,9 @@ def _fresh(name: str) -> str:
     if name == "signing_key":
         key = ec.generate_private_key(ec.SECP256R1())
         return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    if name == "audit_key":
+        seal = ed25519.Ed25519PrivateKey.generate()
+        return seal.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     return secrets.token_hex(KEY_BYTES) if name in KEYS else "p" + secrets.token_hex(24)  # a NATS configuration would take a number for a number
 
 
