@@ -28,9 +28,10 @@ projections_app = typer.Typer(help="The read models: list, rebuild, verify.", no
 parked_app = typer.Typer(help="Streams set aside because an event of theirs could not be projected.", no_args_is_help=True)
 events_app = typer.Typer(help="Look into the event store.", no_args_is_help=True)
 audit_app = typer.Typer(help="Prove that history is what was written.", no_args_is_help=True)
+privacy_app = typer.Typer(help="Forget a person; change the key that persons' keys are wrapped with.", no_args_is_help=True)
 mail_app = typer.Typer(help="The local mailbox: letters that no mail server was given.", no_args_is_help=True)
 for name, group in (
-    ("worker", worker_app), ("projections", projections_app), ("parked", parked_app), ("events", events_app), ("mail", mail_app), ("audit", audit_app),
+    ("worker", worker_app), ("projections", projections_app), ("parked", parked_app), ("events", events_app), ("mail", mail_app), ("audit", audit_app), ("privacy", privacy_app),
 ):
     app.add_typer(group, name=name)
 
@@ -41,6 +42,16 @@ class Size(StrEnum):
     small = "small"
     medium = "medium"
     large = "large"
+
+
+class PersonKind(StrEnum):
+    """Who a person is."""
+
+    patients = "patients"
+    staff = "staff"
+    accounts = "accounts"
+    signups = "signups"
+    demo_requests = "demo_requests"
 
 
 DataDir = Annotated[Path, typer.Option(envvar="ANAMNESIS_DATA_DIR", help="Where an embedded installation keeps everything.")]
@@ -361,6 +372,21 @@ def audit_key(data_dir: DataDir = HERE) -> None:
     from anamnesis.auditing import public_key
 
     typer.echo(public_key(_running(data_dir)))
+
+
+@privacy_app.command("erase")
+def erase_person(
+    person: Annotated[UUID, typer.Argument(help="The id of the patient (or of whoever --kind says).")],
+    reason: Annotated[str, typer.Option(help="Kept for ever in the history; name nobody.")],
+    kind: Annotated[PersonKind, typer.Option(help="Who it is.")] = PersonKind.patients,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is.")] = False,
+    despite_retention: Annotated[bool, typer.Option("--despite-retention", help="Override retention periods; legal holds bind all the same.")] = False,
+    data_dir: DataDir = HERE,
+) -> None:
+    """Destroy the key under which everything about a person is sealed, blank every row about them, and say what is left."""
+    from anamnesis.privacy import erase
+
+    erase(_running(data_dir), person, kind.value, reason, dry_run=dry_run, despite_retention=despite_retention)
 
 
 @mail_app.command("list")

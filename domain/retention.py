@@ -4,6 +4,7 @@ How it works: a period counts from a record's last change. The minimum is the pl
 longer, never shorter. A hold (a lawsuit, an inspection) binds the whole clinic or one patient until it is lifted, whatever the periods say.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 from uuid import UUID, uuid5
@@ -125,11 +126,11 @@ class Retention(State):
             raise LegalHoldNotYours
         return [LegalHoldLifted(hold_id=hold, reason=reason)]
 
-    def ensure_deletable(self, today: date, last: dict[RecordKind, date], patient: UUID | None = None) -> None:
+    def ensure_deletable(self, today: date, last: Mapping[RecordKind, date | None], patient: UUID | None = None) -> None:
         """Refuse to delete a patient's records, or all of a clinic's, while a hold or a period binds them; `last` says when each kind last changed."""
         if holds := [hold for hold, about in self.holds.items() if patient is None or about.patient in {None, patient}]:
             raise LegalHoldBinds(holds=[str(hold) for hold in sorted(holds)])
-        bound = {kind: until for kind, on in last.items() if (until := later(on, self.years(kind))) > today}
+        bound = {kind: until for kind, on in last.items() if on and (until := later(on, self.years(kind))) > today}
         if bound:
             kind = max(bound, key=lambda kind: (bound[kind], kind))
             raise RetentionBinds(kind=kind, until=bound[kind].isoformat())

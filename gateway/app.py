@@ -24,6 +24,7 @@ from gateway import (
     docs,
     email_templates,
     entrance,
+    erasures,
     events,
     factors,
     health,
@@ -60,7 +61,7 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, events.router, health.health, health.metrics, docs.schema, docs.docs,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointments, audit, billing, clinics, demo_requests, email_templates, invite_codes, invoices, letters, mobile, patients, permission_templates, plans,
+    activity, analytics, api_keys, appointments, audit, billing, clinics, demo_requests, email_templates, erasures, invite_codes, invoices, letters, mobile, patients, permission_templates, plans,
     referral_payouts, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades,
 ))
 

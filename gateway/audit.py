@@ -51,7 +51,7 @@ async def heads(desk: Desk) -> SignedHeads:
     return await signed_heads(desk.reader)
 
 
-@post("/heads", operation_id="WishSignedHead", status_code=202, opt={"permission": AuditRow.permission})
+@post("/heads", operation_id="WishSignedHead", status_code=204, opt={"permission": AuditRow.permission})
 async def wish(desk: Desk) -> None:
     """Have the clinic's history checked and its head signed now, instead of within a minute; it is in the list about a second later."""
     desk.require(AuditRow.permission)

@@ -27,6 +27,7 @@ from commands.clinics import (
     SetClinicBranding,
     SwitchModule,
 )
+from commands.erasures import ErasePatient
 from commands.invoices import (
     CreateInvoice,
     DeleteInvoice,
@@ -212,6 +213,7 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((BlockTime, "doctor_id"), BlockTime(doctor_id=other["staff"], start=MONDAY, end=town.at(60)), None),
         ((BlockTime, "room_id"), BlockTime(room_id=other["rooms"], start=MONDAY, end=town.at(60)), None),
         ((PlaceLegalHold, "patient_id"), PlaceLegalHold(reason="A lawsuit", patient_id=other["patients"]), None),
+        ((ErasePatient, "patient_id"), ErasePatient(reason="They asked", patient_id=other["patients"]), None),
         ((RequestReferralPayout, "referrals"), RequestReferralPayout(referrals=[other["clinic_referrals"]], amount=100), None),
     ]
 

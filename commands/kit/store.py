@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import unicodedata
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -96,6 +97,12 @@ class Store:
         self.keys.learn((await self.lanes.ask(clinic, SELECT, (wanted,))).rows, wanted)
         if any(self.keys.key_of(p) is None for p in wanted):
             raise Erased
+
+    def erase(self, persons: Iterable[UUID]) -> None:
+        """Forget what this process knows of persons whose keys have been destroyed."""
+        for person in persons:
+            self.keys.forget(person)
+        self.streams.blind()
 
     def address_key(self, email: str) -> str:
         """Return the keyed hash by which an e-mail address is known where it must not be told."""

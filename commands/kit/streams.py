@@ -107,6 +107,12 @@ class Streams:
         if entry is None or self._cache.get(stream) is entry:
             self._cache.pop(stream, None)
 
+    def blind(self) -> None:
+        """Forget every row, for one may be about somebody who has just been erased; states hold nothing personal."""
+        for entry in self._cache.values():
+            if entry.row is not None:
+                entry.row, entry.row_known = None, False
+
     async def get(self, state: type[State], stream: UUID, clinic: UUID, *, row: bool = False) -> Entry:
         """Return a stream's entry; version 0 if it has no events here or is of another kind. `row` also folds its own row, personal data included."""
         entry = self.cached(stream, clinic)

@@ -10,6 +10,7 @@ from domain.kit.model import (
     ClinicId,
     Elsewhere,
     Email,
+    Erases,
     Event,
     Fact,
     Forbidden,
@@ -39,7 +40,7 @@ from domain.kit.model import (
 )
 
 __all__ = [
-    "PLATFORM", "AccountId", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Email", "Event", "Fact", "Forbidden", "Frozen", "Id", "Invalid",
+    "PLATFORM", "AccountId", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Email", "Erases", "Event", "Fact", "Forbidden", "Frozen", "Id", "Invalid",
     "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "Positive", "Reason", "Ref", "Refused", "RoomId", "StaffId",
     "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "UserInactive", "ZoneUnknown", "day", "instant", "midnight", "only", "span", "wall",
     "zone",

@@ -80,6 +80,12 @@ def personal(cls: type) -> tuple[tuple[str, ...], str]:
     return tuple(found), about.pop() if about else ""
 
 
+@cache
+def erasing() -> dict[str, str]:
+    """Return the events that destroy persons' keys, each with the field that names the persons."""
+    return {name: field for name, cls in classes().items() for field, hint in hints(cls).items() if any("erases" in extra for extra in metas(hint))}
+
+
 def person(event: Event, stream: UUID) -> UUID | None:
     """Return whose personal data an event holds, if anybody's."""
     fields, about = personal(type(event))

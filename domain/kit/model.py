@@ -55,6 +55,11 @@ def Personal(about: str = "") -> Meta:  # noqa: N802
     return Meta(extra={"personal": about})
 
 
+def Erases() -> Meta:  # noqa: N802
+    """Mark a field as naming persons whose keys are destroyed when the event is stored."""
+    return Meta(extra={"erases": True}, description="Ids of the persons whose keys are destroyed with this.")
+
+
 ClinicId = Annotated[UUID, Ref("clinics")]
 AccountId = Annotated[UUID, Ref("accounts")]
 StaffId = Annotated[UUID, Ref("staff")]

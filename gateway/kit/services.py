@@ -1,7 +1,7 @@
 """What every request leans on: one of each per process, opened at start and closed at the end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from psycopg import Error
 
 from commands.kit.codes import Codes
 from commands.kit.doors import Doors
+from commands.kit.erasure import Erasures
 from commands.kit.handling import Handler
 from commands.kit.keys import Uses
 from commands.kit.objects import objects_at
@@ -30,6 +31,7 @@ from gateway.kit.rates import rates_of
 from gateway.kit.stripe import Stripe
 from gateway.kit.tokens import Keys
 from gateway.kit.tracing import Spans
+from projections.kit.erasing import erased
 from projections.kit.reading import Reader, Reading
 from projections.kit.stored import Stored
 
@@ -60,6 +62,7 @@ class Services:
         self.objects = objects_at(settings.objects)
         self.codes = Codes(self.reading.lanes, settings.kek)
         self.uses = Uses(self.reading.lanes)
+        self.erasures = Erasures(self.reading.lanes, self._erased)
         self.doors = Doors(self.reading.lanes, settings.mac_key)
         self.rates = rates_of(settings, self.reading.lanes)
         self.proxies = Proxies(getattr(settings, "proxies", ""))
@@ -90,6 +93,7 @@ class Services:
         await self.rates.open()
         self._tending = asyncio.create_task(self._tend())
         await self.uses.open()
+        await self.erasures.open()
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -97,6 +101,7 @@ class Services:
             self._tending.cancel()
         await self.rates.close()
         await self.uses.close()
+        await self.erasures.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2)
         await self.hub.close()
@@ -172,8 +177,13 @@ class Services:
             self.gate.end(session)
             self.hub.end(session)
 
+    def _erased(self, persons: Iterable[UUID]) -> None:
+        self.handler.erase(persons)
+
     def _noticed(self, stored: Stored) -> None:
-        """See to it that nothing rests on what a clinic, a person or a template was before."""
+        """See to it that nothing rests on what a clinic, a person or a template was before, nor on a key that is destroyed."""
+        if persons := erased([stored]):
+            self.handler.erase(persons)
         if stored.kind not in self.kinds.words:
             return
         self.members.noticed(stored.stream, stored.clinic, stored.version)

@@ -24,6 +24,7 @@ from psycopg import AsyncConnection
 from domain.kit import Fact
 from domain.kit.codec import UnknownEventError, classes
 from projections.kit.declare import PROJECTIONS, Projection
+from projections.kit.erasing import blank_rows, erased
 from projections.kit.keys import KeyRing
 from projections.kit.rows import Change, FullKey, RowMapper, mapper_of
 from projections.kit.stored import Stored, fact_of
@@ -229,6 +230,9 @@ class Engine:
         return await self.apply(second, between)
 
     async def _transaction(self, batch: Batch, held: dict[int, Held], *, careful: bool) -> dict[int, int]:
+        gone = erased(batch.events)
+        for person in gone:
+            self.ring.forget(person)
         await self.ring.warm(self.conn, (e.person for e in batch.events))
         parked: list[Parked] = []
         newly: set[tuple[str, UUID]] = set()
@@ -237,7 +241,13 @@ class Engine:
         writes = [(work, self._fold(work, rows, parked, newly, batch)) for work, rows in zip(works, loaded, strict=True)]
         if careful:
             await self._write_carefully(writes, batch.events[0], parked, newly)
-        await self._commit([] if careful else writes, parked)
+            writes = []
+        elif gone:
+            await self._write_all(writes)
+            writes = []
+        if gone:
+            await blank_rows(self.conn, self.projections.values(), gone)
+        await self._commit(writes, parked)
         self.parked |= newly
         return {p: upto for p, (_, upto) in batch.moves.items()}
 
@@ -311,11 +321,14 @@ class Engine:
     async def _commit(self, writes: list[tuple[Work, list[Change]]], parked: list[Parked]) -> None:
         """Second round trip: write the final rows, commit."""
         async with self.conn.pipeline():
-            for work, changes in writes:
-                await self._write(work, changes)
+            await self._write_all(writes)
             if parked:
                 await self.conn.execute(PARK, (msgspec.json.encode([p._asdict() for p in parked]).decode(),))
             await self.conn.execute("commit")
+
+    async def _write_all(self, writes: list[tuple[Work, list[Change]]]) -> None:
+        for work, changes in writes:
+            await self._write(work, changes)
 
     async def _write(self, work: Work, changes: list[Change]) -> None:
         name, mapper = work.projection.name, work.mapper

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from psycopg import Connection
 from psycopg.errors import UndefinedColumn
 
-from domain.kit.codec import classes
+from domain.kit.codec import classes, erasing
 from projections.kit.declare import INSTALLED, PROJECTIONS, Projection
 from projections.kit.rows import listed
 from schemas.kit import Row
@@ -134,6 +134,7 @@ def load() -> None:
         for module in iter_modules(import_module(name).__path__):
             import_module(f"{name}.{module.name}")
     classes.cache_clear()
+    erasing.cache_clear()
 
 
 def install(conn: Connection[Any]) -> list[str]:

@@ -1,0 +1,80 @@
+"""What may be asked about being forgotten."""
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from commands.kit import Creation, Decision, Look
+from domain.accounts import Account
+from domain.demo_requests import DemoRequest
+from domain.erasures import Erasure, PersonId, PersonKind, PersonStillActive, erasure_of
+from domain.kit import At, Elsewhere, PatientId, Reason, Refused, day
+from domain.patients import Patient
+from domain.retention import Retention, retention_of
+from domain.signups import Signup
+from domain.staff import Staff
+from schemas.appointments import AppointmentRow
+from schemas.invoices import InvoiceRow
+
+OTHERS: dict[PersonKind, type[Any]] = {"staff": Staff, "accounts": Account, "signups": Signup, "demo_requests": DemoRequest}
+
+
+class ErasePatient(Creation):
+    """Destroy the key of a patient, so that nobody can read any more who they are; visits, invoices and figures keep their numbers.
+
+    The record is archived. Retention periods and legal holds may forbid it, which is put on record; `despiteRetention` overrides the periods (for whoever should never
+    have been in the books), not the holds.
+    """
+
+    state = Erasure
+    permission = "admin"
+    patient_id: PatientId
+    reason: Reason
+    despite_retention: bool = False
+
+    def stream(self, at: At) -> UUID:
+        return erasure_of(self.patient_id)
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        visits = await look.find(AppointmentRow, patient_id=self.patient_id)
+        bills = await look.find(InvoiceRow, patient_id=self.patient_id)
+        return {
+            "patient": await look.require(Patient, self.patient_id), "retention": await look.load(Retention, retention_of(look.at.clinic)),
+            "visited": max((visit.date for visit in visits), default=None),
+            "billed": max((day(bill.created_at, look.at.zone) for bill in bills), default=None),
+        }
+
+    def decide(
+        self, erasure: Erasure, at: At, *, patient: Patient, retention: Retention, visited: date | None, billed: date | None,
+    ) -> Decision:
+        try:
+            retention.ensure_deletable(at.today, {}, self.patient_id)
+            if not self.despite_retention:
+                retention.ensure_deletable(at.today, {"patients": visited or at.today, "appointments": visited, "invoices": billed}, self.patient_id)
+        except Refused as why:
+            return [*erasure.refuse(self.patient_id, "patients", self.reason, type(why).__name__, why.details)]
+        erased = erasure.erase(self.patient_id, "patients", self.reason, despite_retention=self.despite_retention)
+        if not erased or patient.archived:
+            return [*erased]
+        return [*erased, Elsewhere(state=Patient, id=self.patient_id, events=patient.archive())]
+
+
+class ErasePerson(Creation):
+    """Destroy the key of somebody who is no patient: a former member of staff, a deleted account, a sign-up or a demo request."""
+
+    state = Erasure
+    permission = "admin"
+    kind: PersonKind
+    person_id: PersonId
+    reason: Reason
+
+    def stream(self, at: At) -> UUID:
+        return erasure_of(self.person_id)
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"active": getattr(await look.require(OTHERS[self.kind], self.person_id), "active", False)}
+
+    def decide(self, erasure: Erasure, at: At, *, active: bool) -> Decision:
+        if active:
+            raise PersonStillActive
+        return [*erasure.erase(self.person_id, self.kind, self.reason)]
