@@ -30,9 +30,16 @@ async def told(desk: Desk, entityType: Kind, entityId: EntityId, limit: Limit = 
     entity = ENTITIES.get(entityType)
     if entity is None:
         raise NotFound(kind=entityType)
-    desk.require(entity.permission)
+    emergency = False
+    if entity.row.chart:
+        emergency = await desk.call.open_chart(entityId, entity.permission)
+    else:
+        desk.require(entity.permission)
     own = own_column(entity.row, desk.who)
-    return await timeline(desk.reader, entity, entityId, limit=limit, before=before, own=(own, desk.who.subject) if own else None)
+    found = await timeline(desk.reader, entity, entityId, limit=limit, before=before, own=(own, desk.who.subject) if own else None)
+    if entity.row.chart:
+        await desk.call.saw("timeline", entityId, emergency=emergency)
+    return found
 
 
 router = Router("/api/v1/protected/activity", tags=["Audit"], route_handlers=[told])

@@ -9,6 +9,7 @@ from litestar.types import ControllerRouterHandler
 from domain.accounts import Account
 from domain.api_keys import ApiKey
 from domain.clinics import Clinic
+from domain.emergencies import Emergency, emergency_of
 from domain.permission_templates import PermissionTemplate, template_of
 from domain.staff import Staff
 from gateway import (
@@ -23,6 +24,7 @@ from gateway import (
     demo_requests,
     docs,
     email_templates,
+    emergencies,
     entrance,
     erasures,
     events,
@@ -61,12 +63,12 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, events.router, health.health, health.metrics, docs.schema, docs.docs,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointments, audit, billing, clinics, demo_requests, email_templates, erasures, invite_codes, invoices, letters, mobile, patients, permission_templates, plans,
+    activity, analytics, api_keys, appointments, audit, billing, clinics, demo_requests, email_templates, emergencies, erasures, invite_codes, invoices, letters, mobile, patients, permission_templates, plans,
     referral_payouts, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades,
 ))
 
 
-KINDS = Kinds(Clinic, Staff, Account, PermissionTemplate, ApiKey, template_of)
+KINDS = Kinds(Clinic, Staff, Account, PermissionTemplate, ApiKey, template_of, Emergency, emergency_of)
 
 
 def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODULES) -> Gateway:

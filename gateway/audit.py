@@ -1,18 +1,21 @@
 """Where the audit log lives on the web."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated
 from uuid import UUID
 
 from litestar import Router, get, post
-from litestar.params import QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
-from gateway.kit import Desk
+from domain.kit import Forbidden, NotFound
+from gateway.kit import Desk, browse
 from gateway.kit.query import no_query
-from projections.audit import log, signed_heads, wish_head
+from projections.audit import log, looks_at, signed_heads, wish_head
 from projections.kit.reading import CursorInvalid
-from schemas.audit import AuditPage, AuditRow, SignedHeads
+from schemas.audit import AuditPage, AuditRow, ChartLookRow, ChartLooks, DeniedRequestRow, SignedHeads
 
+PatientId = Annotated[UUID, PathParameter(description="Id of the patient.")]
+Before = Annotated[datetime | None, QueryParameter(name="before", description="The `next` of the page before.")]
 KNOWN = ("user", "action", "entityType", "entityId", "date", "from", "to", "limit", "cursor")
 User = Annotated[UUID | None, QueryParameter(name="user", description="Only what this user did.")]
 Action = Annotated[str | None, QueryParameter(name="action", description="Only events of this name, such as InvoiceIssued.")]
@@ -58,4 +61,23 @@ async def wish(desk: Desk) -> None:
     await wish_head(desk.reader)
 
 
-router = Router("/api/v1/protected/audit-logs", tags=["Audit"], route_handlers=[browsed, heads, wish])
+@get("/{id:uuid}/access-log", operation_id="ListChartLooks", opt={"refusals": [NotFound, Forbidden]})
+async def looks(desk: Desk, id: PatientId, limit: Limit = 50, before: Before = None) -> ChartLooks:  # noqa: A002
+    """List: who has looked at a patient's chart, and when.
+
+    For the patient themself, and for whoever may read the audit log.
+    """
+    no_query(desk.call.query(), ("limit", "before"))
+    if desk.who.role != "patient" or desk.who.subject != id:
+        desk.require(AuditRow.permission)
+    if not await desk.known("patients", id):
+        raise NotFound(kind="patients", id=str(id))
+    return await looks_at(desk.reader, id, before or datetime.now(UTC), limit)
+
+
+LOGS = Router("/audit-logs", route_handlers=[
+    browsed, heads, wish,
+    browse("/reads", ChartLookRow, by=["patient", "actor", "emergency", "at.."], sort="-at"),
+    browse("/denied", DeniedRequestRow, by=["actor", "code", "at.."], sort="-at"),
+])
+router = Router("/api/v1/protected", tags=["Audit"], route_handlers=[LOGS, Router("/patients", route_handlers=[looks])])

@@ -85,6 +85,7 @@ async def export(desk: Desk, id: PatientId) -> PersonExport:  # noqa: A002
     here = await desk.beside(id)
     if not await here.known("patients", id):
         raise NotFound(kind="patients", id=str(id))
+    await here.call.saw("export", id)
     return await known_of(here.reader, desk.call.services.handler.keys, id, datetime.now(UTC))
 
 

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from domain.kit import Fact, span
 from projections.kit import ALL, projects
 from projections.kit.reading import Reader, Wanted
-from schemas.audit import AuditLine, AuditPage, AuditRow, Origin, SignedHead, SignedHeads
+from schemas.audit import AuditLine, AuditPage, AuditRow, ChartLook, ChartLooks, Origin, SignedHead, SignedHeads
 
 AGO = 100  # events of a stream in which is sought what was said before
 STEPS = """
@@ -106,3 +106,13 @@ async def signed_heads(reader: Reader) -> SignedHeads:
 async def wish_head(reader: Reader) -> None:
     """Have the notary look at a clinic now."""
     await reader.ask("select wish_head(%s)", (reader.clinic,))
+
+
+LOOKED = """select r.at, s.name as who, r.role, r.what, r.emergency from chart_looks r left join staff s on s.clinic_id = r.clinic_id and s.account_id = r.actor
+where r.clinic_id = %s and r.patient = %s and r.at < %s order by r.at desc limit %s"""
+
+
+async def looks_at(reader: Reader, patient: UUID, before: datetime, limit: int) -> ChartLooks:
+    """Return who has looked at a patient's chart."""
+    found = await reader.select(ChartLook, LOOKED, reader.clinic, patient, before, limit + 1)
+    return ChartLooks(items=found[:limit], next=found[limit - 1].at if len(found) > limit else None)

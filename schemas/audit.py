@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import field
 
-from domain.kit import Frozen
+from domain.kit import Frozen, Id, PatientId
 from schemas.kit import Row
 
 
@@ -89,3 +89,56 @@ class SignedHeads(Frozen):
 
     items: list[SignedHead]
     public_keys: list[str]
+
+
+class ChartLookRow(Row):
+    """A look at a patient's chart: by whom, on whose behalf, from where, at what (within a minute, each once), and whether it was open in an emergency alone."""
+
+    table: ClassVar[str] = "chart_looks"
+    permission: ClassVar[str] = "audit.logs.view"
+    id: Id
+    patient: PatientId
+    actor: UUID
+    role: str
+    what: str
+    emergency: bool
+    at: datetime
+    on_behalf_of: UUID | None
+    client: str | None
+    address: str | None
+    agent: str | None
+
+
+class DeniedRequestRow(Row):
+    """A request that was refused to somebody who was signed in (within a minute, each once): what they tried, and the code of the refusal."""
+
+    table: ClassVar[str] = "denied_requests"
+    permission: ClassVar[str] = "audit.logs.view"
+    id: Id
+    actor: UUID
+    role: str
+    route: str
+    path: str
+    code: str
+    at: datetime
+    on_behalf_of: UUID | None
+    client: str | None
+    address: str | None
+    agent: str | None
+
+
+class ChartLook(Frozen):
+    """A look at a patient's chart, as the patient is told of it."""
+
+    at: datetime
+    who: str | None
+    role: str
+    what: str
+    emergency: bool
+
+
+class ChartLooks(Frozen):
+    """Who has looked at a patient's chart, the latest first, and where to go on (`before`)."""
+
+    items: list[ChartLook]
+    next: datetime | None

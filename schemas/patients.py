@@ -62,6 +62,7 @@ class PatientRow(Demographics, Row):
     permission: ClassVar[str] = "patients.view"
     detail: ClassVar[str] = "patients.view_detail"
     own: ClassVar[dict[str, str]] = {"patient": "id"}
+    chart: ClassVar[bool] = True
     id: UUID
     registered_on: Annotated[date, INDEXED]
     archived: bool = False
@@ -84,6 +85,7 @@ class MedicalHistoryRow(Row):
 
     table: ClassVar[str] = "medical_histories"
     permission: ClassVar[str] = "patients.view_medical_history"
+    chart: ClassVar[bool] = True
     id: UUID
     allergies: Annotated[Entries | None, Personal()]
     conditions: Annotated[Entries | None, Personal()]

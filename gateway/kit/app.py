@@ -20,9 +20,10 @@ from litestar.types import Message, Receive, Scope, Send
 
 from commands.kit.errors import RateLimited
 from commands.kit.receipt import NOBODY
+from domain.kit import Refused
 from gateway.kit.call import BODY_LIMIT, Call
 from gateway.kit.desk import Desk
-from gateway.kit.errors import explain
+from gateway.kit.errors import code, explain
 from gateway.kit.languages import DEFAULT
 from gateway.kit.metrics import Series
 from gateway.kit.routes import Route
@@ -30,6 +31,7 @@ from gateway.kit.services import Services
 
 Served = tuple[Route, str, Series, bool]  # the last: whether it answers clinics whose subscription has run out
 _UNKNOWN: Any = object()
+FORBIDDEN = 403
 
 
 class Node:
@@ -140,6 +142,8 @@ class Gateway(Litestar):
             answer = await how.run(call)
         except Exception as error:  # noqa: BLE001 - every error has an answer
             answer = explain(error, call.request_id.decode(), language=call.language)
+            if answer.status == FORBIDDEN and isinstance(error, Refused):
+                call.refused(code(type(error)))
         if answer.stream is not None:
             return await answer.stream(call, send)
         await answer.send(send, call.marks)
@@ -214,6 +218,8 @@ def call_of(scope: Scope) -> Call:
 def _explained(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     call = request.scope["state"].get("call")
     answer = explain(error, call.request_id.decode() if call else "", int(request.headers.get("content-length", "0")), call.language if call else DEFAULT)
+    if call and answer.status == FORBIDDEN and isinstance(error, Refused):
+        call.refused(code(type(error)))
     headers = {k.decode(): v.decode() for k, v in answer.headers}
     return Response(answer.body, status_code=answer.status, headers=headers, media_type=answer.media.decode())
 

@@ -168,6 +168,28 @@ class Call:
         if not self.who.may(permission) or (self.who.client == OPERATOR.client and permission != "superadmin"):
             raise self.who.refusal(permission)
 
+    async def open_chart(self, patient: UUID, permission: str) -> bool:
+        """Refuse whoever may not look at a patient's chart; say whether it is open to them in an emergency alone."""
+        if not self.who.may(permission) and await self.services.members.emergency(self.who, patient):
+            return True
+        self.require(permission)
+        return False
+
+    async def saw(self, what: str, patient: UUID, *, emergency: bool = False) -> None:
+        """Put on record that somebody other than the patient sees the chart."""
+        who = self.who
+        if who.role != "patient":
+            await self.services.sightings.saw(who.clinic, patient, who.actor, who.role, what, await self.origin(who.clinic), emergency=emergency)
+
+    def refused(self, code: str) -> None:
+        """Put on record that somebody was refused something, a moment later."""
+        if self.who is not NOBODY:
+            self.services.later(self._refused(code))
+
+    async def _refused(self, code: str) -> None:
+        who = self.who
+        await self.services.sightings.denied(who.clinic, who.actor, who.role, self.route, self.scope["path"], code, await self.origin(who.clinic))
+
     def ensure_somebody(self) -> None:
         """Refuse the installation's own key where it takes nothing but to be signed in."""
         if self.who.client == OPERATOR.client:

@@ -34,7 +34,7 @@ class NoMember(Forbidden):
 
 
 class Kinds(NamedTuple):
-    """The states that permissions hang on; `template` gives the stream of a clinic's template for a role."""
+    """The states that permissions hang on; `template_of` gives the stream of a clinic's template for a role, `emergency_of` that of an account's look at a patient."""
 
     clinic: type[State]
     staff: type[State]
@@ -42,11 +42,13 @@ class Kinds(NamedTuple):
     template: type[State]
     key: type[State]
     template_of: Callable[[UUID, str], UUID]
+    emergency: type[State]
+    emergency_of: Callable[[UUID, UUID], UUID]
 
     @property
     def words(self) -> set[str]:
         """Their kinds."""
-        return {state.kind for state in (self.clinic, self.staff, self.account, self.template, self.key)}
+        return {state.kind for state in (self.clinic, self.staff, self.account, self.template, self.key, self.emergency)}
 
 
 class Members:
@@ -137,6 +139,13 @@ class Members:
         found: Any = await self._now(self.kinds.template, self.kinds.template_of(clinic, role), clinic)
         wishes: Mapping[str, bool] = found.permissions
         return wishes
+
+    async def emergency(self, who: Who, patient: UUID) -> bool:
+        """Say whether somebody has opened a patient's chart in an emergency, and it is still open."""
+        if who.behalf is not None or who.role not in STAFF:
+            return False
+        state = await self._now(self.kinds.emergency, self.kinds.emergency_of(who.account, patient), who.clinic)
+        return bool(state.opens(datetime.now(UTC)))
 
     async def _now(self, state: type[State], stream: UUID, clinic: UUID, *, known: bool = False) -> Any:
         """Return a state as it stands; with `known`, None for one that never was."""

@@ -143,13 +143,19 @@ class FetchRoute(Route):
         self.known = (AS_OF,) if self.past else ()
 
     async def run(self, call: Call) -> Answer:
-        call.require(self.permission)
+        emergency = False
+        if self.row.chart:
+            emergency = await call.open_chart(call.params["id"], self.permission)
+        else:
+            call.require(self.permission)
         if self.tenant:
             await call.within(call.params[TENANT])
         query = call.query()
         no_query(query, self.known)
         if moments := [text for name, text in query if name == AS_OF]:
-            return await self._as_it_was(call, moment(moments[-1]))
+            answer = await self._as_it_was(call, moment(moments[-1]))
+            await self._on_record(call, emergency=emergency)
+            return answer
         wanted: dict[str, Any] = {column: call.params[p] for p, column in self.columns.items()}
         if (own := own_column(self.row, call.who)) is not None:
             if wanted.get(own, call.who.subject) != call.who.subject:
@@ -158,10 +164,15 @@ class FetchRoute(Route):
         found = await (await call.reader()).fetch(self.row, wanted)
         if found is None:
             raise NotFound
+        await self._on_record(call, emergency=emergency)
         headers = [(b"etag", b'"%d"' % found.version)] if found.version else []
         if headers and call.headers.get(b"if-none-match") == headers[0][1]:
             return Answer(_NOT_MODIFIED, b"", headers)
         return Answer(self.status, found.body, headers)
+
+    async def _on_record(self, call: Call, *, emergency: bool) -> None:
+        if self.row.chart:
+            await call.saw(self.row.table, call.params["id"], emergency=emergency)
 
     async def _as_it_was(self, call: Call, at: int | datetime) -> Answer:
         assert self.past is not None

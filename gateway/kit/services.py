@@ -16,6 +16,7 @@ from commands.kit.handling import Handler
 from commands.kit.keys import Uses
 from commands.kit.objects import objects_at
 from commands.kit.origins import Origins
+from commands.kit.sightings import Sightings
 from commands.kit.stays import Stays
 from commands.kit.vault import Vault
 from domain.kit import PLATFORM, Refused
@@ -59,6 +60,7 @@ class Services:
         self.stays = Stays(self.reading.lanes, settings.mac_key)
         self.vault = Vault(self.reading.lanes, settings.kek)
         self.origins = Origins(self.reading.lanes)
+        self.sightings = Sightings(self.reading.lanes, settings.mac_key)
         self.objects = objects_at(settings.objects)
         self.codes = Codes(self.reading.lanes, settings.kek)
         self.uses = Uses(self.reading.lanes)

@@ -50,6 +50,7 @@ class Row(Frozen):
     gin: ClassVar[tuple[str, ...]] = ()  # columns, mostly hidden arrays, with a GIN index; row-level security lets only SECURITY DEFINER functions use it
     platform: ClassVar[bool] = False  # whether the platform's people see the rows of all clinics; never where patients are concerned
     own: ClassVar[dict[str, str]] = {}  # role -> the column that must hold the reader's own id, e.g. {"patient": "patient_id"}
+    chart: ClassVar[bool] = False  # whether one of these is (a part of) the chart of the patient whose id it bears: looks are on record, and an emergency opens it
     widened: ClassVar[dict[str, str]] = {}  # role -> the permission with which that role sees everybody's rows all the same
 
 
