@@ -27,6 +27,7 @@ from commands.clinics import (
     SetClinicBranding,
     SwitchModule,
 )
+from commands.emergencies import BreakGlass, EndEmergency
 from commands.erasures import ErasePatient
 from commands.invoices import (
     CreateInvoice,
@@ -262,7 +263,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things = {"patients": town.patient, "staff": town.doctor, "rooms": town.room, "appointments": visit, "invoices": invoice, "blocks": block, "clinics": town.id}
     things |= {"clinic_referrals": await town.referral(), "upgrade_requests": (await town(RequestSeats(doctors=30))).id}
     key = IssueApiKey(name="Website", scopes=["patients.view"], hint="ak_abcdef", secret_id=uuid4())
-    things |= {"api_keys": (await town(key)).id}
+    things |= {"api_keys": (await town(key)).id, "emergencies": (await town(BreakGlass(patient_id=town.patient, reason="Unconscious"))).id}
     count = len(stored(database))
     for command in later(far):
         kind = command.state.kind
@@ -285,7 +286,7 @@ def later(town: Town) -> list[Command]:
         ChangePatient(given_name="A", family_name="B"), ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),
         RestorePatient(), ChangeRoom(name="Mine"), DeleteRoom(), UnblockTime(), ChangeStaff(name="A", email="a@b.example", role="doctor"),
         DeactivateStaff(), ReactivateStaff(), OverrideStaffPermissions(permissions={}), WithdrawClinicReferral(), ChangeSeatRequest(doctors=40),
-        ExportClinic(), CloseClinic(name="Grachten", reason="No"), KeepClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(),
+        ExportClinic(), CloseClinic(name="Grachten", reason="No"), KeepClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(), EndEmergency(),
     ]
 
 
