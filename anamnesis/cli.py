@@ -389,6 +389,32 @@ def erase_person(
     erase(_running(data_dir), person, kind.value, reason, dry_run=dry_run, despite_retention=despite_retention)
 
 
+@privacy_app.command("rotate-key")
+def rotate_kek(
+    data_dir: DataDir = HERE,
+    drop: Annotated[bool, typer.Option("--drop", help="Drop all key-encryption keys but the first, after `rewrap`.")] = False,
+) -> None:
+    """Wrap persons' keys with a fresh key-encryption key from the next start on; after that: anamnesis privacy rewrap."""
+    from anamnesis.stack.home import Home
+
+    if not (data_dir / "secrets.json").exists():
+        raise Trouble(f"there is no installation in {data_dir}; where keys come from the environment, put the new one before the old one there, with a comma between")
+    if drop:
+        from anamnesis.privacy import ensure_rewrapped
+
+        ensure_rewrapped(_running(data_dir))
+    count = Home(data_dir).rotate_kek(drop=drop)
+    typer.echo("One key is left." if drop else f"The fresh key wraps; {count} keys are read. After the next start: anamnesis privacy rewrap")
+
+
+@privacy_app.command("rewrap")
+def rewrap_keys(data_dir: DataDir = HERE) -> None:
+    """Bring every person's key, and every sealed secret, under the first key-encryption key; no event is touched."""
+    from anamnesis.privacy import rewrap
+
+    rewrap(_running(data_dir))
+
+
 @mail_app.command("list")
 def list_mail(data_dir: DataDir = HERE) -> None:
     """Every letter in the mailbox, the newest last."""

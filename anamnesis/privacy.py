@@ -23,6 +23,7 @@ from commands.kit import Command
 from commands.kit.erasure import TracesOf, traces_of
 from commands.kit.handling import Handler
 from commands.kit.receipt import PLATFORMER
+from commands.kit.vault import Vault, reseal
 from domain.erasures import PersonKind
 from domain.kit import Refused
 from gateway.app import KINDS
@@ -30,6 +31,9 @@ from gateway.kit.errors import sentence
 from gateway.kit.services import TRACKED
 from projections.kit.declare import PROJECTIONS
 from projections.kit.erasing import about, readable
+from projections.kit.keys import KeyRing
+from projections.kit.keys import rewrap as rewrap_keys
+from projections.kit.lanes import Lanes
 from projections.kit.reading import Reading
 from projections.kit.tables import load, versions
 from schemas.erasures import ErasureRow
@@ -120,3 +124,21 @@ def _unpost(installation: Installation, person: UUID) -> int:
     for key in gone:
         box.remove(key)
     return len(gone)
+
+
+def rewrap(installation: Installation) -> None:
+    """Bring everything under the first key-encryption key."""
+    kek = installation.settings("owner").kek
+    with psycopg.connect(installation.database_urls["owner"], autocommit=True) as owner:
+        keys = rewrap_keys(owner, KeyRing(kek))
+        secrets = reseal(owner, Vault(Lanes(""), kek))
+    CONSOLE.print(f"{keys:,} persons' keys and {secrets:,} secrets are under the first key. When every process has been started with it: anamnesis privacy rotate-key --drop")
+
+
+def ensure_rewrapped(installation: Installation) -> None:
+    """Refuse to go on while a key needs one of those before."""
+    ring = KeyRing(installation.settings("owner").kek)
+    with psycopg.connect(installation.database_urls["owner"], autocommit=True) as owner:
+        (left,) = owner.execute("select count(*) from person_keys where kek <> %s and wrapped is not null", (ring.name,)).fetchone() or (0,)
+    if left:
+        raise Trouble(f"{left} persons' keys are still wrapped by a key before: anamnesis privacy rewrap")

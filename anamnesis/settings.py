@@ -99,7 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             nats_url=_url(needed, "nats_url", ("nats", "tls")),
             mac_key=_key(needed, "mac_key"),
             bus_key=_key(needed, "bus_key"),
-            kek=_key(needed, "kek"),
+            kek=b"".join(_key({"kek": one}, "kek") for one in needed["kek"].split(",")) if "kek" in needed else b"",
             signing_key=_signing_key(needed.get("signing_key", "")),
             audit_key=_audit_key(needed.get("audit_key", "")),
             host=env.get("ANAMNESIS_HOST") or "127.0.0.1",
@@ -130,7 +130,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The variables from which `read` makes these settings again, for a child process."""
         told = {name: getattr(self, name) for name in NEEDS[self.kind]}
         plain = {name: getattr(self, name) for name in ("host", "port", "data_dir", "gateways", "projectors", *OPTIONS.get(self.kind, ()))}
-        return {variable(name): value.hex() if isinstance(value, bytes) else str(value) for name, value in (told | plain).items()}
+        return {variable(name): _told(value) for name, value in (told | plain).items()}
 
     def __repr__(self) -> str:
         return f"Settings(kind={self.kind!r}, host={self.host!r}, port={self.port}, data_dir={str(self.data_dir)!r})"
@@ -146,6 +146,13 @@ def known_variables() -> frozenset[str]:
     fields = (field for field in Settings.__struct_fields__ if field != "kind")
     nats = tuple(f"nats_{user}_password" for user in ("gateway", "relay", "projector", "courier"))
     return frozenset(variable(name) for name in (*fields, *INSTALLATION, *nats))
+
+
+def _told(value: object) -> str:
+    """A value as its variable says it; several keys with commas between."""
+    if not isinstance(value, bytes):
+        return str(value)
+    return ",".join(value[at : at + KEY_BYTES].hex() for at in range(0, len(value), KEY_BYTES))
 
 
 def _required(env: Mapping[str, str], name: str) -> str:

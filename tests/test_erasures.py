@@ -9,17 +9,20 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 import pytest_asyncio
+from cryptography.exceptions import InvalidTag
 
 from anamnesis import privacy
 from anamnesis.installation import Installation
 from anamnesis.trouble import Trouble
 from commands.erasures import ErasePatient, ErasePerson
+from commands.kit.vault import Vault, reseal
 from domain.erasures import ErasureRefused, PersonErased, PersonStillActive
 from domain.kit import PLATFORM, Elsewhere
 from domain.patients import Patient, PatientArchived
 from domain.retention import Hold, Retention
 from projections.kit import PROJECTIONS
 from projections.kit.erasing import about, blank
+from projections.kit.keys import KeyRing, rewrap
 from projections.kit.rebuild import verify
 from schemas.accounts import PasskeyShown
 from tests.kit import given
@@ -203,3 +206,31 @@ async def test_the_command_line_forgets_and_says_what_was_there(web, capsys):
 
 def test_blank_takes_everything_personal_out_of_a_row():
     assert blank(PasskeyShown(id=NOOR, name="Noor's telephone", registered_at=datetime(2026, 1, 1, tzinfo=UTC))).name is None
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_key_encryption_key_is_changed_without_touching_an_event(web):
+    clinic = await web.clinic()
+    boss = await web.person(clinic, "admin")
+    patient = UUID((await boss("POST", "/patients", PLANTED)).json()["id"])
+    old, fresh = web.services.settings.kek, bytes(range(32))
+    secret = await web.services.vault.put_sealed(patient, b"seed", "totp")
+    codes = await web.services.vault.put_codes(patient, ["one"], "recovery")
+    with psycopg.connect(web.database.url("owner"), autocommit=True) as owner:
+        events = owner.execute("select md5(string_agg(state, '' order by notification_id)) from stored_events").fetchone()
+        assert rewrap(owner, KeyRing(fresh + old)) > 0
+        assert rewrap(owner, KeyRing(fresh + old)) == 0
+        both = Vault(web.services.reading.lanes, fresh + old)
+        assert reseal(owner, both) > 0
+        try:
+            assert (await Vault(web.services.reading.lanes, fresh).unsealed(secret)).secret == b"seed"
+            assert await both.spend(codes, "one") == 0  # hashed with the one before, which is still read
+            ring = KeyRing(fresh)
+            ring.warm_sync(owner, [patient])
+            assert len(ring.key_of(patient)) == 32
+            with pytest.raises(InvalidTag):
+                KeyRing(old).warm_sync(owner, [patient])
+            assert owner.execute("select md5(string_agg(state, '' order by notification_id)) from stored_events").fetchone() == events
+        finally:
+            rewrap(owner, KeyRing(old + fresh))
+            reseal(owner, Vault(web.services.reading.lanes, old + fresh))

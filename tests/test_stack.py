@@ -132,6 +132,18 @@ def test_a_fresh_key_signs_while_the_old_one_is_read_until_it_is_dropped(folder)
     assert stat.S_IMODE((folder / "secrets.json").stat().st_mode) == 0o600
 
 
+def test_the_key_encryption_key_is_changed_and_the_ones_before_can_be_dropped(folder):
+    def kek() -> bytes:
+        return Settings.read("projector", Installation(folder, Home(folder).secrets(), *URLS).settings("projector").environment()).kek
+
+    old = kek()
+    assert Home(folder).rotate_kek(drop=False) == 2
+    both = kek()
+    assert (len(both), both[32:]) == (64, old)
+    assert Home(folder).rotate_kek(drop=True) == 1
+    assert kek() == both[:32]
+
+
 def test_each_process_is_told_only_what_it_needs(folder):
     home = Home(folder)
     told = {kind: Installation(folder, home.secrets(), *URLS).settings(kind).environment() for kind in PROCESS_ROLES}

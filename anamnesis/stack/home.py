@@ -110,6 +110,14 @@ class Home:
         write_private(self.path / "secrets.json", json.dumps({**made, "signing_key": "".join(keys)}, indent=1))
         return len(keys)
 
+    def rotate_kek(self, *, drop: bool) -> int:
+        """Put a fresh key-encryption key before the others, or drop all others; gives how many there are then."""
+        made = self.secrets()
+        keys = made["kek"].split(",")
+        keys = keys[:1] if drop else [_fresh("kek"), *keys]
+        write_private(self.path / "secrets.json", json.dumps({**made, "kek": ",".join(keys)}, indent=1))
+        return len(keys)
+
     def cluster(self) -> Path:
         """Where Postgres keeps its files: here, unless its user cannot reach here."""
         here = self.path / "postgres"

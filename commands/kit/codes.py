@@ -21,6 +21,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from projections.kit.keys import keks
 from projections.kit.lanes import Lanes
 
 TRIES = 5  # of one number
@@ -113,7 +114,7 @@ class Codes:
 
     def __init__(self, lanes: Lanes, key: bytes) -> None:
         self._lanes = lanes
-        self._key = hmac.digest(key, b"single-use codes", hashlib.sha256)
+        self._key = hmac.digest(keks(key)[0], b"single-use codes", hashlib.sha256)
 
     async def issue(self, purpose: str, subject: UUID, seconds: int, clinic: UUID | None = None) -> str:
         """Return a new link token for a subject, good once and for so many seconds."""

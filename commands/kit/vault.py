@@ -15,16 +15,18 @@ import hmac
 import os
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import Connection
 
 from domain.kit import Refused
+from projections.kit.keys import keks
 from projections.kit.lanes import Lanes
 
 HASHERS = 2  # passwords looked at at a time
@@ -112,8 +114,8 @@ class Vault:
 
     def __init__(self, lanes: Lanes, key: bytes) -> None:
         self._lanes = lanes
-        self._seal = AESGCM(hmac.digest(key, b"vault", hashlib.sha256))
-        self._codes = hmac.digest(key, b"vault codes", hashlib.sha256)
+        self._seals = [AESGCM(hmac.digest(one, b"vault", hashlib.sha256)) for one in keks(key)]
+        self._codes = [hmac.digest(one, b"vault codes", hashlib.sha256) for one in keks(key)]
         self._threads = ThreadPoolExecutor(HASHERS, thread_name_prefix="passwords")
         self._turn = asyncio.Semaphore(HASHERS)
         self._crowd = 0
@@ -152,24 +154,39 @@ class Vault:
     async def put_sealed(self, owner: UUID, secret: bytes, kind: str, keep: Iterable[UUID | None] = ()) -> UUID:
         """Keep what must be read again."""
         id_, nonce = uuid4(), os.urandom(_NONCE)
-        return await self._put(id_, owner, kind, nonce + self._seal.encrypt(nonce, secret, id_.bytes), keep)
+        return await self._put(id_, owner, kind, nonce + self._seals[0].encrypt(nonce, secret, id_.bytes), keep)
 
     async def unsealed(self, id: UUID) -> Kept | None:  # noqa: A002
         """Return what was sealed, readable."""
         if (kept := await self.get(id)) is None:
             return None
-        return kept._replace(secret=self._seal.decrypt(kept.secret[:_NONCE], kept.secret[_NONCE:], id.bytes))
+        return kept._replace(secret=self.opened(id, kept.secret))
+
+    def opened(self, id: UUID, sealed: bytes) -> bytes:  # noqa: A002
+        """Return what was sealed, by the key in use or one before."""
+        for seal in self._seals[:-1]:
+            with suppress(InvalidTag):
+                return seal.decrypt(sealed[:_NONCE], sealed[_NONCE:], id.bytes)
+        return self._seals[-1].decrypt(sealed[:_NONCE], sealed[_NONCE:], id.bytes)
+
+    def resealed(self, id: UUID, sealed: bytes) -> bytes:  # noqa: A002
+        """Return what was sealed, sealed by the key in use."""
+        nonce = os.urandom(_NONCE)
+        return nonce + self._seals[0].encrypt(nonce, self.opened(id, sealed), id.bytes)
 
     async def put_codes(self, owner: UUID, codes: Iterable[str], kind: str, keep: Iterable[UUID | None] = ()) -> UUID:
         """Keep a set of codes of which each can be spent once."""
         id_ = await self._put(uuid4(), owner, kind, b"", keep)
-        await self._ask("select vault_codes_put(%s, %s::bytea[])", id_, [self._code(id_, code) for code in codes])
+        await self._ask("select vault_codes_put(%s, %s::bytea[])", id_, [self._code(self._codes[0], id_, code) for code in codes])
         return id_
 
     async def spend(self, id: UUID, code: str) -> int | None:  # noqa: A002
         """Use one of a set of codes up: how many are left, or None if it is none of them any more."""
-        left: int | None = (await self._ask("select vault_code_spend(%s, %s)", id, self._code(id, code)))[0][0]
-        return left
+        for key in self._codes:
+            left: int | None = (await self._ask("select vault_code_spend(%s, %s)", id, self._code(key, id, code)))[0][0]
+            if left is not None:
+                return left
+        return None
 
     async def get(self, id: UUID) -> Kept | None:  # noqa: A002
         """Return a secret as it is kept."""
@@ -188,14 +205,28 @@ class Vault:
         await self._ask("select vault_put(%s, %s, %s, %s, %s::uuid[])", id_, owner, kind, secret, [one for one in keep if one is not None])
         return id_
 
-    def _code(self, id_: UUID, code: str) -> bytes:
-        return hmac.digest(self._codes, id_.bytes + code.encode(), hashlib.sha256)
+    @staticmethod
+    def _code(key: bytes, id_: UUID, code: str) -> bytes:
+        return hmac.digest(key, id_.bytes + code.encode(), hashlib.sha256)
 
     async def _run(self, function: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     async def _ask(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         return (await self._lanes.ask(None, sql, params, again=False)).rows
+
+
+def reseal(conn: Connection[Any], vault: Vault) -> int:
+    """Seal anew, with the key in use, whatever must be read again; return how many. `conn` is the owner's, in autocommit."""
+    lines = conn.execute("select id, secret from vault where length(secret) > %s and not starts_with(encode(secret, 'escape'), '$argon2')", (_NONCE,)).fetchall()
+    done = 0
+    for id_, secret in lines:
+        try:
+            fresh = vault.resealed(id_, secret)
+        except InvalidTag:  # not sealed, but a hash of another kind
+            continue
+        done += conn.execute("update vault set secret = %s where id = %s and secret = %s", (fresh, id_, secret)).rowcount
+    return done
 
 
 def _verify(secret: bytes, text: str) -> bool:

@@ -42,7 +42,7 @@ class Rebuilt(msgspec.Struct):
 
 def rebuilt(settings: Settings, name: str) -> Rebuilt:
     """Rebuild a read model in a child."""
-    env = {**passed_on(), variable("database_url"): settings.database_url, variable("kek"): settings.kek.hex()}
+    env = {**passed_on(), variable("database_url"): settings.database_url, variable("kek"): settings.environment()[variable("kek")]}
     done = subprocess.run([sys.executable, "-m", __name__, name], env=env, stdout=subprocess.PIPE, check=False)
     if done.returncode:
         raise Trouble(f"the rebuild of {name} failed")
