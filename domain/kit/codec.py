@@ -25,6 +25,8 @@ from domain.kit.model import Event, Invalid
 KeyOf = Callable[[UUID], bytes | None]  # a person's key, or None once it is destroyed
 
 _encode = json.Encoder().encode
+_raw = json.Decoder(dict[str, msgspec.Raw]).decode
+_NULL = msgspec.Raw(b"null")
 _NONCE = 12
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # escaped once, not the text of an escape
 
@@ -39,6 +41,13 @@ class UnknownEventError(Exception):
 
 class TamperedError(Exception):
     """A sealed value that its own key does not open."""
+
+
+class _Sealed(msgspec.Struct):
+    sealed: str
+
+
+_sealed_in = json.Decoder(_Sealed).decode
 
 
 @cache
@@ -142,9 +151,19 @@ def decode(name: str, body: bytes, *, event_id: UUID, person: UUID | None, key_o
         event: Event = plain(body)
         return event
     raw: dict[str, Any] = json.decode(body)
-    sealed = base64.b64decode(raw.pop("sealed"))
+    return msgspec.convert({**raw, **json.decode(_unsealed(name, raw.pop("sealed"), event_id, person, key))}, cls)
+
+
+def unsealed(name: str, body: bytes, *, event_id: UUID, person: UUID, key: bytes | None) -> dict[str, msgspec.Raw]:
+    """Return the personal members of stored bytes, by their names in JSON and undecoded; null where the person's key is gone."""
+    if key is None:
+        return dict.fromkeys(_sealed(_decoder(name)[0]), _NULL)
+    return _raw(_unsealed(name, _sealed_in(body).sealed, event_id, person, key))
+
+
+def _unsealed(name: str, sealed: str, event_id: UUID, person: UUID, key: bytes) -> bytes:
+    value = base64.b64decode(sealed)
     try:
-        secret = AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], _bound(event_id, name, person))
+        return AESGCM(key).decrypt(value[:_NONCE], value[_NONCE:], _bound(event_id, name, person))
     except InvalidTag:
         raise TamperedError(name) from None
-    return msgspec.convert({**raw, **json.decode(secret)}, cls)

@@ -52,20 +52,6 @@ _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _id = msgspec.json.Decoder(UUID | None).decode
 
 
-class Shown(Struct, rename="camel"):
-    """An event as a reader of the stream sees it."""
-
-    position: int
-    event: str
-    entity_type: str
-    entity_id: UUID
-    version: int
-    recorded_at: Any
-    actor: UUID
-    correlation_id: UUID
-    data: dict[str, Raw]
-
-
 class Eyes(NamedTuple):
     """What a reader may and wants to see; readers with equal eyes are served alike."""
 
@@ -348,14 +334,9 @@ class Hub:
                 log.exception("the event stream could not look at the store")
 
 
-def shown(stored: Stored) -> bytes:
-    """Return an event as bytes of the stream; what is sealed stays out."""
-    data = _members(stored.body)
-    data.pop("sealed", None)
-    event = Shown(
-        position=stored.position, event=stored.topic, entity_type=stored.kind, entity_id=stored.stream, version=stored.version,
-        recorded_at=stored.recorded_at, actor=stored.actor, correlation_id=stored.correlation, data=data)
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (stored.position, stored.topic.encode(), _encode(event))
+def framed(stored: Stored, data: bytes) -> bytes:
+    """Return an event as bytes of the stream."""
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (stored.position, stored.topic.encode(), data)
 
 
 def _owning(body: bytes) -> dict[str, UUID | None]:
