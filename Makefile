@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: up test check soak interop bench lock venv
+.PHONY: up test check soak interop bench released lock venv
 
 up: venv
 	$(BIN)/anamnesis up --demo small
@@ -24,6 +24,10 @@ interop: venv
 
 bench: venv
 	$(BIN)/anamnesis bench
+
+# When a version is tagged: from now on no event may break a reader of this one.
+released: venv
+	$(BIN)/python -m tests.laws.released
 
 venv: .venv/ready
 

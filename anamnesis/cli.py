@@ -195,6 +195,17 @@ def openapi() -> None:
 
 
 @app.command()
+def asyncapi() -> None:
+    """Print the AsyncAPI document of the event streams and webhooks; nothing needs to run."""
+    import json
+
+    import gateway.app  # noqa: F401 - defines every event
+    from gateway.docs import heard
+
+    typer.echo(json.dumps(heard(), indent=2, ensure_ascii=False))
+
+
+@app.command()
 def secrets() -> None:
     """Print fresh secrets for an installation that is not embedded, as an environment file."""
     from anamnesis.settings import variable
@@ -313,6 +324,17 @@ def discard_parked(
     from anamnesis.upkeep import discard
 
     discard(_running(data_dir), projection, stream, reason)
+
+
+@events_app.command("schemas")
+def event_schemas() -> None:
+    """Print the JSON Schema of all events; nothing needs to run."""
+    import json
+
+    import gateway.app  # noqa: F401 - defines every event
+    from gateway.kit.catalogue import schemas
+
+    typer.echo(json.dumps(schemas(), indent=2, ensure_ascii=False))
 
 
 @events_app.command("tail")

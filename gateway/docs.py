@@ -1,17 +1,23 @@
-"""The description of the API, for programs and for people."""
+"""The description of the API and of its events, for programs and for people."""
 
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import msgspec
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Request, Response, Router, get
+from litestar.params import FromPath
 
+from domain.kit import NotFound
+from gateway.kit import catalogue
 from gateway.kit.answer import HTML
 from gateway.kit.document import Json, document
 
 TITLE = "Anamnesis API"
+EVENTS = "Anamnesis events"
 VERSION = "1"
+SCHEMA = "application/schema+json"
+KEPT = {"cache-control": "public, max-age=60"}
 WORDS = (
     "An event-sourced backend for clinics. Sign in at POST /api/v1/auth/signin and send the access token as a Bearer token; it belongs to one "
     "clinic, and whatever is another clinic's does not exist for it.\n\n"
@@ -35,7 +41,45 @@ def _bytes(app: Litestar) -> bytes:
 @get("/schema/openapi.json", include_in_schema=False, opt={"public": True})
 async def schema(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Show the OpenAPI document."""
-    return Response(_bytes(request.app), media_type="application/json", headers={"cache-control": "public, max-age=60"})
+    return Response(_bytes(request.app), media_type="application/json", headers=KEPT)
+
+
+def heard() -> Json:
+    """Return the AsyncAPI document: who can hear of what happens, where, and how it looks."""
+    return catalogue.asyncapi(title=EVENTS, version=VERSION)
+
+
+@cache
+def _heard() -> bytes:
+    return msgspec.json.encode(heard())
+
+
+@cache
+def _schemas() -> bytes:
+    return msgspec.json.encode(catalogue.schemas())
+
+
+@get("/asyncapi.json", include_in_schema=False, opt={"public": True})
+async def asyncapi() -> Response[bytes]:
+    """Show the AsyncAPI document."""
+    return Response(_heard(), media_type="application/json", headers=KEPT)
+
+
+@get("/schemas", operation_id="GetEventSchemas", summary="Get the JSON Schema of all events", opt={"public": True, "media": SCHEMA})
+async def event_schemas() -> Response[bytes]:
+    """Get the JSON Schema (2020-12) of all events.
+
+    It fits any `data` of the event stream and any webhook's body; `$defs` has each event by its name (what it says) and by `<name>Message` (with the envelope).
+    """
+    return Response(_schemas(), media_type=SCHEMA, headers=KEPT)
+
+
+@get("/schemas/{name:str}", operation_id="GetEventSchema", opt={"public": True, "media": SCHEMA, "refusals": (NotFound,)})
+async def event_schema(name: FromPath[str]) -> Response[bytes]:
+    """Get the JSON Schema (2020-12) of one event's message, complete in itself."""
+    if (found := catalogue.schema(name)) is None:
+        raise NotFound(kind="events", id=name)
+    return Response(msgspec.json.encode(found), media_type=SCHEMA, headers=KEPT)
 
 
 @get("/docs", include_in_schema=False, opt={"public": True})
@@ -44,3 +88,6 @@ async def docs() -> Response[bytes]:
     page = files("gateway.kit").joinpath("docs.html").read_bytes()
     policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'"
     return Response(page, media_type=HTML.decode(), headers={"content-security-policy": policy})
+
+
+events = Router("/api/v1/events", tags=["Events"], route_handlers=[event_schemas, event_schema])

@@ -151,7 +151,8 @@ def decode(name: str, body: bytes, *, event_id: UUID, person: UUID | None, key_o
         event: Event = plain(body)
         return event
     raw: dict[str, Any] = json.decode(body)
-    return msgspec.convert({**raw, **json.decode(_unsealed(name, raw.pop("sealed"), event_id, person, key))}, cls)
+    sealed = raw.pop("sealed")
+    return msgspec.convert({**raw, **json.decode(_unsealed(name, sealed, event_id, person, key))}, cls)
 
 
 def unsealed(name: str, body: bytes, *, event_id: UUID, person: UUID, key: bytes | None) -> dict[str, msgspec.Raw]:
