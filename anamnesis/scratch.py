@@ -27,7 +27,9 @@ from anamnesis.stack.process import alive, spawn, terminate
 from anamnesis.status import running_record
 from anamnesis.trouble import Trouble
 
-UNHURRIED = {"ANAMNESIS_RATE_ACCOUNT": "10000000", "ANAMNESIS_RATE_ADDRESS": "10000000"}  # who measures or tests is no guest
+UNHURRIED = {  # who measures or tests is no guest
+    "ANAMNESIS_RATE_ACCOUNT": "10000000", "ANAMNESIS_RATE_ADDRESS": "10000000", "ANAMNESIS_STREAMS_ACCOUNT": "10000000",
+}
 READY_SECONDS = 120.0
 DEMO_SECONDS = 3600.0
 STOP_SECONDS = 90.0

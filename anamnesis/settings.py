@@ -45,7 +45,7 @@ NEEDS: dict[Kind, tuple[str, ...]] = {
 }
 
 OPTIONS: dict[Kind, tuple[str, ...]] = {
-    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller", "objects", "registration", "admin_key"),
+    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "streams_account", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller", "objects", "registration", "admin_key"),
     "courier": ("public_url", "smtp_url", "mail_from"),
     "notary": ("heads",),
     "owner": ("heads",),
@@ -78,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     proxies: str = ""
     rate_account: int = 1_200
     rate_address: int = 12_000
+    streams_account: int = 10
     stripe_key: str = ""
     stripe_webhook_secret: str = ""
     stripe_url: str = ""
@@ -113,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             proxies=_networks(env, "proxies", env.get("FORWARDED_ALLOW_IPS", "")),
             rate_account=_number(env, "rate_account", 1_200, 1, 100_000_000),
             rate_address=_number(env, "rate_address", 12_000, 1, 100_000_000),
+            streams_account=_number(env, "streams_account", 10, 1, 100_000_000),
             **_payments(env if kind == "gateway" else {}),
             objects=_url(given, "objects", ("file", "s3+https", "s3+http")) or f"file://{quote(str(data_dir / 'objects'))}",
             registration=_choice(given, "registration", ("approval", "direct")),

@@ -9,7 +9,7 @@ from commands.rooms import AddRoom
 from commands.schedules import BlockTime, UnblockTime
 from domain.kit import Forbidden, NotFound
 from gateway.events import VIEWED
-from gateway.kit.hub import eyes_of
+from gateway.kit.eyes import eyes_of
 from schemas.appointments import AppointmentRow
 from schemas.calendar import BlockEntry, CalendarEntry
 from schemas.schedules import BlockRow, DoctorSchedule, ScheduleRow

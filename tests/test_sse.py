@@ -14,8 +14,9 @@ import psycopg
 import pytest
 
 from gateway.kit import hub as hub_module
-from gateway.kit.hub import RESYNC
+from gateway.kit import watcher as watcher_module
 from gateway.kit.tokens import Keys
+from gateway.kit.watcher import RESYNC
 from projections.kit.pages import pack
 from projections.kit.stored import COLUMNS
 from tests.served import PROTECTED, Person, Web, failure, served, until, working
@@ -371,12 +372,13 @@ def framed(message: bytes) -> tuple[bytes, bytes]:
 
 
 async def test_a_slow_reader_is_told_to_read_afresh(web, admin, monkeypatch):
-    monkeypatch.setattr(hub_module, "LIMIT", 20_000)
+    monkeypatch.setattr(watcher_module, "LIMIT", 20_000)
     clinic = UUID(admin.session["user"]["clinicId"])
     sleeper = socket.create_connection(("127.0.0.1", web.port))
     sleeper.sendall(f"GET {STREAM} HTTP/1.1\r\nHost: x\r\nAuthorization: {admin.headers['authorization']}\r\n\r\n".encode())
     await until(lambda: asyncio.sleep(0, web.services.hub.readers == 1))
-    (watcher,) = web.services.hub._watchers()
+    (watcher,) = web.services.hub._open
+    await until(lambda: asyncio.sleep(0, not watcher.busy))
     watcher.give(*framed(b": " + b"x" * 16_000_000 + b"\n\n"))  # more than the network holds
     for n in range(200):
         watcher.give(*framed(b"id: %d\nevent: RoomAdded\ndata: %s\n\n" % (n, b"x" * 500)))

@@ -107,6 +107,12 @@ class BodyTooLarge(Refused):
     status = 413
 
 
+class TooManyStreams(Refused):
+    """You have as many event streams open as one account may have. Close one that nobody reads any more, or let several pages share one."""
+
+    status = 429
+
+
 class ReadBehind(Refused):
     """The change you waited for has not reached the read model yet. It is stored; read again in a moment."""
 

@@ -74,7 +74,7 @@ class Services:
         self.gate = Gate(self.keys, self.stays.alive, self.members.who, self.members.key)
         self.stripe = Stripe(getattr(settings, "stripe_key", ""), getattr(settings, "stripe_url", ""))
         self.bus = Bus(settings.nats_url)
-        self.hub = Hub(self.reading, settings.bus_key)
+        self.hub = Hub(self.reading, settings.bus_key, settings.kek)
         self.handler: Handler = None  # type: ignore[assignment]
         self._tasks: set[asyncio.Task[Any]] = set()
         self._tending: asyncio.Task[None] | None = None
