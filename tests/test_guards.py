@@ -34,7 +34,7 @@ EITHER = {
 }
 # whoever is signed in, by a session and not by a key: it is about himself
 ABOUT_ONESELF = {
-    "GET /protected/users/me/clinics",
+    "GET /protected/users/me/clinics", "GET /protected/notifications/live-feed",
     "POST /auth/2fa/setup/init", "POST /auth/2fa/setup/verify", "GET /auth/2fa/status", "DELETE /auth/2fa/disable", "POST /auth/2fa/regenerate-codes",
     "POST /auth/passkeys/register/options", "POST /auth/passkeys/register", "GET /auth/passkeys", "PATCH /auth/passkeys/{}", "DELETE /auth/passkeys/{}",
     "POST /auth/2fa/backup-codes/request-email", "POST /auth/2fa/backup-codes/view",

@@ -1,9 +1,11 @@
 """The event stream: nothing lost, nothing twice, nothing that is not for these eyes, whatever happens to NATS or to the reader."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,16 +15,23 @@ import nats
 import psycopg
 import pytest
 
+from commands.kit.handling import Who
 from gateway.kit import hub as hub_module
 from gateway.kit import watcher as watcher_module
+from gateway.kit.eyes import Eyes, opened_for
+from gateway.kit.hub import Hub
 from gateway.kit.tokens import Keys
-from gateway.kit.watcher import RESYNC
+from gateway.kit.watcher import RESYNC, Watcher
 from projections.kit.pages import pack
-from projections.kit.stored import COLUMNS
+from projections.kit.shown import shown
+from projections.kit.stored import COLUMNS, Stored
+from tests.laws.fits import misfits, validator
+from tests.laws.project import GOLDEN
 from tests.served import PROTECTED, Person, Web, failure, served, until, working
 
 ROOM = {"type": "surgery"}
 STREAM = f"{PROTECTED}/sse/clinic-events"
+FEED = f"{PROTECTED}/notifications/live-feed"
 
 
 class Reader:
@@ -68,9 +77,9 @@ class Reader:
 
 
 @asynccontextmanager
-async def listening(person: Person, query: str = "", **headers: str) -> AsyncIterator[Reader]:
+async def listening(person: Person, query: str = "", at: str = STREAM, **headers: str) -> AsyncIterator[Reader]:
     """Listen, from the moment the stream has begun."""
-    async with person.web.client.stream("GET", STREAM + query, headers={**person.headers, **headers}, timeout=30) as answer:
+    async with person.web.client.stream("GET", at + query, headers={**person.headers, **headers}, timeout=30) as answer:
         assert answer.status_code == 200, await answer.aread()
         assert answer.headers["content-type"] == "text/event-stream"
         reader = Reader(answer)
@@ -291,15 +300,20 @@ async def test_a_token_that_is_forgotten_at_once_opens_the_stream_as_long_as_any
 
 
 async def test_without_nats_events_still_come(web, admin, nats_server):
-    async with listening(admin) as reader:
+    async with listening(admin) as reader, listening(admin, "?types=AccountChanged", at=FEED) as feed:
         await rooms(admin, ["A"])
         assert await reader.names(1) == ["A"]
         nats_server.stop()
         await rooms(admin, ["B", "C"])
+        await called(admin, "Kim")
         assert await reader.names(3) == ["A", "B", "C"]
+        await has(feed, 1)
         nats_server.start()
         await rooms(admin, ["D"])
+        await called(admin, "Sam")
         assert await reader.names(4) == ["A", "B", "C", "D"]
+        await has(feed, 2)
+        assert len(feed.events) == 2
 
 
 async def test_lost_doubled_and_forged_pages_change_nothing(module_database, nats_server, monkeypatch):
@@ -403,3 +417,324 @@ async def test_readers_who_leave_are_forgotten(web, admin):
         assert web.services.hub.readers == 2
     await until(lambda: asyncio.sleep(0, web.services.hub.readers == 0))
     await until(lambda: asyncio.sleep(0, not web.services.hub._channels))
+
+
+async def hired(admin: Person, name: str) -> str:
+    """Somebody who works here as a doctor, at any hour; their id."""
+    made = await admin("POST", "/staff/create", {"name": name, "email": f"{uuid4().hex}@clinic.example", "role": "doctor"})
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
+
+
+async def registered(admin: Person, name: str) -> str:
+    made = await admin("POST", "/patients", {"givenName": name, "familyName": "de Vries"})
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
+
+
+async def called(person: Person, name: str) -> None:
+    answer = await person.web.client.patch("/api/v1/auth/me", json={"name": name}, headers=person.headers)
+    assert answer.status_code == 200, answer.text
+
+
+async def program(admin: Person, *scopes: str) -> Person:
+    """Another program, with a key."""
+    made = await admin("POST", "/clinic/api-keys", {"name": "Till", "scopes": list(scopes)})
+    assert made.status_code == 201, made.text
+    key = Person(admin.web, admin.session)
+    key.headers = {"x-api-key": made.json()["key"]}
+    return key
+
+
+async def billed(admin: Person, patient: str, doctor: str | None = None) -> httpx.Response:
+    line = {"description": "Filling", "quantity": 1, "unitPrice": 1000, **({"doctorId": doctor} if doctor else {})}
+    answer = await admin("POST", "/invoices", {"patientId": patient, "lines": [line], "notes": "Prefers mornings"})
+    assert answer.status_code == 201, answer.text
+    return answer
+
+
+async def blocked(admin: Person, doctor: str, days: int = 30, reason: str = "Dentist") -> httpx.Response:
+    on = (datetime.now(UTC) + timedelta(days=days)).date()
+    answer = await admin("POST", "/appointments/blocked-times", {"doctorId": doctor, "start": f"{on}T10:00:00", "end": f"{on}T11:00:00", "reason": reason})
+    assert answer.status_code == 201, answer.text
+    return answer
+
+
+def entities(reader: Reader) -> set[str]:
+    return {event["entityId"] for event in reader.events}
+
+
+async def has(reader: Reader, count: int) -> None:
+    await until(lambda: asyncio.sleep(0, len(reader.events) >= count))
+
+
+async def test_a_feed_is_what_concerns_oneself_in_the_order_of_positions(web, admin):
+    """A doctor's own: what is theirs, what names them however deep, their account and its sessions; also in the past, and nobody else's."""
+    clinic = UUID(admin.session["user"]["clinicId"])
+    mine, other = await hired(admin, "Dr Sam Visser"), await hired(admin, "Dr Bo Smit")
+    me = Person(web, (await web.sign_in(email := await web.account(clinic, "doctor", UUID(mine)))).json())
+    patient = await registered(admin, "Anna")
+    async with listening(me, at=FEED) as feed, listening(me, at=FEED) as second:
+        bills = [await billed(admin, patient, doctor) for doctor in (mine, other, None)]
+        blocks = [await blocked(admin, doctor) for doctor in (mine, other)]
+        assert (await admin("POST", f"/invoices/{bills[0].json()['id']}/issue", {})).status_code == 200
+        await called(me, "Sam Visser")
+        await rooms(admin, ["A"])
+        again = await web.sign_in(email)
+        assert again.status_code == 200, again.text
+        await has(feed, 5)
+        await has(second, 5)
+    heard = [event["event"] for event in feed.events]
+    assert heard == ["InvoiceDrafted", "TimeBlocked", "InvoiceIssued", "AccountChanged", "SessionStarted"]
+    assert feed.events == second.events
+    positions = [event["position"] for event in feed.events]
+    assert positions == sorted(positions)
+    assert entities(feed) & {bills[1].json()["id"], bills[2].json()["id"], blocks[1].json()["id"]} == set()
+    assert feed.events[3]["entityId"] == str(me.id)
+    async with listening(me, f"?lastEventId={positions[1]}", at=FEED) as resumed:
+        await has(resumed, 3)
+        assert resumed.events == feed.events[2:]
+    async with listening(me, "?lastEventId=0", at=FEED) as whole:
+        await has(whole, 8)
+    assert [event["position"] for event in whole.events] == sorted({event["position"] for event in whole.events})
+    assert {"StaffHired", "AccountOpened", "PlaceGiven"} <= {event["event"] for event in whole.events}
+    assert {event["entityId"] for event in whole.events if event["entityType"] in {"staff", "accounts"}} == {mine, str(me.id)}
+
+
+async def test_a_feed_shows_a_patient_no_more_than_the_stream_does(web, admin):
+    clinic = UUID(admin.session["user"]["clinicId"])
+    ids = [await registered(admin, name) for name in ("Anna", "Bas")]
+    anna = await web.person(clinic, "patient", UUID(ids[0]))
+    doctor = await hired(admin, "Dr Sam Visser")
+    async with listening(anna, at=FEED) as feed:
+        bills = [await billed(admin, patient, doctor) for patient in ids]
+        await has(feed, 1)
+        assert entities(feed) == {bills[0].json()["id"]}
+    async with listening(anna, "?lastEventId=0", at=FEED) as whole:
+        await has(whole, 5)
+    assert {event["entityType"] for event in whole.events} == {"patients", "invoices", "accounts", "sessions"}
+    assert not entities(whole) & {ids[1], bills[1].json()["id"], doctor}
+
+
+async def test_a_feed_takes_filters_tickets_and_persons_only(web, admin):
+    clinic = UUID(admin.session["user"]["clinicId"])
+    ticket = (await admin("POST", "/sse/tickets")).json()["ticket"]
+    bare = Person(web, admin.session)
+    bare.headers = {}
+    async with listening(bare, f"?ticket={ticket}&lastEventId=0&types=SessionStarted,PlaceGiven&entityType=accounts", at=FEED) as feed:
+        await has(feed, 1)
+        assert [event["event"] for event in feed.events] == ["PlaceGiven"]
+    async with listening(admin, f"?lastEventId=0&entityId={admin.id}", at=FEED) as feed:
+        await has(feed, 2)
+        assert entities(feed) == {str(admin.id)}
+    receptionist = await web.person(clinic, "receptionist")
+    failure(await receptionist("GET", "/notifications/live-feed?entityType=rooms"), 403, "FORBIDDEN")
+    failure(await admin("GET", "/notifications/live-feed?types=Nonsense"), 400, "QUERY_INVALID")
+    failure(await web.client.get(f"{FEED}?ticket={ticket}"), 401, "TOKEN_INVALID")
+    failure(await web.client.get(FEED), 401, "SIGN_IN_REQUIRED")
+    failure(await (await program(admin, "appointments.view"))("GET", "/notifications/live-feed"), 403, "FORBIDDEN")
+    async with listening(admin, at=FEED) as ending:
+        await web.client.post("/api/v1/auth/logout", headers=admin.headers)
+        await asyncio.wait_for(ending.ended.wait(), 2)
+
+
+async def test_feeds_that_are_joined_under_load_miss_nothing_of_either_sort(web, admin):
+    """Readers come back again and again while their account and their clinic both change."""
+    doctor = await hired(admin, "Dr Sam Visser")
+    me = await web.person(UUID(admin.session["user"]["clinicId"]), "admin", UUID(doctor))
+    before = (await admin("POST", "/rooms", {**ROOM, "name": "first"})).headers["x-position"]
+
+    async def mine():
+        for n in range(30):
+            await called(me, f"Kim {n}")
+
+    async def read(done):
+        seen: list[int] = []
+        while True:
+            last = done.is_set()
+            async with listening(me, f"?lastEventId={seen[-1] if seen else before}&types=AccountChanged,TimeBlocked", at=FEED) as reader:
+                await (has(reader, 60 - len(seen)) if last else asyncio.sleep(0.05))
+                seen += [event["position"] for event in list(reader.events)]
+            if last:
+                return seen
+
+    done = asyncio.Event()
+
+    async def write():
+        await asyncio.gather(mine(), times())
+        done.set()
+
+    async def times():
+        for n in range(30):
+            await blocked(admin, doctor, 30 + n)
+
+    _, *all_seen = await asyncio.gather(write(), *(read(done) for _ in range(3)))
+    for seen in all_seen:
+        assert len(seen) == 60
+        assert seen == sorted(set(seen))
+        assert seen == all_seen[0]
+
+
+async def test_what_is_sealed_is_opened_for_whoever_may_read_it_and_null_once_the_key_is_gone(web, admin):
+    till = await program(admin, "patients.view", "patients.view_detail")
+    async with listening(admin) as plain, listening(admin, "?personal=true") as opened, listening(till, "?personal=true") as desk:
+        patient = await registered(admin, "Anna")
+        history = {"allergies": [{"name": "Penicillin"}], "conditions": [], "medications": []}
+        assert (await admin("PUT", f"/patients/{patient}/medical", history)).status_code == 200
+        await has(plain, 2)
+        await has(opened, 2)
+        await has(desk, 2)
+    registering, amended = opened.events
+    assert registering["data"]["familyName"] == "de Vries"
+    assert amended["data"]["allergies"][0]["name"] == "Penicillin"
+    assert desk.events[0]["data"]["givenName"] == "Anna"
+    assert "allergies" not in desk.events[1]["data"], "medical history has a key of its own"
+    for event in plain.events:
+        assert not {"familyName", "givenName", "allergies", "sealed"} & event["data"].keys()
+    with psycopg.connect(web.owner_url, autocommit=True) as owner:
+        owner.execute("update person_keys set wrapped = null where person = %s", [patient])
+    async with listening(admin, f"?personal=true&lastEventId=0&entityId={patient}") as erased:
+        await has(erased, 2)
+    assert [event["data"].keys() for event in erased.events] == [event["data"].keys() for event in opened.events]
+    assert erased.events[0]["data"]["familyName"] is None
+    assert erased.events[1]["data"]["allergies"] is None
+    failure(await admin("GET", "/sse/clinic-events?personal=maybe"), 400, "QUERY_INVALID")
+
+
+async def test_what_waits_for_a_reader_waits_sealed(web, admin):
+    """A key that is destroyed while its event waits opens nothing any more."""
+    patient = await registered(admin, "Anna")
+    async with listening(admin, "?personal=true") as reader:
+        (watcher,) = web.services.hub._open
+        await until(lambda: asyncio.sleep(0, not watcher.busy))
+        with psycopg.connect(web.owner_url, autocommit=True) as owner:
+            stored = owner.execute(f"select {COLUMNS} from stored_events where originator_id = %s", [patient]).fetchone()  # noqa: S608
+            watcher.hold(Stored(*stored))
+            assert b"de Vries" not in b"".join([*watcher.waiting, *(held.body for held in watcher.held)])
+            owner.execute("update person_keys set wrapped = null where person = %s", [patient])
+        await has(reader, 1)
+    assert reader.events[0]["data"]["familyName"] is None
+
+
+async def test_a_value_that_was_tampered_with_stays_out(web, admin):
+    patient = await registered(admin, "Anna")
+    with psycopg.connect(web.owner_url, autocommit=True) as owner:
+        owner.execute("update stored_events set person = %s where originator_id = %s", [(other := await registered(admin, "Bas")), patient])
+        async with listening(admin, f"?personal=true&lastEventId=0&entityId={patient}") as reader:
+            await has(reader, 1)
+        owner.execute("update stored_events set person = originator_id where originator_id = %s", [patient])
+    assert other
+    assert "familyName" not in reader.events[0]["data"]
+
+
+async def test_restricted_doctors_read_what_is_sealed_in_their_own_list_only(web, admin):
+    clinic = UUID(admin.session["user"]["clinicId"])
+    mine, other = await hired(admin, "Dr Sam Visser"), await hired(admin, "Dr Bo Smit")
+    template = {"permissions": {"appointments.view_all_doctors": False}}
+    me = await web.person(clinic, "doctor", UUID(mine))
+    async with listening(me, "?personal=true") as before:  # whoever's rights have changed comes in anew
+        assert (await admin("PUT", "/clinic/permission-templates/doctor", template)).status_code == 200
+        await until(lambda: asyncio.sleep(0, before.ended.is_set()))
+    async with listening(me, "?personal=true&types=TimeBlocked") as reader:
+        theirs = await blocked(admin, other, reason="Their secret")
+        ours = await blocked(admin, mine, reason="My secret")
+        await has(reader, 1)
+    assert entities(reader) == {ours.json()["id"]}
+    assert theirs.json()["id"]
+    assert reader.events[0]["data"]["reason"] == "My secret"
+
+
+async def test_an_account_has_so_many_streams_and_others_have_theirs(module_database):
+    async with served(module_database, streams_account=3) as web:
+        clinic = await web.clinic()
+        admin, other = await web.person(clinic, "admin"), await web.person(clinic, "admin")
+        async with AsyncExitStack() as open_ones:
+            await open_ones.enter_async_context(listening(admin))
+            await open_ones.enter_async_context(listening(admin, at=FEED))
+            async with listening(admin, "?personal=true"):
+                for path in ("/sse/clinic-events", "/notifications/live-feed"):
+                    assert failure(await admin("GET", path), 429, "TOO_MANY_STREAMS") == [{"limit": 3}]
+                async with listening(other):
+                    pass
+            await until(lambda: asyncio.sleep(0, web.services.hub.streams(admin.id) == 2))
+            async with listening(admin):
+                pass
+        await until(lambda: asyncio.sleep(0, web.services.hub.readers == 0))
+        assert not web.services.hub._streams
+        assert not web.services.hub._feeds
+
+
+async def test_personal_readers_are_as_slow_as_they_like_and_take_nothing_from_others(monkeypatch):
+    """What all are given alike is made once and given straight to the socket, whoever else is shown more; what is held has its bound as well."""
+    monkeypatch.setattr(watcher_module, "LIMIT", 1000)
+    made: list[int] = []
+
+    def counting(stored: Stored) -> bytes:
+        made.append(stored.position)
+        return shown(stored)
+
+    monkeypatch.setattr(hub_module, "shown", counting)
+    hub = Hub(None, b"b" * 32, b"k" * 32)
+    clinic = uuid4()
+    who = Who(actor=uuid4(), clinic=clinic, role="admin", grants=frozenset())
+    eyes = Eyes(frozenset({"patients"}))
+    pushed: list[bytes] = []
+    plain = [Watcher(who, eyes, 0, lambda chunk: pushed.append(chunk) is None) for _ in range(3)]
+    for watcher in plain:
+        watcher.busy = False
+    personal = Watcher(who, eyes._replace(opened=frozenset({"PatientRegistered"})), 0, lambda _: True)
+    personal.busy = False
+    channel = hub._channels[clinic] = hub_module.Channel()
+    channel.classes = {eyes: plain, personal.eyes: [personal]}
+    body = b'{"event":"PatientRegistered","registeredOn":"2026-03-02","sealed":"AAAA"}'
+    events = [Stored(n, uuid4(), 1, "PatientRegistered", clinic, "patients", 0, uuid4(), uuid4(), uuid4(), None, uuid4(), uuid4(), 1, b"", b"", body) for n in range(20)]
+    await hub._give(clinic, events)
+    assert made == list(range(20))
+    assert len(pushed) == 60
+    assert len({id(chunk) for chunk in pushed}) == 20
+    assert personal.full
+    assert (personal.held, personal.waiting) == ([], [RESYNC])
+
+
+def test_who_may_read_what_is_sealed_could_read_it_in_a_row():
+    def opens(*grants: str, role: str = "key") -> set[str]:
+        return set(opened_for(Who(actor=uuid4(), clinic=uuid4(), role=role, grants=frozenset(grants))))
+
+    assert opens() == set()
+    assert opens("patients.view") == set()
+    assert opens("patients.view_detail") == {"PatientRegistered", "PatientChanged"}
+    assert opens("patients.view_medical_history") == {"MedicalHistoryAmended"}
+    assert opens("patients.view_medical_history", "patients.view_detail", role="patient") == {"PatientRegistered", "PatientChanged"}
+    assert {"AppointmentBooked", "AppointmentCancelled"} <= opens("appointments.view", "appointments.view_detail")
+    assert opens("billing.invoices.view", "billing.invoices.view_detail") == {"InvoiceDrafted", "InvoiceEdited"}
+
+
+async def test_what_is_received_fits_the_published_schemas(web, admin):
+    """Whatever a day in a clinic brings, plain and opened."""
+    fits = validator()
+    patient, doctor = await registered(admin, "Anna"), await hired(admin, "Dr Sam Visser")
+    await rooms(admin, ["A"])
+    await blocked(admin, doctor)
+    bill = (await billed(admin, patient, doctor)).json()["id"]
+    await admin("POST", f"/invoices/{bill}/issue", {})
+    await admin("POST", f"/invoices/{bill}/payments", {"amount": 500, "method": "cash"})
+    count = 0
+    for query in ("?lastEventId=0", "?lastEventId=0&personal=true"):
+        for at in (STREAM, FEED):
+            async with listening(admin, query, at=at) as reader:
+                await has(reader, 3 if at == FEED else 9)
+                assert [misfit for event in reader.events for misfit in misfits(fits, event)] == []
+                assert reader.named == [event["event"] for event in reader.events]
+                count += len(reader.events)
+    assert count > 20
+
+
+async def test_the_schemas_are_served(module_database):
+    async with served(module_database) as web:
+        whole = await web.client.get("/api/v1/events/schemas")
+        assert whole.headers["content-type"] == "application/schema+json"
+        assert whole.json() == json.loads((GOLDEN / "events.schema.json").read_text("utf-8"))
+        assert (await web.client.get("/asyncapi.json")).json() == json.loads((GOLDEN / "asyncapi.json").read_text("utf-8"))
+        one = (await web.client.get("/api/v1/events/schemas/RoomAdded")).json()
+        assert one["$defs"]["RoomAdded"] == whole.json()["$defs"]["RoomAdded"]
+        assert failure(await web.client.get("/api/v1/events/schemas/RoomShut"), 404, "NOT_FOUND") == [{"kind": "events", "id": "RoomShut"}]

@@ -500,6 +500,16 @@ async def events(me: Person, ids: Json) -> None:
             if line.startswith("data:") and ids["rooms"] in line:
                 break
     me.api.called.append(Request(OPERATIONS["ClinicEvents"], path, {"entityType": "rooms", "entityId": ids["rooms"]}, None))
+    path, mine = OPERATIONS["LiveFeed"].path, me.session["user"]["id"]
+    async with me.api.client.stream("GET", path, params={"lastEventId": "0", "types": "SessionStarted"}, headers=me.headers) as stream:
+        assert stream.status_code == 200
+        async for line in stream.aiter_lines():
+            if line.startswith("data:"):
+                assert mine in line
+                break
+    me.api.called.append(Request(OPERATIONS["LiveFeed"], path, {}, None))
+    assert "RoomAddedMessage" in json.loads(await me("GetEventSchemas"))["$defs"]
+    assert json.loads(await me("GetEventSchema", name="RoomAdded"))["title"] == "RoomAddedMessage"
 
 
 async def accounts(me: Person, ids: Json) -> None:

@@ -191,6 +191,13 @@ class Hub:
                 watcher.over = True
                 watcher.rouse()
 
+    def end_in(self, clinic: UUID) -> None:
+        """Let go whoever reads in a clinic, of which something has changed that permissions hang on; at the door it is decided what they hear from now on."""
+        for watcher in list(self._open):
+            if watcher.clinic == clinic:
+                watcher.over = True
+                watcher.rouse()
+
     def position(self, watcher: Watcher) -> int:
         """Return up to where a reader has been given everything."""
         if watcher.own is not None:

@@ -190,5 +190,7 @@ class Services:
             return
         self.members.noticed(stored.stream, stored.clinic, stored.version)
         self.gate.forget()
+        if stored.kind == self.kinds.template.kind:
+            self.hub.end_in(stored.clinic)
         if stored.version > 1:  # nobody's standing was any other before it began
             self.hub.end_of(stored.stream)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -18,6 +19,7 @@ def _instant(value: object) -> bool:
     return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
 
 
+@cache
 def validator() -> dict[str, Draft202012Validator]:
     """Return a validator of each event's message, by name."""
     return {name: Draft202012Validator(catalogue.schema(name) or {}, format_checker=FORMATS) for name in catalogue.defined()}
