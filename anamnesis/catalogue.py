@@ -23,8 +23,9 @@ What can happen, as it is stored, streamed (`GET /api/v1/protected/sse/clinic-ev
 `python -m anamnesis.catalogue > docs/events.md`.
 
 Every event also has an envelope: position, stream and its kind, version, clinic, recording time, actor, command, correlation, causation, hash and
-MAC. *Sealed* fields are about a person: they are stored as one encrypted value, are missing in the stream, and read as null once that person's key is
-destroyed. Money is an integer of minor units of the clinic's currency; instants are UTC; a plain date is a day of the clinic's zone.
+MAC. *Sealed* fields are about a person: they are stored as one encrypted value, are missing in the stream (but with `personal=true`, for whoever may
+read them) and in webhooks, and read as null once that person's key is destroyed. For programs the same stands in `/api/v1/events/schemas` (JSON Schema) and
+`/asyncapi.json`. Money is an integer of minor units of the clinic's currency; instants are UTC; a plain date is a day of the clinic's zone.
 """
 
 SCALARS: dict[type[i.Type], str] = {

@@ -17,6 +17,7 @@ from tests.test_stack import anamnesis, is_one_line
 
 CLINICS = ("amsterdam", "newyork", "adelaide")
 README = Path(__file__).parent.parent / "README.md"
+GUIDE = README.parent / "docs" / "integrators.md"
 
 
 class Visitor:
@@ -97,6 +98,19 @@ def test_the_first_ten_minutes(demo: Scratch, tmp_path: Path) -> None:
     assert summary["collected"] >= 8500
     heard = re.findall(r"^event: (\w+)", (tmp_path / "heard").read_text(), re.MULTILINE)
     assert heard == ["AppointmentBooked", "InvoiceDrafted", "InvoiceIssued", "NumberAllotted", "PaymentRecorded", "InvoiceSettled"]
+
+
+def test_the_guide_for_integrators(demo: Scratch, tmp_path: Path) -> None:
+    """Its commands as they stand there: a key, a stream, the same resumed and opened, and the schemas."""
+    lines = [line.removeprefix("    ") for line in GUIDE.read_text("utf-8").splitlines() if line.startswith("    ")]
+    typed = "\n".join(["set -eu", *lines]).replace("http://127.0.0.1:8000", demo.url)
+    done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)  # noqa: S607
+    assert done.returncode == 0, done.stderr
+    heard = [json.loads(said) for said in re.findall(r"^data: (.*)", done.stdout, re.MULTILINE)]
+    assert [event["position"] for event in heard] == [heard[0]["position"]] * 2
+    assert [event["data"].get("familyName") for event in heard] == [None, "de Vries"]
+    assert "['clinicEvents', 'liveFeed', 'webhooks', 'pages']" in done.stdout
+    assert done.stdout.endswith("3.1.0\n")
 
 
 def documents(text: str) -> list[Any]:
