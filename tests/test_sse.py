@@ -535,7 +535,7 @@ async def test_a_feed_takes_filters_tickets_and_persons_only(web, admin):
     failure(await (await program(admin, "appointments.view"))("GET", "/notifications/live-feed"), 403, "FORBIDDEN")
     async with listening(admin, at=FEED) as ending:
         await web.client.post("/api/v1/auth/logout", headers=admin.headers)
-        await asyncio.wait_for(ending.ended.wait(), 2)
+        await until(lambda: asyncio.sleep(0, ending.ended.is_set()), 2)
 
 
 async def test_feeds_that_are_joined_under_load_miss_nothing_of_either_sort(web, admin):
@@ -573,6 +573,40 @@ async def test_feeds_that_are_joined_under_load_miss_nothing_of_either_sort(web,
         assert len(seen) == 60
         assert seen == sorted(set(seen))
         assert seen == all_seen[0]
+
+
+async def test_a_feed_is_woken_by_pages_and_joined_between_its_batches(module_database, nats_server, monkeypatch):
+    """Nobody looks at the store's head here. Whoever joins while a batch is read, for others' accounts, gets his own part of it all the same."""
+    monkeypatch.setattr(hub_module, "LOOK_SECONDS", 3600)
+    monkeypatch.setattr(hub_module, "POLL_SECONDS", 3600)
+    async with served(module_database, nats_server) as web, working(module_database, nats_server):
+        clinic = await web.clinic()
+        first, second = await web.person(clinic, "admin"), await web.person(clinic, "admin")
+        feeds = web.services.hub._feeds
+        real, reading, go_on = feeds._source.of, asyncio.Event(), asyncio.Event()
+
+        async def slowly(accounts, *rest):
+            rows = await real(accounts, *rest)
+            if second.id not in accounts:
+                reading.set()
+                await go_on.wait()
+            return rows
+
+        async with listening(first, "?types=AccountChanged", at=FEED) as early:
+            await called(first, "Kim")
+            await has(early, 1)
+            monkeypatch.setattr(feeds._source, "of", slowly)
+            await called(second, "Sam")
+            await called(first, "Kim again")
+            await reading.wait()
+            joining = asyncio.create_task(web.client.get(f"{FEED}?types=AccountChanged", headers=second.headers, timeout=20))
+            feed = feeds._feeds[clinic]
+            await until(lambda: asyncio.sleep(0, len(feed.watchers) == 2 or bool(feed.lock._waiters)))
+            go_on.set()
+            await has(early, 2)
+            await until(lambda: asyncio.sleep(0, len(feed.watchers) == 2))
+            web.services.hub.release()
+            assert b"event: AccountChanged" in (await joining).content
 
 
 async def test_what_is_sealed_is_opened_for_whoever_may_read_it_and_null_once_the_key_is_gone(web, admin):
