@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from anamnesis.trouble import Trouble
+from domain.kit.addresses import networks
 
 Kind = Literal["gateway", "relay", "projector", "courier", "notary", "owner", "offline"]
 """What a process is; `owner` is a command of the CLI that may change tables, `offline` one that starts nothing."""
@@ -45,8 +46,8 @@ NEEDS: dict[Kind, tuple[str, ...]] = {
 }
 
 OPTIONS: dict[Kind, tuple[str, ...]] = {
-    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "streams_account", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller", "objects", "registration", "admin_key"),
-    "courier": ("public_url", "smtp_url", "mail_from"),
+    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "streams_account", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller", "objects", "registration", "admin_key", "webhooks_private"),
+    "courier": ("public_url", "smtp_url", "mail_from", "webhooks_private"),
     "notary": ("heads",),
     "owner": ("heads",),
 }
@@ -87,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     registration: str = "approval"
     admin_key: str = ""
     heads: Path = Path(".anamnesis/heads")
+    webhooks_private: str = ""
 
     @classmethod
     def read(cls, kind: Kind, env: Mapping[str, str] = os.environ) -> Settings:
@@ -119,6 +121,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             objects=_url(given, "objects", ("file", "s3+https", "s3+http")) or f"file://{quote(str(data_dir / 'objects'))}",
             registration=_choice(given, "registration", ("approval", "direct")),
             admin_key=_long(given, "admin_key", 32),
+            webhooks_private=_allowed(given, "webhooks_private"),
             heads=Path(given.get("heads") or data_dir / "heads").absolute(),
         )
 
@@ -231,6 +234,15 @@ def _networks(env: Mapping[str, str], name: str, default: str) -> str:
                 ip_network(one.strip(), strict=False)
     except ValueError:
         raise Trouble(f"{variable(name)} must be addresses and networks with commas between, such as 10.0.0.0/8") from None
+    return listed
+
+
+def _allowed(values: Mapping[str, str], name: str) -> str:
+    """Networks that are not public and may be called all the same."""
+    try:
+        networks(listed := values.get(name, ""))
+    except ValueError:
+        raise Trouble(f"{variable(name)} must be addresses and networks with commas between, such as 10.0.0.0/8, or true for all there are") from None
     return listed
 
 

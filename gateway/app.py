@@ -53,6 +53,7 @@ from gateway import (
     subscriptions,
     trials,
     upgrades,
+    webhooks,
 )
 from gateway.kit.app import Gateway, desk
 from gateway.kit.document import Json
@@ -64,7 +65,7 @@ BASE: Sequence[ControllerRouterHandler] = (
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
     activity, analytics, api_keys, appointments, audit, billing, clinics, demo_requests, email_templates, emergencies, erasures, invite_codes, invoices, letters, mobile, patients, permission_templates, plans,
-    referral_payouts, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades,
+    referral_payouts, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades, webhooks,
 ))
 
 
@@ -78,7 +79,7 @@ def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODUL
 
 def services_of(settings: Any) -> Services:
     """Return what the application leans on, not yet open."""
-    return Services(settings, KINDS, [sessions.sweep, clinics.tend])
+    return Services(settings, KINDS, [sessions.sweep, clinics.tend, webhooks.tend])
 
 
 def openapi(modules: Sequence[ControllerRouterHandler] = MODULES) -> Json:

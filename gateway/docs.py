@@ -69,7 +69,7 @@ async def asyncapi() -> Response[bytes]:
 async def event_schemas() -> Response[bytes]:
     """Get the JSON Schema (2020-12) of all events.
 
-    It fits any `data` of the event stream and any webhook's body; `$defs` has each event by its name (what it says) and by `<name>Message` (with the envelope).
+    It fits any `data` of the event stream and of a webhook; `$defs` has each event by its name (what it says) and by `<name>Message` (with the envelope).
     """
     return Response(_schemas(), media_type=SCHEMA, headers=KEPT)
 

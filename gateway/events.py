@@ -5,15 +5,7 @@ from litestar import Router, post
 from domain.kit import Frozen
 from gateway.kit import Desk
 from gateway.kit.stream import stream
-
-# the view keys of what has no row of its own name
-VIEWED = {
-    "clinics": "appointments.view",
-    "schedules": "appointments.view",
-    "blocks": "appointments.view",
-    "series": "audit.logs.view",
-}
-
+from schemas.events import VIEWED
 
 # kinds in which everybody hears whatever is about themselves
 MINE = frozenset({"accounts", "sessions", "staff"})

@@ -11,13 +11,13 @@ from psycopg import Error
 from domain.kit import Frozen, Refused
 from gateway.kit.answer import TEXT
 from gateway.kit.services import Services
-from projections.kit.outbox import outbox_health, proof_health
+from projections.kit.outbox import outbox_health, proof_health, webhooks_health
 from projections.kit.tables import LIVE
 from projections.kit.tracking import HEALTH, PartitionHealth
 
 PATIENCE = 2.0  # seconds for the database to answer
 STALLED = 10.0  # seconds without progress while the store moved
-OVERDUE = 60.0  # seconds that a letter which is due should not wait: is there a courier?
+OVERDUE = 60.0  # seconds that a letter or delivery which is due should not wait: is there a courier?
 
 
 class PartitionState(Frozen):
@@ -40,6 +40,14 @@ class LettersState(Frozen):
     failed: int
 
 
+class WebhooksState(Frozen):
+    """Deliveries to webhooks that wait, for how long one is overdue that should be under way, and how many webhooks fail."""
+
+    queued: int
+    overdue_seconds: float
+    failing: int
+
+
 class ProofState(Frozen):
     """What of history does not check out, where the first of it is, and when heads were signed last (null: never yet)."""
 
@@ -57,6 +65,7 @@ class Health(Frozen):
     relay: bool
     parked: int
     letters: LettersState | None
+    webhooks: WebhooksState | None
     proof: ProofState | None
     partitions: list[PartitionState]
 
@@ -95,19 +104,27 @@ async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
             ("anamnesis_letters_oldest_seconds", "For how long the oldest of them has waited.", {}, letters.oldest_seconds),
             ("anamnesis_letters_failed", "Letters of the last day that will never arrive.", {}, letters.failed),
         ]
+    if webhooks := found.webhooks:
+        gauges += [
+            ("anamnesis_webhooks_queued", "Deliveries to webhooks that wait.", {}, webhooks.queued),
+            ("anamnesis_webhooks_overdue_seconds", "For how long one is overdue that should be under way.", {}, webhooks.overdue_seconds),
+            ("anamnesis_webhooks_failing", "Webhooks that take nothing.", {}, webhooks.failing),
+        ]
     return Response(services.metrics.text(gauges).encode(), media_type=TEXT.decode())
 
 
 async def look(services: Services) -> Health:
     """Return how the installation is."""
     partitions: list[PartitionState] = []
-    letters = proof = None
+    letters = webhooks = proof = None
     try:
         async with asyncio.timeout(PATIENCE):
             rows = (await services.reading.lanes.ask(None, HEALTH, (LIVE,))).rows
             waiting = await outbox_health(services.reading.lanes)
+            pushed = await webhooks_health(services.reading.lanes)
             proven = await proof_health(services.reading.lanes)
         partitions, letters = [_state(PartitionHealth(*row)) for row in rows], LettersState(**waiting._asdict())
+        webhooks = WebhooksState(**pushed._asdict())
         proof = ProofState(**proven._asdict())
         database = True
     except (Refused, TimeoutError, Error):
@@ -115,10 +132,10 @@ async def look(services: Services) -> Health:
     parked = sum(p.parked for p in partitions)
     nats, relay = services.bus.up, services.gate.listening
     down = not database or any(p.stalled_seconds > STALLED for p in partitions)
-    overdue = letters is not None and letters.overdue_seconds > OVERDUE
+    overdue = any(waiting is not None and waiting.overdue_seconds > OVERDUE for waiting in (letters, webhooks))
     forged = proof is not None and proof.findings > 0
     status: Literal["ok", "degraded", "down"] = "down" if down else "ok" if nats and relay and not parked and not overdue and not forged else "degraded"
-    return Health(status=status, database=database, nats=nats, relay=relay, parked=parked, letters=letters, proof=proof, partitions=partitions)
+    return Health(status=status, database=database, nats=nats, relay=relay, parked=parked, letters=letters, webhooks=webhooks, proof=proof, partitions=partitions)
 
 
 def _state(found: PartitionHealth) -> PartitionState:

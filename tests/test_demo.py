@@ -71,6 +71,8 @@ UNTOLD = {  # events that the demo's story does without -> why
         "StaffInvited", "StaffInvitationResent", "StaffInvitationCancelled", "StaffJoined", "StaffAccountGiven"], "its people were there from the beginning"),
     "PatientAccessRefreshed": "nobody of it uses the portal",
     **dict.fromkeys(["ApiKeyIssued", "ApiKeyRevoked", "MobileModuleSwitched"], "no program or telephone comes to it"),
+    **dict.fromkeys([
+        "WebhookAdded", "WebhookChanged", "WebhookSecretRotated", "WebhookEnabled", "WebhookDisabled", "WebhookTestAsked", "WebhookResendAsked", "WebhookDeleted"], "likewise"),
     **dict.fromkeys(["PermissionTemplateSet", "PermissionTemplateReset", "StaffPermissionsOverridden"], "its people do as their roles say"),
 }
 

@@ -62,6 +62,17 @@ from commands.staff import (
     ResendStaffInvitation,
 )
 from commands.upgrades import ChangeSeatRequest, RequestSeats
+from commands.webhooks import (
+    AddWebhook,
+    ChangeWebhook,
+    DeleteWebhook,
+    DisableWebhook,
+    EnableWebhook,
+    ResendDelivery,
+    ResendFailedDeliveries,
+    RotateWebhookSecret,
+    SendWebhookTest,
+)
 from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued, Line
 from domain.kit import Forbidden, NotFound, Refused
 from domain.kit.codec import TextUnstorable, hints, metas
@@ -264,6 +275,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things |= {"clinic_referrals": await town.referral(), "upgrade_requests": (await town(RequestSeats(doctors=30))).id}
     key = IssueApiKey(name="Website", scopes=["patients.view"], hint="ak_abcdef", secret_id=uuid4())
     things |= {"api_keys": (await town(key)).id, "emergencies": (await town(BreakGlass(patient_id=town.patient, reason="Unconscious"))).id}
+    things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
     count = len(stored(database))
     for command in later(far):
         kind = command.state.kind
@@ -287,6 +299,8 @@ def later(town: Town) -> list[Command]:
         RestorePatient(), ChangeRoom(name="Mine"), DeleteRoom(), UnblockTime(), ChangeStaff(name="A", email="a@b.example", role="doctor"),
         DeactivateStaff(), ReactivateStaff(), OverrideStaffPermissions(permissions={}), WithdrawClinicReferral(), ChangeSeatRequest(doctors=40),
         ExportClinic(), CloseClinic(name="Grachten", reason="No"), KeepClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(), EndEmergency(),
+        ChangeWebhook(url="https://hooks.example.org/"), RotateWebhookSecret(secret_id=uuid4()), EnableWebhook(), DisableWebhook(), SendWebhookTest(),
+        ResendDelivery(delivery=uuid4()), ResendFailedDeliveries(since=NOW), DeleteWebhook(),
     ]
 
 

@@ -164,6 +164,39 @@ async def api_keys(me: Person, ids: Json) -> None:
     assert (await site.send(request_of(OPERATIONS["BrowseCurrentRoom"]))).status_code == 401
 
 
+async def webhooks(me: Person, ids: Json) -> None:
+    """A receiver that nobody has heard of: what is sent to it fails, and stands in the log."""
+    made = await me("AddWebhook", {"url": "https://hooks.example.org/anamnesis", "events": ["RoomAdded"]})
+    assert made["secret"].startswith("whsec_")
+    id_ = made["id"]
+    assert (await me("ChangeWebhook", {"url": "https://hooks.example.org/other", "description": "Their books"}, id=id_))["events"] == []
+    assert (await me("RotateWebhookSecret", {"overlap": 1}, id=id_))["secret"] != made["secret"]
+    await me("SendWebhookTest", {}, id=id_)
+    (sent,) = await delivery(me, id_, "queued")
+    assert not (await me("DisableWebhook", {}, id=id_))["enabled"]
+    assert await delivery(me, id_, "failed") == [sent]
+    assert (await me("GetWebhookDeliveryDetail", id=sent))["error"] == "the webhook was switched off"
+    assert (await me("EnableWebhook", {}, id=id_))["enabled"]
+    assert [one["id"] for one in (await me("BrowseWebhookEntry", query={"enabled": "true"}))["items"]] == [id_]
+    await me("ResendDelivery", {}, id=id_, delivery=sent)
+    assert await delivery(me, id_, "queued") == [sent]
+    await me("ResendFailedDeliveries", {"since": f"{TODAY}T00:00:00Z"}, id=id_)
+    assert (await me("GetWebhookEntry", id=id_))["formerSecretUntil"]
+    await me("DeleteWebhook", id=id_)
+
+
+async def delivery(me: Person, webhook: str, status: str) -> list[str]:
+    """Return a webhook's deliveries of that status, once there are any."""
+    found: list[str] = []
+
+    async def there() -> bool:
+        found[:] = [one["id"] for one in (await me("BrowseWebhookDeliveryRow", query={"webhookId": webhook, "status": status}))["items"]]
+        return bool(found)
+
+    await until(there)
+    return found
+
+
 async def mobile(me: Person, ids: Json) -> None:
     await me("SwitchMobileModule", {"enabled": False}, clinicId=me.clinic, role="doctor", module="chat")
     shown = {one["module"]: one["shown"] for one in (await me("GetMobilePermissionsOfRole", clinicId=me.clinic, role="doctor"))["modules"]}
@@ -668,7 +701,7 @@ CHAPTERS = [
     modules,
     plans,
     staff,
-    permissions, invitations, api_keys, mobile,
+    permissions, invitations, api_keys, webhooks, mobile,
     rooms,
     schedules,
     patients,

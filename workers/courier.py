@@ -1,7 +1,8 @@
-"""The courier as a process: it answers events with letters, and sends them."""
+"""The courier as a process: it answers events with letters and sends them, and pushes events to webhooks."""
 
 import asyncio
 import secrets
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -10,18 +11,26 @@ from uuid import UUID
 
 import workers
 from commands.kit.codes import Codes
+from commands.kit.deliveries import Secrets
+from commands.kit.vault import Vault
 from domain.email_templates import EmailTemplate, choose, template_of
 from domain.kit import PLATFORM
+from domain.kit.addresses import networks
 from domain.kit.letters import Language, Wording
 from projections.kit.keys import KeyRing
 from projections.kit.lanes import Lanes
 from projections.kit.tables import load
 from workers.kit import outbox, policies
 from workers.kit.bus import Bus
+from workers.kit.fanout import Fanout
 from workers.kit.outbox import Outbox
+from workers.kit.outward import Outward
+from workers.kit.policies import Answering
 from workers.kit.post import transport
+from workers.kit.pushing import MANY, Pushing
 from workers.kit.rounds import Rounds
 from workers.kit.writing import Look, Writing
+from workers.webhooks import OWN, heard, told
 
 
 class Settings(Protocol):
@@ -41,6 +50,8 @@ class Settings(Protocol):
     def mail_from(self) -> str: ...
     @property
     def address(self) -> str: ...
+    @property
+    def webhooks_private(self) -> str: ...
 
 
 def install(conn: outbox.Owner) -> None:
@@ -71,13 +82,23 @@ async def main(settings: Settings) -> None:
     name = f"courier-{secrets.token_hex(6)}"
     lanes = Lanes(settings.database_url, size=1, name=name)
     await lanes.open()
+    look = Look(lanes, KeyRing(settings.kek))
     writing = Writing(
-        Look(lanes, KeyRing(settings.kek)), Codes(lanes, settings.kek), transport(settings.smtp_url, settings.data_dir / "mail"), words,
+        look, Codes(lanes, settings.kek), transport(settings.smtp_url, settings.data_dir / "mail"), words,
         address=settings.address, mail_from=settings.mail_from)
     sending = Outbox(settings.database_url, writing.deliver, name)
+    outward = Outward(networks(settings.webhooks_private), MANY)
+    claiming = Lanes(settings.database_url, size=1, name=f"{name}-webhooks")
+    await claiming.open()
+    pushing = Pushing(claiming, outward, Secrets(claiming, Vault(claiming, settings.kek)))
+    looking = partial(Fanout, own=OWN, tell=partial(told, look), heard=partial(heard, look))
     try:
         async with Bus(settings.nats_url, "courier") as bus, asyncio.TaskGroup() as group:
             group.create_task(sending.run())
-            group.create_task(Rounds(settings.database_url, bus, name, queued=sending.ring.set).run())
+            group.create_task(pushing.run())
+            group.create_task(Rounds(settings.database_url, bus, name, Answering, sending.ring.set).run())
+            group.create_task(Rounds(settings.database_url, bus, name, looking, pushing.ring.set).run())
     finally:
+        await outward.close()
+        await claiming.close()
         await lanes.close()

@@ -18,7 +18,7 @@ from msgspec import inspect as i
 from domain.kit import Event, State
 from domain.kit.codec import classes, personal
 from gateway.kit.examples import example
-from projections.kit.shown import Shown
+from projections.kit.shown import Pushed, Shown
 from projections.kit.stored import Stored
 
 Json = dict[str, Any]
@@ -176,6 +176,7 @@ def asyncapi(*, title: str, version: str) -> Json:
     parts[ANY] = {
         "title": "Any event", "description": WORDS, "anyOf": [{"$ref": f"#/components/schemas/{name}{MESSAGE}"} for name in events]}
     parts["Page"] = PAGE
+    parts["Webhook"] = _pushed()
     streamed = {name: {"$ref": f"#/components/messages/{name}"} for name in events} | {"resync": {"$ref": "#/components/messages/resync"}}
     return {
         "asyncapi": "3.0.0",
@@ -192,6 +193,14 @@ def asyncapi(*, title: str, version: str) -> Json:
     }
 
 
+def _pushed() -> Json:
+    """Return the schema of a webhook's body."""
+    _, found = msgspec.json.schema_components([Pushed])
+    body: Json = found["Pushed"]
+    body["properties"]["data"]["$ref"] = f"#/components/schemas/{ANY}"
+    return body | {"title": "Webhook", "description": "A webhook's body: an event as a stream has it, in the frame that the Standard Webhooks specification gives it."}
+
+
 def _told(cls: type[Event]) -> Json:
     """Return an event as a message of the streams."""
     name = cls.__name__
@@ -206,7 +215,7 @@ def _told(cls: type[Event]) -> Json:
 
 
 INTRODUCTION = (
-    "What happens in a clinic, as others can hear it: by server-sent events, and by webhooks with the same payload. Both are made from the event store, in whose order and with whose "
+    "What happens in a clinic, as others can hear it: by server-sent events, and by webhooks with the same `data`. Both are made from the event store, in whose order and with whose "
     "positions everything comes. What is about a person is sealed and stays out, unless a stream is opened with `personal=true` by somebody who may read it.\n\n"
     "The same schemas stand in JSON Schema 2020-12 at `/api/v1/events/schemas`; how commands are given and rows are read is at `/schema/openapi.json`."
 )
@@ -248,8 +257,8 @@ MESSAGES: Json = {
         "payload": {"type": "object", "maxProperties": 0}, "examples": [{"payload": {}}],
     },
     "webhook": {
-        "name": "webhook", "title": "An event, pushed", "contentType": "application/json", "payload": {"$ref": f"#/components/schemas/{ANY}"},
-        "summary": "The body is what the stream has as `data`, without what is sealed; a body once signed never changes.",
+        "name": "webhook", "title": "An event, pushed", "contentType": "application/json", "payload": {"$ref": "#/components/schemas/Webhook"},
+        "summary": "`data` is what the stream has as `data`, without what is sealed; the body is the same at every attempt.",
         "headers": {"type": "object", "properties": WEBHOOK_HEADERS, "required": list(WEBHOOK_HEADERS)},
         "bindings": {"http": {"headers": {"type": "object", "properties": WEBHOOK_HEADERS, "required": list(WEBHOOK_HEADERS)}, "bindingVersion": "0.3.0"}},
     },
@@ -270,7 +279,7 @@ CHANNELS: dict[str, Callable[[Json], Json]] = {
     },
     "webhooks": lambda _: {
         "address": None, "title": "Webhooks", "servers": [{"$ref": "#/servers/receiver"}], "tags": _PUBLIC, "messages": {"webhook": {"$ref": "#/components/messages/webhook"}},
-        "description": "A POST to the address you have given, signed as the Standard Webhooks specification has it, and repeated for a while until you answer with 2xx: so it may come twice.",
+        "description": "A POST to the address you have given, signed as the Standard Webhooks specification has it, and repeated for three days until you answer with 2xx: so it may come twice, and in any order.",
     },
     "pages": lambda _: {
         "address": "events.{partition}", "title": "Pages of the store", "description": INTERNAL, "servers": [{"$ref": "#/servers/bus"}], "x-internal": True,

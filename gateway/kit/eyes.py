@@ -15,10 +15,10 @@ from domain.kit.codec import personal
 from gateway.kit.catalogue import defined, homes
 from projections.kit import PROJECTIONS
 from projections.kit.declare import ALL
+from projections.kit.heard import others_heard, rows_heard
 from projections.kit.stored import Stored
 from schemas.kit import Row
 
-UNHEARD = {"self", "public"}  # keys that everybody has: whose it is would have to be looked at
 UNLISTED = "audit.logs.view"  # what must be held to see events of kinds that have no row of their own
 
 Owners = dict[str, UUID | None]  # by owning field
@@ -69,11 +69,7 @@ def eyes_of(who: Who, extra: dict[str, str], **filters: Any) -> Eyes:
     The key of a kind is that of the row of the same name; `extra` gives those of kinds that have none, and administrators see the rest.
     """
     kinds, owned = set(), []
-    rows = {name: projection.row for name, projection in PROJECTIONS.items() if projection.key is None}
-    for kind, row in rows.items():
-        key = row.detail or row.permission  # an event says as much as the row in detail
-        if not who.may(key) or key in UNHEARD:
-            continue
+    for kind, row in rows_heard(who.may):
         field = row.own.get(who.role)
         if who.role == "patient" and field is None:
             continue
@@ -81,7 +77,7 @@ def eyes_of(who: Who, extra: dict[str, str], **filters: Any) -> Eyes:
         if field is not None and row.widened.get(who.role) not in who.grants:
             owned.append((kind, _field(field)))
     if who.role != "patient":
-        kinds |= {kind for kind, key in extra.items() if who.may(key) and kind not in rows}
+        kinds.update(others_heard(who.may, extra))
     return Eyes(frozenset(kinds), tuple(sorted(owned)), who.subject, **filters)
 
 

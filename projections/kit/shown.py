@@ -1,4 +1,4 @@
-"""An event as those outside are shown it: the `data` of the event stream, and the body of a webhook.
+"""An event as those outside are shown it: the `data` of the event stream, and of a webhook.
 
 How it works: the envelope that readers can use, and the event's stored members as they lie there, undecoded, less what is sealed. With keys (`opened`) the sealed
 members take part; of a person whose key is destroyed they read null.
@@ -34,6 +34,14 @@ class Shown(Struct, rename="camel"):
     data: Annotated[dict[str, Raw], Meta(description="What the event says.")]
 
 
+class Pushed(Struct):
+    """A webhook's body."""
+
+    type: Annotated[str, Meta(description="What happened: the event's name.")]
+    timestamp: Annotated[datetime, Meta(tz=True, description="When it was stored.")]
+    data: Annotated[Raw, Meta(description="The event, as a stream has it.")]
+
+
 def shown(stored: Stored) -> bytes:
     """Return an event as JSON; what is sealed stays out."""
     data = _members(stored.body)
@@ -49,6 +57,11 @@ def opened(stored: Stored, key_of: KeyOf) -> bytes:
     data = _members(stored.body)
     data.pop("sealed", None)
     return _encode(_with_envelope(stored, data | secret))
+
+
+def pushed(stored: Stored) -> bytes:
+    """Return the body of an event's webhook: its name, when it was stored, and what a stream shows of it."""
+    return _encode(Pushed(type=stored.topic, timestamp=stored.recorded_at, data=Raw(shown(stored))))
 
 
 def _with_envelope(stored: Stored, data: dict[str, Raw]) -> Shown:

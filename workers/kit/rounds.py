@@ -1,6 +1,6 @@
-"""The rounds of a courier: when to ask the policies.
+"""The rounds of a courier: when to look at what has happened.
 
-How it works. The relay's heartbeat says how far it has published, four times a second; when that is news, the policies are asked at once, else once a second. So a
+How it works. The relay's heartbeat says how far it has published, four times a second; when that is news, it is looked at at once, else once a second. So a
 courier costs nothing under load, and goes on without NATS.
 
 What may go wrong. Of several couriers one at a time answers; the others find its row locked and come again. Trouble with the database is waited out.
@@ -8,7 +8,7 @@ What may go wrong. Of several couriers one at a time answers; the others find it
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import psycopg
@@ -19,7 +19,7 @@ from psycopg import AsyncConnection
 from projections.kit.tracking import CONNECT
 from workers.kit.bus import HEARTBEAT, Bus, Said
 from workers.kit.ending import heed
-from workers.kit.policies import MAX_EVENTS, Answering
+from workers.kit.policies import MAX_EVENTS
 
 FLOOR_SECONDS = 1.0
 OPTIONS = "-c timezone=UTC -c jit=off -c enable_seqscan=off -c idle_in_transaction_session_timeout=10s"
@@ -27,13 +27,21 @@ OPTIONS = "-c timezone=UTC -c jit=off -c enable_seqscan=off -c idle_in_transacti
 log = structlog.get_logger(__name__)
 
 
-class Rounds:
-    """Asks the policies whenever something has happened; `queued` is told that there may be letters."""
+class Looking(Protocol):
+    """Whatever looks at what has happened, on a connection of its own."""
 
-    def __init__(self, database_url: str, bus: Bus, name: str, queued: Callable[[], None]) -> None:
+    async def round(self) -> int | None:
+        """Look at the next events; return how many there were, or None if another courier is at it."""
+
+
+class Rounds:
+    """Looks whenever something has happened; `queued` is told that there may be something to send."""
+
+    def __init__(self, database_url: str, bus: Bus, name: str, looking: Callable[[AsyncConnection[Any]], Looking], queued: Callable[[], None]) -> None:
         self.database_url = database_url
         self.bus = bus
         self.name = name
+        self.looking = looking
         self.queued = queued
         self.published = 0
         self.news = asyncio.Event()
@@ -54,11 +62,11 @@ class Rounds:
                 await asyncio.sleep(FLOOR_SECONDS)
 
     async def _answer(self, conn: AsyncConnection[Any]) -> None:
-        answering = Answering(conn)
+        looking = self.looking(conn)
         while True:
             heed()
             self.news.clear()
-            events = await answering.round()
+            events = await looking.round()
             self.say("courier.working")
             if events:
                 self.queued()
