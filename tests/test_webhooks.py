@@ -13,6 +13,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,7 +27,7 @@ from jsonschema import Draft202012Validator
 from msgspec.structs import replace
 
 from anamnesis.stack.process import spawn
-from commands.clinics import DeactivateClinic, ReactivateClinic
+from commands.clinics import DeactivateClinic, DeleteClinic, ReactivateClinic
 from commands.kit.vault import Vault
 from commands.rooms import AddRoom
 from commands.webhooks import (
@@ -733,6 +734,17 @@ async def test_a_deactivated_clinic_is_sent_nothing(house, receiver):
 
 
 @living
+async def test_nothing_is_sent_for_a_clinic_that_is_deleted_and_its_secrets_go(house, receiver):
+    hook = await house.hooked(receiver, "RoomAdded")
+    receiver.says = lambda _: Answer(500)
+    await room(hook.me)
+    await until(lambda: attempted(house, hook, 1))
+    await house.web.services.handler.handle(DeleteClinic(name="Grachten", reason="Opened by mistake"), who(hook.clinic, "superadmin"), id=hook.clinic)
+    await until(lambda: house.reads(hook, "failed"))
+    assert house.run("select * from webhook_targets where id = %s", hook.id) == house.run("select * from vault where owner = %s", hook.id) == []
+
+
+@living
 async def test_rebuilding_read_models_sends_nothing_again(house, receiver):
     hook = await house.hooked(receiver, "RoomAdded")
     await room(hook.me)
@@ -867,6 +879,50 @@ async def test_killed_in_the_middle_it_goes_on_and_nothing_is_lost_or_doubled(da
         ids = [got.id for got in receiver.got]
         assert {str(id_) for id_, in house.log(hook, "id")} == set(ids)
         assert (len(set(ids)), len(ids) - 8 <= before) == (8, True), "only what was in hand comes twice"
+
+
+@pytest.mark.soak
+async def test_couriers_that_are_killed_again_and_again_lose_nothing_and_make_up_nothing(database, tmp_path):
+    settings = replace(database.settings("courier"), data_dir=tmp_path, webhooks_private=HERE)
+    house, kills, dice = House(None, database), 25, Random(7)
+
+    def start():
+        return spawn([sys.executable, "-m", "anamnesis", "worker", "courier"], env=settings.environment(), log=tmp_path / f"{uuid4()}.log")
+
+    async with town_of(database) as town, Receiver() as receiver:
+
+        async def slowly(_):
+            await asyncio.sleep(dice.random() / 20)
+            return Answer(200 if dice.random() < 0.9 else 500)
+
+        receiver.says = slowly
+        hooks = [
+            (await town(AddWebhook(url=receiver.url, events=["RoomAdded"], secret_id=await kept(database, town), private=True))).id for _ in range(3)]
+        couriers, positions = [start(), start()], []
+        for kill in range(kills):
+            positions += [(await town(AddRoom(name=f"Room {kill}/{number}"))).position for number in range(20)]
+            await asyncio.sleep(0.5 + dice.random())
+            couriers[kill % 2].kill()
+            couriers[kill % 2].wait()
+            couriers[kill % 2] = start()
+        receiver.says = lambda _: Answer(200)
+
+        async def over():
+            house.run("update webhook_deliveries set due_at = least(due_at, now()) where status = 'queued' and owner is null returning 1")
+            return house.run("select count(*) from webhook_deliveries where status <> 'delivered'") == [(0,)]
+
+        await until(over, 60)
+        for courier in couriers:
+            courier.terminate()
+            courier.wait()
+    made = {(str(hook), position) for hook, position in house.run("select webhook_id, position from webhook_deliveries")}
+    assert made == {(str(hook), position) for hook in hooks for position in positions}
+    ids = {str(id_) for id_, in house.run("select id from webhook_deliveries")}
+    assert {got.id for got in receiver.got} == ids
+    assert len(ids) == len(made) == 3 * 20 * kills
+    failed, noted = house.run("select count(*) filter (where status_code = 500), count(*) from webhook_attempts")[0]
+    assert failed > 0
+    assert len(receiver.got) - noted <= kills * 15, "no more than what was under way comes without a note"
 
 
 async def kept(database, town):

@@ -3,8 +3,8 @@
 from typing import get_args
 from uuid import UUID
 
-from domain.clinics import Clinic
-from domain.kit import Fact
+from domain.clinics import Clinic, ClinicDeleted
+from domain.kit import Event, Fact
 from domain.kit.grants import effective
 from domain.webhooks import (
     WEBHOOK_DISABLED_LETTER,
@@ -23,16 +23,23 @@ from workers.kit.fanout import Endpoint, Told
 from workers.kit.policies import Letter, To, answers
 from workers.kit.writing import Look
 
-OWN = tuple(event.__name__ for event in get_args(WebhookEvent))
+OWN = (*(event.__name__ for event in get_args(WebhookEvent)), ClinicDeleted.__name__)
 
 
 async def told(look: Look, stored: Stored) -> Told:
     """Return what an event means: the webhook as it is from then on, and what is to be sent because of it."""
+    if stored.topic == ClinicDeleted.__name__:
+        return Told(None, all_of_them=True)
     events = [fact.event for fact in await look.facts(stored.stream, stored.clinic) if fact.version <= stored.version]
-    webhook, before, event = Webhook.replay(events), Webhook.replay(events[:-1]), events[-1]
+    webhook, before = Webhook.replay(events), Webhook.replay(events[:-1])
     if webhook.target is None:
         return Told(None)
     endpoint = Endpoint(webhook.target.url, webhook.target.events, webhook.enabled, [(secret.id, secret.until) for secret in webhook.secrets])
+    return meant(events[-1], endpoint, before)
+
+
+def meant(event: Event, endpoint: Endpoint, before: Webhook) -> Told:
+    """Return what an event means for a webhook that is `endpoint` after it, and was another one `before`."""
     match event:
         case WebhookTestAsked():
             return Told(endpoint, test=True)

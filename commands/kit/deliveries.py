@@ -126,7 +126,7 @@ language sql stable security definer set search_path = public, pg_temp as $$
 $$;
 create or replace function webhooks_health(out queued bigint, out overdue_seconds float8, out failing bigint)
 language sql stable security definer set search_path = public, pg_temp as $$
-    select (select count(*) from webhook_deliveries d where d.status = 'queued'),
+    select (select count(*) from (select from webhook_deliveries d where d.status = 'queued' and d.owner is null limit 100000) w),
         coalesce((select greatest(extract(epoch from clock_timestamp() - min(w.due_at)), 0) from webhook_targets t cross join lateral (
             select d.due_at from webhook_deliveries d where d.webhook_id = t.id and d.status = 'queued' and d.owner is null order by d.due_at limit 1) w
             where t.enabled and t.stopped is null and t.failing_since is null

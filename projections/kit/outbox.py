@@ -35,7 +35,7 @@ async def proof_health(lanes: Lanes) -> ProofHealth:
 
 
 class WebhooksHealth(NamedTuple):
-    """Deliveries that wait, for how many seconds one is overdue though its webhook works and nothing of its clinic is under way, and how many webhooks fail."""
+    """Deliveries that wait (a hundred thousand stand for more), for how many seconds one is overdue though its webhook works and nothing of its clinic is under way, and how many webhooks fail."""
 
     queued: int
     overdue_seconds: float

@@ -3,7 +3,7 @@
 How it works. `webhook_cursor` is one row, the position up to which events have been looked at. A courier locks it, reads what follows of the clinics that have webhooks, and the events by
 which webhooks come, change and go, in order; its deliveries are written in the transaction that moves the position. So each event is met once in effect, with the webhooks as they were
 at that position, whichever courier does it and whatever dies; and rebuilding read models, which have no part in it, sends nothing. An event of a webhook's own
-stream says by `Told` what it means here; which kinds of things a clinic's webhooks may hear of at a position, `heard` says.
+stream, or the end of a clinic, says by `Told` what it means here; which kinds of things a clinic's webhooks may hear of at a position, `heard` says.
 
 What may go wrong: the first webhook of a clinic makes its later events worth reading, so a round ends with the event that brought it. What is imported with old dates is sent
 like everything else: a receiver goes by `position` and `recordedAt`. Answers of receivers may tell of a person: they are blanked, all of the clinic, when one is erased.
@@ -48,6 +48,7 @@ on conflict (id) do update set url = excluded.url, events = excluded.events, ena
 """
 DROP = "delete from webhook_targets where id = %s"
 FORGET = "select webhook_forget(%s)"
+OF_CLINIC = "select id from webhook_targets where clinic_id = %s"
 STOP = """
 update webhook_deliveries set status = 'failed', settled_at = clock_timestamp(), error = %s, owner = null where webhook_id = %s and status = 'queued'
 """
@@ -76,6 +77,7 @@ class Told(NamedTuple):
     """What an event of a webhook's own stream means: what the webhook is now (None: no more), and what is to be sent."""
 
     endpoint: Endpoint | None
+    all_of_them: bool = False  # whatever webhook the clinic has is no more
     afresh: bool = False  # forget how it fared
     test: bool = False  # send it this event
     again: UUID | datetime | None = None  # send that delivery again, or what has failed since
@@ -129,7 +131,7 @@ class Fanout:
                 await self._queue(rows)
                 rows = []
                 await self._own(stored, told)
-                if stored.clinic not in clinics:
+                if told.endpoint is not None and stored.clinic not in clinics:
                     return stored.position
                 targets |= await self._targets({stored.clinic})
         await self._queue(rows)
@@ -138,9 +140,11 @@ class Fanout:
     async def _own(self, stored: Stored, told: Told) -> None:
         """See to an event of a webhook's own stream."""
         if told.endpoint is None:
-            await self.conn.execute(STOP, (GONE, stored.stream))
-            await self.conn.execute(DROP, (stored.stream,))
-            await self.conn.execute(FORGET, (stored.stream,))
+            found = await (await self.conn.execute(OF_CLINIC, (stored.clinic,))).fetchall() if told.all_of_them else [(stored.stream,)]
+            for (id_,) in found:
+                await self.conn.execute(STOP, (GONE, id_))
+                await self.conn.execute(DROP, (id_,))
+                await self.conn.execute(FORGET, (id_,))
             return
         secrets = msgspec.json.encode([{"id": id_, "until": until} for id_, until in told.endpoint.secrets]).decode()
         await self.conn.execute(KEEP, (

@@ -18,6 +18,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from random import uniform
+from traceback import extract_tb
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from workers.kit.outward import NotCalledError, Outward
 
 MANY = 64  # deliveries that one courier has under way
 FLOOR_SECONDS = 1.0  # between looks for what is due
+LINGER_SECONDS = 0.005  # so that what ends at about the same time makes room for one claim, not for one each
 SWEEP_SECONDS = 600.0
 LAST_SECONDS = 5.0  # for what is under way when it is told to stop
 SCHEDULE = [timedelta(seconds=seconds) for seconds in (5, 300, 1800, *(3600 * hours for hours in (2, 5, 10, 14, 20, 24)))]
@@ -126,6 +128,7 @@ class Pushing:
                 await self.ring.wait()
         except TimeoutError:
             return
+        await asyncio.sleep(LINGER_SECONDS)
 
     async def _end(self) -> None:
         """Let what is under way end, and give back the rest."""
@@ -143,7 +146,7 @@ class Pushing:
         """Make one attempt, and write down what became of it."""
         made, began = datetime.now(UTC), time.monotonic()
         try:
-            outcome = await self._attempt(claimed, made)
+            outcome = await self._tried(claimed, made)
             took = round(1000 * (time.monotonic() - began))
             told = (outcome.became, outcome.due, made, outcome.status, took, outcome.answer and bare(outcome.answer), outcome.error, outcome.stop)
             halted = (await self.lanes.ask(None, SETTLE, (claimed.id, *told), again=False)).rows[0][0]
@@ -153,6 +156,16 @@ class Pushing:
         log.info("webhook", delivery=str(claimed.id), type=claimed.topic, became=outcome.became, status=outcome.status, milliseconds=took, error=outcome.error)
         if halted is not None:
             log.warning("webhook.given_up", delivery=str(claimed.id), why=halted)
+
+    async def _tried(self, claimed: Claimed, now: datetime) -> Outcome:
+        """Make one attempt; what is a bug, or a key that is not the right one, costs it alone and can be mended for three days."""
+        try:
+            return await self._attempt(claimed, now)
+        except (ReadUnavailable, psycopg.Error, OSError):
+            raise
+        except Exception as bug:  # noqa: BLE001 - see above
+            log.warning("webhook.bug", delivery=str(claimed.id), at=[f"{frame.filename}:{frame.lineno}" for frame in extract_tb(bug.__traceback__)[-6:]])
+            return put_off(claimed, now, error=type(bug).__name__)
 
     async def _attempt(self, claimed: Claimed, now: datetime) -> Outcome:
         rows = (await self.lanes.ask(None, EVENT, (claimed.position,))).rows

@@ -16,6 +16,7 @@ import structlog
 from nats.aio.msg import Msg
 from psycopg import AsyncConnection
 
+from projections.kit.lanes import ReadUnavailable
 from projections.kit.tracking import CONNECT
 from workers.kit.bus import HEARTBEAT, Bus, Said
 from workers.kit.ending import heed
@@ -57,7 +58,7 @@ class Rounds:
                     self.database_url, autocommit=True, options=OPTIONS, application_name=self.name, **CONNECT,
                 ) as conn:
                     await self._answer(conn)
-            except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
+            except (ReadUnavailable, psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
                 self.say("courier.interrupted", "warning", error=type(error).__name__)
                 await asyncio.sleep(FLOOR_SECONDS)
 
