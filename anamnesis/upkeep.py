@@ -97,6 +97,10 @@ def _known(names: Sequence[str]) -> list[str]:
 def _show(report: Report) -> None:
     table({name: getattr(outcome, name) for name in SHOWN} for outcome in report.outcomes)
     for outcome in report.outcomes:
+        if outcome.uncompared:
+            CONSOLE.print(f"{outcome.name}: not compared, for only one of the two has them: {', '.join(outcome.uncompared)}")
+        for column, (before, now) in outcome.sums.items():
+            CONSOLE.print(f"{outcome.name}: {column} {before} -> {now}")
         for difference in outcome.differences:
             CONSOLE.print(f"{outcome.name}: {difference.kind} {difference.key} {' '.join(difference.columns)}", style="red")
 

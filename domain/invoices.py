@@ -156,6 +156,7 @@ class InvoiceVoided(Event):
     reason: Reason
     voided_on: date
     shares: list[DoctorShare]
+    patient_id: PatientId | None = None  # earlier releases did not say
 
 
 InvoiceEvent = (
@@ -353,7 +354,7 @@ class Invoice(State):
         self.ensure_issued()
         if any(self.paid):
             raise InvoicePartlyPaid(paid=sum(self.paid))
-        return [InvoiceVoided(reason=reason, voided_on=today, shares=by_doctor(self.lines))]
+        return [InvoiceVoided(reason=reason, voided_on=today, shares=by_doctor(self.lines), patient_id=self.patient_id)]
 
     def delete(self, reason: str, today: date) -> list[Event]:
         """Discard a draft, void an issued invoice: a number that was given out stays in the books."""

@@ -13,10 +13,14 @@ Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S", examples
 Sex = Literal["female", "male", "other"]
 Address = Annotated[str, Meta(max_length=500)]
 NationalId = Annotated[str, Meta(min_length=1, max_length=40)]
+Source = Literal[
+    "recommendation", "practitioner", "search", "website", "social-media", "advertisement", "insurer", "passing-by", "event", "other",
+]
+"""How a patient heard of the clinic: from somebody they know, from another practice, ... A word of a list, so that it can name nobody."""
 
 
 class Demographics(Frozen):
-    """Who a patient is and how to reach them; all of it is theirs, and gone once their key is destroyed."""
+    """Who a patient is and how to reach them; all of it is theirs, and gone once their key is destroyed, but for how they heard of the clinic."""
 
     given_name: Annotated[Name | None, Personal()] = None
     family_name: Annotated[Name | None, Personal()] = None
@@ -27,6 +31,7 @@ class Demographics(Frozen):
     address: Annotated[Address | None, Personal()] = None
     national_id: Annotated[NationalId | None, Personal()] = None
     notes: Annotated[Note | None, Personal()] = None
+    source: Source | None = None
 
 
 class MedicalEntry(Frozen):

@@ -36,6 +36,7 @@ ALLOWED = {
     ("commands/erasures.py", "schemas.appointments.AppointmentRow"): "retention counts from the last visit",
     ("commands/erasures.py", "schemas.invoices.InvoiceRow"): "and from the last bill",
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
+    ("gateway/figures.py", "domain.patients.Source"): "the word of a list by which figures are narrowed down",
     ("gateway/health.py", "psycopg.Error"): "a database that answers with an error is told as down; health itself must not fail",
 }
 

@@ -178,15 +178,15 @@ def test_what_was_refunded_is_due_again_to_the_cent():
 
 
 def test_an_unpaid_invoice_is_voided_and_keeps_its_number():
-    given(drafted, issued).when(VoidInvoice(reason="Twice.")).then(InvoiceVoided(reason="Twice.", voided_on=TODAY, shares=of_both))
+    given(drafted, issued).when(VoidInvoice(reason="Twice.")).then(InvoiceVoided(reason="Twice.", voided_on=TODAY, shares=of_both, patient_id=PATIENT))
     given(drafted, issued, half).when(VoidInvoice(reason="Twice.")).refused(InvoicePartlyPaid)
     returned = refunded(100_00, annes(98_10, 8_10), bens(1_90, 33))
-    given(drafted, issued, half, returned).when(VoidInvoice(reason="Twice.")).then(InvoiceVoided(reason="Twice.", voided_on=TODAY, shares=of_both))
+    given(drafted, issued, half, returned).when(VoidInvoice(reason="Twice.")).then(InvoiceVoided(reason="Twice.", voided_on=TODAY, shares=of_both, patient_id=PATIENT))
 
 
 def test_deleting_discards_a_draft_and_voids_what_was_issued():
     given(drafted).when(DeleteInvoice()).then(InvoiceDiscarded())
-    given(drafted, issued).when(DeleteInvoice(reason="Twice.")).then(InvoiceVoided(reason="Twice.", voided_on=TODAY, shares=of_both))
+    given(drafted, issued).when(DeleteInvoice(reason="Twice.")).then(InvoiceVoided(reason="Twice.", voided_on=TODAY, shares=of_both, patient_id=PATIENT))
     given(drafted, issued, half).when(DeleteInvoice()).refused(InvoicePartlyPaid)
 
 

@@ -1,8 +1,11 @@
 """A newcomer's first hour, over HTTP, on the demo that `anamnesis up --demo small` makes: what README promises, and what the figures say."""
 
+import csv
 import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,6 +21,7 @@ from tests.test_stack import anamnesis, is_one_line
 CLINICS = ("amsterdam", "newyork", "adelaide")
 README = Path(__file__).parent.parent / "README.md"
 GUIDE = README.parent / "docs" / "integrators.md"
+FIGURES = README.parent / "docs" / "analysts.md"
 
 
 class Visitor:
@@ -111,6 +115,29 @@ def test_the_guide_for_integrators(demo: Scratch, tmp_path: Path) -> None:
     assert [event["data"].get("familyName") for event in heard] == [None, "de Vries"]
     assert "['clinicEvents', 'liveFeed', 'webhooks', 'pages']" in done.stdout
     assert done.stdout.endswith("3.1.0\n")
+
+
+def test_the_guide_for_analysts(demo: Scratch, tmp_path: Path) -> None:
+    """Its commands as they stand there: every figure, sheets of them, and proof that all of it follows from the events."""
+    lines = [line.removeprefix("    ") for line in FIGURES.read_text("utf-8").splitlines() if line.startswith("    ")]
+    typed = "\n".join(["set -eu", *lines]).replace("http://127.0.0.1:8000", demo.url).replace("curl -s ", "curl -sS --fail-with-body ")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "ANAMNESIS_DATA_DIR": str(demo.data_dir), "COLUMNS": "400"}
+    done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, timeout=90, cwd=tmp_path, env=env, check=False)  # noqa: S607
+    assert done.returncode == 0, (done.stdout[-2000:], done.stderr)
+
+    told, end = [], done.stdout.index("month,patients,since,seen,share")
+    told = documents(done.stdout[:end])
+    _, _, did, grown, _, worth, cohorts, sources, missed, _, stats = told
+    assert sum(item["completed"] for item in did["items"]) == stats["appointments"]["completed"] > 20
+    assert grown["items"][-1]["total"] >= worth["patients"] > 50
+    assert sum(group["received"] for group in worth["groups"]) == worth["received"] > 0
+    assert {one["months"][0]["share"] for one in cohorts["items"]} == {1.0}
+    assert any(0 < cell["share"] < 1 for one in cohorts["items"] for cell in one["months"])
+    assert len([item for item in sources["items"] if item["received"]]) >= 3
+    assert {item["status"] for item in missed["items"]} == {"no-show"}
+    assert {line["source"] for line in csv.DictReader((tmp_path / "ltv.csv").open(encoding="utf-8"))} == {"search"}
+    assert done.stderr.count("The new versions serve.") == 1
 
 
 def documents(text: str) -> list[Any]:

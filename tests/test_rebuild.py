@@ -6,14 +6,17 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from projections.kit import rebuild as rebuilding
 from projections.kit import replay as replaying
 from projections.kit.declare import PROJECTIONS, Projection
+from projections.kit.engine import Engine, NotReadyError
+from projections.kit.keys import KeyRing
 from projections.kit.rebuild import RebuildError, back, listing, rebuild, verify
 from projections.kit.tables import install, load, versions
 from projections.kit.tracking import health_sync
+from schemas.analytics import RevenueDayRow
 from schemas.rooms import RoomRow
 from tests.history import CLINICS, KEK, History, running, until
 from workers.projector import main
@@ -184,7 +187,8 @@ async def test_other_columns_are_filled_and_then_served(database, history, url, 
     assert install(history.conn) == ["rooms"]
     report = rebuild(url, ["rooms"], kek=KEK)
     assert report.swapped
-    assert not report.outcomes[0].compared
+    assert report.equal
+    assert report.outcomes[0].uncompared == ["colour"]
     assert install(history.conn) == []
     with psycopg.connect(database.url("gateway"), autocommit=True) as conn:
         conn.execute("select set_config('app.clinic', %s, false)", (str(CLINICS[0]),))
@@ -212,6 +216,45 @@ async def test_a_changed_function_is_told_with_what_it_changed(database, history
     assert outcome.logic_changed
     assert [(d.kind, d.columns) for d in outcome.differences] == [("differs", ["name"])]
     assert history.conn.execute("select name from rooms order by name").fetchall() == [("B",), ("a",)]
+
+
+class FlatFee(RevenueDayRow):
+    """A later release's formula: the same columns, other figures."""
+
+    formula = 2
+
+
+async def test_another_formula_is_a_version_of_its_own_built_beside_the_one_that_serves_compared_and_swapped(database, history, url, monkeypatch):
+    await level(database, history)
+    known = PROJECTIONS["revenue_days"].function
+    seen, sums = "select sum(collected), sum(billed) from revenue_days", {}
+
+    def without_a_tenth(row, fact, key):
+        after = known(row, fact, key)
+        taken = after.collected - (row.collected if row else 0)
+        return FlatFee(**asdict(replace(after, collected=after.collected - taken // 10)))
+
+    sums["before"] = history.conn.execute(seen).fetchone()
+    function(monkeypatch, "revenue_days", without_a_tenth, FlatFee)
+    assert install(history.conn) == ["revenue_days"]
+    assert history.conn.execute(seen).fetchone() == sums["before"], "the formula before serves"
+    with pytest.raises(NotReadyError, match="revenue_days"):  # nor does this release write into what is not its own
+        async with await psycopg.AsyncConnection.connect(database.url("projector"), autocommit=True) as conn:
+            await Engine(conn, KeyRing(KEK)).look()
+    looked = verify(url, ["revenue_days"], kek=KEK).outcomes[0]
+    report = rebuild(url, ["revenue_days"], kek=KEK)
+    (outcome,) = report.outcomes
+    sums["after"] = history.conn.execute(seen).fetchone()
+    assert report.swapped
+    assert outcome.compared
+    assert {tuple(d.columns) for d in outcome.differences} == {("collected",)}
+    assert outcome.sums == {"collected": (sums["before"][0], sums["after"][0])}
+    assert (looked.sums, looked.differing) == (outcome.sums, outcome.differing), "one can look before one swaps"
+    assert sums["after"][0] < sums["before"][0]
+    assert sums["after"][1] == sums["before"][1]
+    assert install(history.conn) == []
+    await level(database, history)
+    assert verify(url, ["revenue_days"], kek=KEK).equal, "and from now on it is the one that is kept level"
 
 
 async def test_there_is_a_way_back_level_with_what_has_come_since(database, history, url):

@@ -386,7 +386,7 @@ async def schedules(me: Person, ids: Json) -> None:
 
 
 async def patients(me: Person, ids: Json) -> None:
-    noor = {"givenName": "Noor", "familyName": "Bakker", "birthDate": "1990-05-17", "phone": "+31 6 1234 5678"}
+    noor = {"givenName": "Noor", "familyName": "Bakker", "birthDate": "1990-05-17", "phone": "+31 6 1234 5678", "source": "recommendation"}
     ids["patients"] = patient = (await me("RegisterPatient", noor))["id"]
     await me("ChangePatient", {**noor, "familyName": "Bakker-Smit", "email": "noor@example.org"}, id=patient)
     assert (await me("GetPatientRow", id=patient))["email"] == "noor@example.org"
@@ -486,6 +486,23 @@ async def figures(me: Person, ids: Json) -> None:
     month = {"from": (TODAY - timedelta(days=1)).isoformat(), "to": (TODAY + timedelta(days=1)).isoformat()}
     assert (await me("GetFinancialSummary", query={**month, "groupBy": "doctor"}))["collected"] == 54_450
     assert (await me("GetStats", query={**month, "to": (MONDAY + timedelta(days=1)).isoformat()}))["appointments"]["completed"] == 1
+    until_then = {**month, "to": MONDAY.isoformat()}
+    (did,) = (await me("GetDoctorPerformance", query={**until_then, "doctorId": ids["staff"]}))["items"]
+    assert (did["completed"], did["patients"], did["newPatients"]) == (1, 1, 1)
+    assert did["collected"] in {54_450, None}  # the front desk sees no money
+    grown = (await me("GetPatientGrowth", query={**until_then, "groupBy": "month"}))["items"]
+    assert sum(one["newPatients"] for one in grown) == grown[-1]["total"] >= 1
+    (worth,) = (await me("BrowseLifetimeRow", query={"source": "recommendation"}))["items"]
+    assert (worth["patientId"], worth["received"], worth["visits"]) == (ids["patients"], 54_000, 1)
+    assert (await me("BrowseLifetimeRow", query={"format": "csv"})).startswith("patientId,registeredOn,source,visits,")
+    assert (await me("GetLifetimeValue", query={"groupBy": "source"}))["groups"][0]["source"] == "recommendation"
+    (retained,) = (await me("GetRetentionCohorts", query={"year": str(MONDAY.year)}))["items"]
+    assert retained["months"][0] == {"since": 0, "patients": 1, "share": 1.0}
+    (heard,) = [one for one in (await me("GetReferralSources"))["items"] if one["source"] == "recommendation"]
+    assert heard["patients"] == 1
+    assert heard["received"] in {54_000, None}
+    (visit,) = (await me("BrowseVisitRow", query={"status": "completed"}))["items"]
+    assert (visit["id"], visit["moves"], visit["minutes"]) == (ids["appointments"], 1, 30)
 
 
 async def records(me: Person, ids: Json) -> None:

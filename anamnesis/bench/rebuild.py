@@ -6,7 +6,9 @@ from anamnesis.bench.kit.places import Place, lived_in
 from anamnesis.bench.kit.rebuilding import copied, rebuilt
 from anamnesis.trouble import Trouble
 
-LEAST = {"revenue_days": 300_000, "appointment_days": 300_000, "invoices": 150_000, "calendar": 150_000}
+LEAST = {
+    "revenue_days": 300_000, "appointment_days": 300_000, "lifetimes": 150_000, "visits": 150_000, "invoices": 150_000, "calendar": 150_000,
+}
 MEMORY = 1024  # MiB
 
 

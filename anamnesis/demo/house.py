@@ -24,6 +24,7 @@ from commands.kit.handling import Who
 from domain.invoices import Line
 from domain.kit import PLATFORM
 from domain.kit.grants import Role, granted
+from domain.patients import Source
 from domain.staff import Profile
 
 HISTORY = 730  # days
@@ -78,10 +79,11 @@ class Doctor(Worker):
 class Household:
     """People who live together, and like to come together."""
 
-    def __init__(self, family: str, address: str, phone: str) -> None:
+    def __init__(self, family: str, address: str, phone: str, source: Source | None) -> None:
         self.family = family
         self.address = address
         self.phone = phone
+        self.source = source  # how they heard of the clinic
         self.day = -1  # of the next visit of one of them
         self.start = 0
         self.doctor: Doctor | None = None
@@ -116,7 +118,9 @@ class Wish(NamedTuple):
 class Decks:
     """What happens how often."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, apart: Random) -> None:
+        self.source: Deck[Source | None] = Deck(apart, {
+            "recommendation": 8, "search": 5, "passing-by": 2, "social-media": 2, "practitioner": 2, "website": 1, "insurer": 1, "advertisement": 1, None: 3})
         self.kinds = Deck(rng, {kind.name: kind.share for kind in KINDS if kind.share})
         self.outcome = Deck(rng, {"kept": 158, "missed": 15, "cancelled": 14, "cancelled late": 10, "removed": 3})
         self.moved = Deck(rng, {0: 41, 1: 7, 2: 2})
@@ -147,7 +151,7 @@ class House:
         self.place = place
         self.scale = scale
         self.rng = Random(f"{seed}/{place.key}")
-        self.decks = Decks(self.rng)
+        self.decks = Decks(self.rng, Random(f"{seed}/{place.key}/sources"))
         first = until - timedelta(days=HISTORY)
         self.holidays = {on: why for year in range(first.year, until.year + 2) for on, why in place.holidays(year).items()}
         self.calendar = Calendar(first, HISTORY + AHEAD, place.zone, frozenset(self.holidays), place.weekdays)

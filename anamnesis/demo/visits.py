@@ -53,7 +53,7 @@ def newcomers(house: House) -> tuple[Patient, Wish]:
     rng, place = house.rng, house.place
     size = house.decks.household.deal()
     address = f"{rng.choice(place.streets)} {rng.randrange(1, 240)}, {rng.choice(place.towns)}"
-    household = Household(rng.choice(place.families), address, f"{place.dial} {rng.randrange(100_000, 1_000_000)}")
+    household = Household(rng.choice(place.families), address, f"{place.dial} {rng.randrange(100_000, 1_000_000)}", house.decks.source.deal())
     family = [register(house, household, child=number > 1) for number in range(size)]
     for patient in family[1:]:
         house.call(patient, Wish(wanted(house), 10), 0)
@@ -81,7 +81,7 @@ def particulars(patient: Patient) -> dict[str, object]:
     home = patient.household
     return {
         "given_name": patient.given, "family_name": home.family, "birth_date": patient.birth, "sex": patient.sex, "email": patient.email,
-        "phone": home.phone, "address": home.address,
+        "phone": home.phone, "address": home.address, "source": home.source,
     }
 
 

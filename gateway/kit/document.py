@@ -267,6 +267,8 @@ def _success(book: Schemas, handler: HTTPRouteHandler, how: Any) -> Json:
         if isinstance(how, CommandRoute) and answer is not Changed:  # whoever may not see the row is told its id and version
             schema = {"anyOf": [schema, book.of(Changed)]}
         made["content"] = {media: {"schema": schema, "example": example(answer)}}
+        if handler.opt.get("csv"):
+            made["content"]["text/csv"] = {"schema": {"type": "string"}}
     return made
 
 

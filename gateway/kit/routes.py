@@ -40,6 +40,7 @@ from gateway.kit.answer import Answer
 from gateway.kit.call import Call
 from gateway.kit.errors import BodyInvalid, QueryInvalid, problem
 from gateway.kit.query import Query, bare, no_query
+from gateway.kit.sheets import CSV, named, of_rows
 from projections.kit import PROJECTIONS
 from projections.kit.past import past, told
 from projections.kit.reading import Page
@@ -48,6 +49,7 @@ from schemas.kit import Row
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 AS_OF = "asOf"
+FORMAT = "format"
 TENANT = "clinicId"  # as a path parameter: the clinic in which it is; the caller's own, or any for a superadmin
 WORDS_AS_OF = "As it was at this position or instant (RFC 3339, with offset), under today's permissions."
 
@@ -187,8 +189,11 @@ class FetchRoute(Route):
 class BrowseRoute(Route):
     """A list of rows."""
 
-    def __init__(self, row: type[Row], query: Query, path: str = "", permission: str = "", only: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(
+        self, row: type[Row], query: Query, path: str = "", permission: str = "", only: Mapping[str, Any] = MappingProxyType({}), *, csv: bool = False,
+    ) -> None:
         self.row = row
+        self.csv = csv
         self.permission = permission or row.permission
         self.query = query
         self.only = tuple((column.removesuffix(".."), ">=" if column.endswith("..") else "=", value) for column, value in only.items())
@@ -198,13 +203,16 @@ class BrowseRoute(Route):
         call.require(self.permission)
         if self.tenant:
             await call.within(call.params[TENANT])
-        wanted, references = self.query.parse(call.query())
+        pairs, as_sheet = formed(call.query()) if self.csv else (call.query(), False)
+        wanted, references = self.query.parse(pairs)
         for kind, id_ in references:
             if not await call.services.handler.known(self._home(call, kind, id_), kind, id_):
                 raise NotFound(kind=kind, id=id_)
         wanted = wanted._replace(conditions=(*wanted.conditions, *self.only))
         if (own := own_column(self.row, call.who)) is not None:
             wanted = wanted._replace(conditions=(*wanted.conditions, (own, "=", call.who.subject)))
+        if as_sheet:
+            return Answer(self.status, await of_rows(await call.reader(), self.row, wanted), named(self.row.table.replace("_", "-")), CSV)
         page = await (await call.reader()).page(self.row, wanted)
         return Answer(self.status, _encode(page), [])
 
@@ -215,15 +223,20 @@ class BrowseRoute(Route):
 
 def browse(
     path: str, row: type[Row], by: Sequence[str] = (), sort: str = "id", sorts: Sequence[str] = (), *, permission: str = "",
-    only: Mapping[str, Any] = MappingProxyType({}), **options: Any,
+    only: Mapping[str, Any] = MappingProxyType({}), csv: bool = False, **options: Any,
 ) -> HTTPRouteHandler:
     """List rows: `by` names the fields to filter by (`"due_on.."` a range), `sort` the order, `sorts` further fields to order by.
 
-    `permission` is what it takes here, if not the row's own; `only` is what columns must equal, whatever is asked (or, as `"clinics.."`, reach).
+    `permission` is what it takes here, if not the row's own; `only` is what columns must equal, whatever is asked (or, as `"clinics.."`, reach);
+    `csv` lets the whole list be had as a sheet.
     """
     query = Query(row, list(by), sort, list(sorts))
     typed: dict[str, Any] = dict.fromkeys(parameters(path), UUID)
-    return handler("GET", path, BrowseRoute(row, query, path, permission, only), said(row, "Browse"), typed, query.parameters(), listed(row), options)
+    how, asked = BrowseRoute(row, query, path, permission, only, csv=csv), query.parameters()
+    if csv:
+        asked[FORMAT] = Annotated[Literal["json", "csv"] | None, QueryParameter(name=FORMAT, description="`csv` for the whole list as a sheet.")]
+        options = {**options, "opt": {"csv": True, **options.get("opt", {})}}
+    return handler("GET", path, how, said(row, "Browse"), typed, asked, listed(row), options)
 
 
 def fetch(path: str, row: type[Row], **options: Any) -> HTTPRouteHandler:
@@ -285,6 +298,14 @@ def handler(
     opt = {"route": how, "permission": how.permission, **options.pop("opt", {})}
     spelled = _PARAMETER.sub(lambda m: f"{{{m[1]}:{_spelling(typed.get(m[1], UUID))}}}", path)
     return route(spelled, http_method=[method], status_code=how.status, opt=opt, **{**words, **options})(respond)
+
+
+def formed(pairs: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], bool]:
+    """Return a query without the form of its answer, and whether that is a sheet."""
+    forms = [text for name, text in pairs if name == FORMAT]
+    if not {*forms} <= {"json", "csv"}:
+        raise QueryInvalid(field=FORMAT, problem="Expected json or csv")
+    return [pair for pair in pairs if pair[0] != FORMAT], forms[-1:] == ["csv"]
 
 
 def moment(text: str) -> int | datetime:

@@ -41,6 +41,7 @@ from projections.kit.tables import (
     load,
     logic,
     secure,
+    shared,
     show,
     table_name,
     versions,
@@ -82,7 +83,9 @@ class Outcome(msgspec.Struct, kw_only=True):
     seconds: float = 0.0  # replay, copy and indexes
     compared: bool = False
     logic_changed: bool = False  # the code has changed since the serving version was made: differences are to be expected
+    uncompared: list[str] = msgspec.field(default_factory=list)  # columns that only one of the two versions has
     differing: int = 0
+    sums: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)  # of whole numbers that differ: before and now, over all rows
     differences: list[Difference] = msgspec.field(default_factory=list)
 
 
@@ -187,11 +190,14 @@ class Build:
         self.parked.append(Parked(self.projection.name, stored.stream, stored.position, stored.partition, stored.clinic, stored.topic, why))
 
     def compare(self, conn: Connection[Any], serving: str) -> None:
-        """Compare with the serving table, row by row, as this transaction sees both."""
+        """Compare with the serving table, row by row, as this transaction sees both, in the columns that both have."""
         outcome = self.outcome
-        outcome.compared = True
-        names = [*self.mapper.names]
+        names, theirs = shared(conn, self.table, serving), shared(conn, serving, serving)
         key = self.mapper.table.key
+        if not set(key) <= set(names):
+            return
+        outcome.compared = True
+        outcome.uncompared = sorted({*self.mapper.names, *theirs} - set(names))
         differs = [f'a."{n}" is distinct from b."{n}"' for n in names if n not in key]
         told = ", ".join(f"case when {d} then '{n}' end" for n, d in zip((n for n in names if n not in key), differs, strict=True))
         statement = (
@@ -203,6 +209,11 @@ class Build:
             outcome.differing = count
             kind = "extra" if extra else "missing" if missing else "differs"
             outcome.differences.append(Difference(tuple(values), kind, columns if kind == "differs" else []))
+        counted = [name for name, kind in self.mapper.columns if kind == "bigint" and name in names and name not in {*key, "position"}]
+        if outcome.differing and counted:
+            sums = f"select {', '.join(f'coalesce(sum({listed([n])}), 0)' for n in counted)} from "  # noqa: S608
+            both = [conn.execute(sums + table).fetchone() or () for table in (serving, self.table)]
+            outcome.sums = {name: (int(was), int(now)) for name, was, now in zip(counted, *both, strict=True) if was != now}
 
 
 def rebuild(owner_url: str, names: Iterable[str], *, kek: bytes, progress: Progress | None = None, swap: bool = True) -> Report:
@@ -389,7 +400,7 @@ def _compare(conn: Connection[Any], builds: Sequence[Build], say: Progress) -> N
     for build in builds:
         projection = build.projection
         active = next((v for v in versions(conn, projection.name) if v.active), None)
-        if active is None or not active.built or active.fingerprint != fingerprint(projection.row):
+        if active is None or not active.built:
             continue
         build.outcome.logic_changed = active.logic != logic(projection)
         say(projection.name, "compare", 0, 0)
@@ -474,7 +485,7 @@ def _verify(url: str, conn: Connection[Any], projection: Projection, kek: bytes,
     active = next((v for v in versions(conn, name) if v.active), None)
     table = f"verified_{name}"
     build = Build(projection, table, KeyRing(kek), _discarded(conn, name, ("discarded", "parked")))
-    if active is None or not active.built or active.fingerprint != fingerprint(projection.row):
+    if active is None or not active.built:
         return build.outcome
     build.outcome.version, build.outcome.logic_changed = active.version, active.logic != logic(projection)
     create(conn, projection.row, table, temporary=True)

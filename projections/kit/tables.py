@@ -2,7 +2,8 @@
 
 How it works. A read model lies in a versioned table (`invoices_v3`); everybody reads and writes it through the view of its own name, which shows
 the active version. `read_models` says which version that is, with the fingerprint of its columns and of the code that fills it. A row
-struct whose columns changed gets a further version, which stays unbuilt and unseen until `rebuild` has filled it and swapped the view; the old one keeps serving.
+struct whose columns or whose `formula` changed gets a further version, which stays unbuilt and unseen until `rebuild` has filled it and swapped the view; the old one keeps
+serving, and is kept level by the processes of the release before until then.
 Whatever a running projector must notice (a swap, a parked stream retried) bumps `read_model_state.generation`, which it reads with each batch.
 
 A projector names the view after its fence has locked the tracking row; a swap takes the same lock first. So a batch lies wholly before or wholly
@@ -228,10 +229,17 @@ def show(conn: Connection[Any], projection: Projection, version: int) -> None:
 
 
 def fingerprint(row: type[Row]) -> str:
-    """Return what changes when the table of a row must change."""
+    """Return what changes when a row must have another table: other columns or indexes, or the same filled by another formula."""
     shape = [_column(c) for c in table_of(row).columns] + [*table_of(row).key, "|", *_btrees(row), "|", *getattr(row, "gin", ())]
     shape += ["platform"] if row.platform else []
+    shape += [f"formula {row.formula}"] if row.formula > 1 else []
     return hashlib.sha256("\n".join(shape).encode()).hexdigest()[:16]
+
+
+def shared(conn: Connection[Any], one: str, other: str) -> list[str]:
+    """Return the columns that two tables have in common, in the order of the first."""
+    theirs = set(_shape(conn, other))
+    return [name for name, kind in _shape(conn, one) if (name, kind) in theirs]
 
 
 def logic(projection: Projection) -> str:

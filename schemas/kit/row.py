@@ -4,7 +4,7 @@ How it works: `Row` is a msgspec struct; its fields are the columns and the JSON
 tenant's wall) and `position` (of the last event folded in). `computed` adds columns that are derived from the row in Python (folded names, sort keys),
 because the embedded Postgres has no extension and both Postgres must agree. Nested structs and lists are jsonb.
 
-What may go wrong: a change of fields is a new table; the old one keeps serving until the rebuild has been compared and swapped in.
+What may go wrong: a change of fields, or of `formula`, is a new table; the old one keeps serving until the rebuild has been compared and swapped in.
 """
 
 import types
@@ -51,6 +51,7 @@ class Row(Frozen):
     platform: ClassVar[bool] = False  # whether the platform's people see the rows of all clinics; never where patients are concerned
     own: ClassVar[dict[str, str]] = {}  # role -> the column that must hold the reader's own id, e.g. {"patient": "patient_id"}
     chart: ClassVar[bool] = False  # whether one of these is (a part of) the chart of the patient whose id it bears: looks are on record, and an emergency opens it
+    formula: ClassVar[int] = 1  # one more when the same events are to give other rows: a version of its own, built beside the one that serves
     widened: ClassVar[dict[str, str]] = {}  # role -> the permission with which that role sees everybody's rows all the same
 
 

@@ -1,0 +1,71 @@
+"""Answers as a sheet: CSV as RFC 4180 has it, with a line of names, for whoever calculates on.
+
+How it works. Names and values are those of the JSON; what is missing is an empty cell. A list comes whole, page by page, whatever its `limit`.
+
+What may go wrong. A text that begins like a formula would be one in a spreadsheet; an apostrophe before it makes it a text again.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from domain.kit import Invalid
+from gateway.kit.answer import Headers
+from projections.kit.reading import Reader, Wanted
+from schemas.kit import Row
+from schemas.kit.row import table_of
+
+CSV = b"text/csv; charset=utf-8"
+MOST = 100_000  # lines
+PAGE = 1_000
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class SheetTooLong(Invalid):
+    """That would be more than 100,000 lines. Narrow it down, for example to fewer days."""
+
+
+def sheet(names: Sequence[str], lines: Iterable[dict[str, Any]]) -> bytes:
+    """Return lines, as their JSON has them, as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
+    return text.getvalue().encode()
+
+
+def of_structs(kind: type[Struct], items: Iterable[Struct]) -> bytes:
+    """Return structs as CSV."""
+    return sheet([f.encode_name for f in msgspec.structs.fields(kind)], (msgspec.to_builtins(item) for item in items))
+
+
+async def of_rows(reader: Reader, row: type[Row], wanted: Wanted) -> bytes:
+    """Return a whole list of rows as CSV."""
+    shown = {c.name for c in table_of(row).columns if c.computed is None}
+    lines: list[dict[str, Any]] = []
+    wanted = wanted._replace(limit=PAGE)
+    while True:
+        page = await reader.page(row, wanted)
+        lines += msgspec.json.decode(page.items)
+        if len(lines) > MOST:
+            raise SheetTooLong
+        if page.next is None:
+            return sheet([f.encode_name for f in msgspec.structs.fields(row) if f.name in shown], lines)
+        wanted = wanted._replace(cursor=page.next)
+
+
+def named(name: str) -> Headers:
+    """Return the headers with which it is saved as a file."""
+    return [(b"content-disposition", f'attachment; filename="{name}.csv"'.encode()), (b"cache-control", b"private, no-store")]
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(FORMULA) else value
+    return msgspec.json.encode(value).decode() if isinstance(value, list | dict) else value
