@@ -53,12 +53,15 @@ def meant(event: Event, endpoint: Endpoint, before: Webhook) -> Told:
 
 
 async def heard(look: Look, clinic: UUID, position: int) -> frozenset[str]:
-    """Return the kinds of whose events a clinic's webhooks hear: those that an admin of it may hear of then; none while nobody may come in."""
+    """Return the kinds of whose events a clinic's webhooks hear: those that an admin of it may hear of then; none while nobody may come in.
+
+    One webhook hears nothing of another: an address may be a secret between two.
+    """
     here = Clinic.replay(fact.event for fact in await look.facts(clinic, clinic) if fact.kind == Clinic.kind and fact.position <= position)
     if not here.active:
         return frozenset()
     held = effective("admin", here.plan, off=here.off).keys | {"admin"}
-    return kinds_heard(held.__contains__, VIEWED)
+    return kinds_heard(held.__contains__, VIEWED) - {Webhook.kind}
 
 
 @answers

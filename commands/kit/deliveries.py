@@ -31,8 +31,10 @@ create table if not exists webhook_cursor (one boolean primary key default true 
 insert into webhook_cursor (position) select position from store_head on conflict do nothing;
 create table if not exists webhook_targets (
     id uuid primary key, clinic_id uuid not null, url text not null, events text[] not null, enabled boolean not null, secrets jsonb not null,
-    delivered_at timestamptz, failing_since timestamptz, stopped text check (stopped in ('gone', 'failing')), stopped_at timestamptz
+    delivered_at timestamptz, failing_since timestamptz, stopped text check (stopped in ('gone', 'failing')), stopped_at timestamptz,
+    blanked_at timestamptz
 );
+alter table webhook_targets add column if not exists blanked_at timestamptz;
 create table if not exists webhook_deliveries (
     id uuid primary key, clinic_id uuid not null, webhook_id uuid not null, position bigint not null, type text collate "C" not null, entity_type text not null,
     entity_id uuid not null, status text not null default 'queued' check (status in ('queued', 'delivered', 'failed')), attempts bigint not null default 0,
@@ -99,7 +101,8 @@ begin
         owner = null, settled_at = case when became = 'queued' then null else clock_timestamp() end
     where w.id = this and w.owner = current_setting('application_name') and w.status = 'queued' returning w.webhook_id, w.clinic_id, w.attempts, w.tried_at into d;
     if not found then return null; end if;
-    insert into webhook_attempts (delivery, number, clinic_id, made_at, status_code, milliseconds, answer, error) values (this, d.attempts, d.clinic_id, made, code, took, said, why);
+    insert into webhook_attempts (delivery, number, clinic_id, made_at, status_code, milliseconds, answer, error) values (this, d.attempts, d.clinic_id, made, code, took,
+        case when exists (select from webhook_targets t where t.id = d.webhook_id and t.blanked_at >= made) then null else said end, why);
     if became = 'delivered' then
         update webhook_targets t set delivered_at = clock_timestamp(), failing_since = null where t.id = d.webhook_id;
         return null;

@@ -26,7 +26,7 @@ from workers.kit.policies import MAX_EVENTS
 LOCK = "select position from webhook_cursor for update skip locked"
 HEAD = "select position from store_head"
 CLINICS = "select distinct clinic_id from webhook_targets"
-TARGETS = "select id, clinic_id, events from webhook_targets where enabled and stopped is null and clinic_id = any(%s::uuid[])"
+TARGETS = "select id, clinic_id, events from webhook_targets where enabled and clinic_id = any(%s::uuid[])"
 _OF = (
     f"(select {COLUMNS} from stored_events where {{}} and notification_id > %(after)s and notification_id <= %(head)s "  # noqa: S608 - constants
     f"order by notification_id limit {MAX_EVENTS})"
@@ -61,6 +61,7 @@ update webhook_deliveries set status = 'queued', tries = 0, due_at = clock_times
 where webhook_id = %s and status = 'failed' and queued_at >= %s
 """
 BLANK = "update webhook_attempts set answer = null where answer is not null and (clinic_id = %s or %s)"
+BLANKED = "update webhook_targets set blanked_at = clock_timestamp() where clinic_id = %s or %s"  # and what was asked before then has its answer dropped
 OFF, GONE = "the webhook was switched off", "the webhook was deleted"
 
 
@@ -117,17 +118,16 @@ class Fanout:
         targets = await self._targets({stored.clinic for stored in events} & clinics)
         kinds: dict[UUID, frozenset[str]] = {}
         for stored in events:
-            told = await self.tell(stored) if stored.topic in self.own else None
-            # of its own stream a webhook hears what is for it alone
-            wanting = [id_ for id_, wanted in targets.get(stored.clinic, ()) if id_ != stored.stream and (not wanted or stored.topic in wanted)]
-            if wanting and not (told and told.test):
+            if wanting := [id_ for id_, wanted in targets.get(stored.clinic, ()) if not wanted or stored.topic in wanted]:
                 if stored.clinic not in kinds or stored.stream == stored.clinic:  # the clinic's own events may change what it may hear of
                     kinds[stored.clinic] = await self.heard(stored.clinic, stored.position)
                 if stored.kind in kinds[stored.clinic]:
                     rows += [delivery(stored, id_) for id_ in wanting]
             if stored.topic in erasing():
-                await self.conn.execute(BLANK, (stored.clinic, stored.clinic == PLATFORM))
-            if told is not None:
+                for statement in (BLANKED, BLANK):
+                    await self.conn.execute(statement, (stored.clinic, stored.clinic == PLATFORM))
+            if stored.topic in self.own:
+                told = await self.tell(stored)
                 await self._queue(rows)
                 rows = []
                 await self._own(stored, told)
