@@ -36,10 +36,11 @@ from domain.kit import PLATFORM
 from domain.kit.codec import encode, person
 from domain.patients import PatientRegistered
 from gateway.figures import twelve_months
-from gateway.kit.sheets import of_structs, sheet
+from gateway.kit import sheets
+from gateway.kit.sheets import SheetTooLong, of_rows, of_structs, sheet
 from projections.figures import PeriodTooLong, cohorts, ensure_short, growth, lines_of, performance, sources, value
 from projections.kit import PROJECTIONS, tables
-from projections.kit.reading import Reading
+from projections.kit.reading import Reading, Wanted
 from projections.kit.rows import Change, mapper_of
 from projections.lifetimes import lifetimes, whose
 from projections.visits import visits
@@ -482,6 +483,20 @@ async def test_an_impossible_stretch_and_a_strangers_doctor_are_refused(clinic):
 def test_a_year_of_cohorts_begins_eleven_months_back():
     assert twelve_months(date(2026, 11, 27)) == date(2025, 12, 1)
     assert twelve_months(date(2026, 12, 31)) == date(2026, 1, 1)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_sheet_has_every_page_of_its_list_and_an_end(rows_of, reading, monkeypatch):
+    clinic = uuid4()
+    rows_of(chronicle(Random(4), clinic))
+    reader, wanted = await reading.of(clinic), Wanted(sort="received", descending=True)
+    whole = await of_rows(reader, LifetimeRow, wanted)
+    monkeypatch.setattr(sheets, "PAGE", 1)
+    assert await of_rows(reader, LifetimeRow, wanted) == whole
+    assert whole.count(b"\r\n") == 1 + len(await reader.find(LifetimeRow)) > 4
+    monkeypatch.setattr(sheets, "MOST", 3)
+    with pytest.raises(SheetTooLong):
+        await of_rows(reader, LifetimeRow, wanted)
 
 
 def test_a_text_that_looks_like_a_formula_is_none_in_a_sheet():

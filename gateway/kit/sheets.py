@@ -1,6 +1,6 @@
 """Answers as a sheet: CSV as RFC 4180 has it, with a line of names, for whoever calculates on.
 
-How it works. Names and values are those of the JSON; what is missing is an empty cell. A list comes whole, page by page, whatever its `limit`.
+How it works. Names and values are those of the JSON; what is missing is an empty cell. A list comes whole, whatever its `limit`, read and written page by page so that nobody waits for long.
 
 What may go wrong. A text that begins like a formula would be one in a spreadsheet; an apostrophe before it makes it a text again.
 """
@@ -17,7 +17,6 @@ from domain.kit import Invalid
 from gateway.kit.answer import Headers
 from projections.kit.reading import Reader, Wanted
 from schemas.kit import Row
-from schemas.kit.row import table_of
 
 CSV = b"text/csv; charset=utf-8"
 MOST = 100_000  # lines
@@ -29,11 +28,12 @@ class SheetTooLong(Invalid):
     """That would be more than 100,000 lines. Narrow it down, for example to fewer days."""
 
 
-def sheet(names: Sequence[str], lines: Iterable[dict[str, Any]]) -> bytes:
+def sheet(names: Sequence[str], lines: Iterable[dict[str, Any]], *, head: bool = True) -> bytes:
     """Return lines, as their JSON has them, as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\r\n")
-    writer.writeheader()
+    if head:
+        writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
     return text.getvalue().encode()
 
@@ -45,17 +45,15 @@ def of_structs(kind: type[Struct], items: Iterable[Struct]) -> bytes:
 
 async def of_rows(reader: Reader, row: type[Row], wanted: Wanted) -> bytes:
     """Return a whole list of rows as CSV."""
-    shown = {c.name for c in table_of(row).columns if c.computed is None}
-    lines: list[dict[str, Any]] = []
+    names, parts = [f.encode_name for f in msgspec.structs.fields(row)], list[bytes]()
     wanted = wanted._replace(limit=PAGE)
-    while True:
+    for _ in range(MOST // PAGE):
         page = await reader.page(row, wanted)
-        lines += msgspec.json.decode(page.items)
-        if len(lines) > MOST:
-            raise SheetTooLong
+        parts.append(sheet(names, msgspec.json.decode(page.items), head=not parts))
         if page.next is None:
-            return sheet([f.encode_name for f in msgspec.structs.fields(row) if f.name in shown], lines)
+            return b"".join(parts)
         wanted = wanted._replace(cursor=page.next)
+    raise SheetTooLong
 
 
 def named(name: str) -> Headers:

@@ -39,6 +39,7 @@ Y2K = datetime(2000, 1, 1, tzinfo=UTC)  # Postgres counts microseconds from here
 POSITION, TOPIC, CLINIC, BODY, STREAM, STREAM_BYTES, VERSION, TIME, PERSON, EVENT_ID, PARTITION = range(11)
 KIND, ACTOR, COMMAND, CORRELATION, CAUSATION, HASH, MAC = range(11, 18)
 BARE = "notification_id, topic, uuid_send(clinic_id), state"
+LEAN = f"{BARE}, null::int, uuid_send(originator_id), null::int, timestamptz_send(recorded_at)"
 SLIM = (
     f"{BARE}, originator_id, uuid_send(originator_id), originator_version, timestamptz_send(recorded_at), person, "
     "case when person is not null then event_id end, partition"
@@ -71,13 +72,20 @@ class Recalled:
     id = version = recorded_at = kind = actor = command = correlation = causation = hash = mac = property(_wanted)
 
 
-class RecalledSlim(Recalled):
-    """A fact with what most projections ask for."""
+class RecalledLean(Recalled):
+    """A fact that also knows its stream and its time."""
+
+    __slots__ = ()
+    id = property(lambda self: UUID(bytes=self.line[STREAM_BYTES]))
+    recorded_at = property(lambda self: Y2K + timedelta(0, 0, int.from_bytes(self.line[TIME], "big", signed=True)))
+
+
+class RecalledSlim(RecalledLean):
+    """A fact with what most projections ask for, and with what is needed to open what is sealed and to park what fails."""
 
     __slots__ = ()
     id = property(lambda self: self.line[STREAM])
     version = property(lambda self: self.line[VERSION])
-    recorded_at = property(lambda self: Y2K + timedelta(microseconds=int.from_bytes(self.line[TIME], "big", signed=True)))
 
 
 class RecalledWhole(RecalledSlim):
@@ -93,7 +101,7 @@ class RecalledWhole(RecalledSlim):
     mac = property(lambda self: self.line[MAC])
 
 
-WAYS: tuple[tuple[str, type[Recalled]], ...] = ((BARE, Recalled), (SLIM, RecalledSlim), (WHOLE, RecalledWhole))
+WAYS: tuple[tuple[str, type[Recalled]], ...] = ((BARE, Recalled), (LEAN, RecalledLean), (SLIM, RecalledSlim), (WHOLE, RecalledWhole))
 
 
 class Replayed(NamedTuple):
@@ -157,7 +165,7 @@ class Replay:
         self.events = 0
         self.fact: Any = fact
         self._keys_of: Any = projection.key
-        self.bare = type(fact) is Recalled
+        self.bare = not isinstance(fact, RecalledSlim)
         self._decoders: dict[str, Callable[[bytes], Any]] = {topic: _decoder(topic)[1] for topic in projection.topics}
 
     def feed(self, lines: list[Line]) -> None:
@@ -255,9 +263,9 @@ def replay(
     url: str, conn: Connection[Any], projection: Projection, table: str, upto: int, ring: KeyRing, skips: Skips, progress: Progress,
 ) -> Replayed:
     """Fill a fresh table, through `conn`, with what a read model is after all events up to a position."""
-    bare = projection.key is not None and not skips and not opens(projection)
+    few = 2 if skips or opens(projection) else 1 if projection.key is None else 0
     with resting_collector():
-        for columns, fact in WAYS if bare else WAYS[1:]:
+        for columns, fact in WAYS[few:]:
             try:
                 return _replay(url, conn, Replay(projection, ring, skips, fact()), table, upto, progress, columns)
             except EnvelopeWanted:
