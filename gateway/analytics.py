@@ -6,6 +6,6 @@ from gateway.kit import browse
 from schemas.analytics import AppointmentDayRow, RevenueDayRow
 
 router = Router("/api/v1/protected/analytics", tags=["Reports"], route_handlers=[
-    browse("/revenue", RevenueDayRow, by=["day..", "doctor_id"], sort="-day"),
-    browse("/appointments", AppointmentDayRow, by=["day..", "doctor_id"], sort="-day"),
+    browse("/revenue", RevenueDayRow, by=["day..", "doctor_id"], sort="-day", csv=True),
+    browse("/appointments", AppointmentDayRow, by=["day..", "doctor_id"], sort="-day", csv=True),
 ])

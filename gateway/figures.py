@@ -14,7 +14,7 @@ from domain.kit import NotFound, day
 from domain.patients import Source
 from gateway.kit import Desk, browse
 from gateway.kit.query import no_query
-from gateway.kit.sheets import CSV, SheetTooLong, named, of_structs
+from gateway.kit.sheets import CSV, named, of_structs
 from projections.figures import PeriodTooLong, cohorts, growth, lines_of, performance, sources, value
 from projections.reports import EARLIEST, LATEST, PeriodImpossible, period
 from schemas.figures import (
@@ -151,10 +151,9 @@ router = Router("/api/v1/protected/analytics", tags=["Reports"], route_handlers=
     grew,
     browse(
         "/patient-ltv", LifetimeRow, by=["source", "first_doctor_id", "first_visit..", "last_visit..", "registered_on.."], sort="-received",
-        sorts=["billed", "collected", "visits", "first_visit", "last_visit", "registered_on"], only={"nameless": False}, csv=True,
-        opt={"refusals": [SheetTooLong]}),
+        sorts=["billed", "collected", "visits", "first_visit", "last_visit", "registered_on"], only={"nameless": False}, csv=True),
     valued,
     retained,
     referred,
-    browse("/visits", VisitRow, by=["doctor_id", "status", "day.."], sort="-day", sorts=["starts_at"], csv=True, opt={"refusals": [SheetTooLong]}),
+    browse("/visits", VisitRow, by=["doctor_id", "status", "day.."], sort="-day", sorts=["starts_at"], csv=True),
 ])

@@ -15,6 +15,7 @@ from schemas.reports import FinancialSummary, Grouping, Stats
 From = Annotated[date | None, QueryParameter(name="from", description="The first day; the first of the month if not given.")]
 To = Annotated[date | None, QueryParameter(name="to", description="The last day, included; today if not given.")]
 By = Annotated[Grouping | None, QueryParameter(name="groupBy", description="Also give the amounts of each day, month or doctor.")]
+Every = Annotated[Grouping, QueryParameter(name="groupBy", description="By what the amounts are broken down.")]
 
 
 @get("/financial-summary", operation_id="GetFinancialSummary", opt={"permission": "reports.financial", "refusals": [PeriodImpossible]})
@@ -23,6 +24,25 @@ async def finances(desk: Desk, since: From = None, until: To = None, by: By = No
 
     What was billed, voided, collected and refunded in those days, and what was still to be paid at their end.
     """
+    return await summed(desk, since, until, by)
+
+
+@get("/financial-summary", operation_id="GetClinicFinances", opt={"permission": "admin", "refusals": [PeriodImpossible]})
+async def overview(desk: Desk, since: From = None, until: To = None, by: By = None) -> FinancialSummary:
+    """Show: what was billed and received, to the clinic's admin.
+
+    The same as the financial summary of the reports.
+    """
+    return await summed(desk, since, until, by)
+
+
+@get("/revenue", operation_id="GetRevenue", opt={"permission": "reports.revenue", "refusals": [PeriodImpossible]})
+async def revenue(desk: Desk, since: From = None, until: To = None, by: Every = "day") -> FinancialSummary:
+    """Show: revenue broken down by day, month or doctor."""
+    return await summed(desk, since, until, by)
+
+
+async def summed(desk: Desk, since: date | None, until: date | None, by: Grouping | None) -> FinancialSummary:
     no_query(desk.call.query(), ("from", "to", "groupBy"))
     clinic = await desk.clinic()
     first, last = period(since, until, day(datetime.now(UTC), clinic.zone))
@@ -40,4 +60,8 @@ async def counted(desk: Desk, since: From = None, until: To = None) -> Stats:
     return await stats(desk.reader, first, last, revenue="reports.revenue" in desk.who.grants)
 
 
-router = Router("/api/v1/protected/reports", tags=["Reports"], route_handlers=[finances, counted])
+router = Router("/api/v1/protected", tags=["Reports"], route_handlers=[
+    Router("/reports", route_handlers=[finances, counted]),
+    Router("/analytics", route_handlers=[overview]),
+    Router("/stats", route_handlers=[revenue]),
+])

@@ -440,6 +440,7 @@ async def test_growth_sources_and_cohorts_of_a_clinic(clinic):
 async def test_a_sheet_says_what_the_json_says(clinic):
     for path, query, items in [
         ("doctor-performance", WEEK, "items"), ("patient-growth", {**WEEK, "groupBy": "month"}, "items"), ("patient-ltv", {}, "items"), ("visits", {}, "items"),
+        ("revenue", {}, "items"), ("appointments", {}, "items"),
         ("patient-ltv/summary", {"groupBy": "source"}, "groups"), ("referral-sources", {}, "items"),
     ]:
         told, lines = (await asked(clinic, path, **query))[items], await asked(clinic, path, **query, format="csv")

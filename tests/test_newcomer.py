@@ -128,8 +128,9 @@ def test_the_guide_for_analysts(demo: Scratch, tmp_path: Path) -> None:
 
     told, end = [], done.stdout.index("month,patients,since,seen,share")
     told = documents(done.stdout[:end])
-    _, _, did, grown, _, worth, cohorts, sources, missed, _, stats = told
+    _, _, did, grown, _, worth, cohorts, sources, missed, revenue, finances, stats = told
     assert sum(item["completed"] for item in did["items"]) == stats["appointments"]["completed"] > 20
+    assert sum(group["received"] for group in revenue["groups"]) == finances["received"] > 0
     assert grown["items"][-1]["total"] >= worth["patients"] > 50
     assert sum(group["received"] for group in worth["groups"]) == worth["received"] > 0
     assert {one["months"][0]["share"] for one in cohorts["items"]} == {1.0}

@@ -485,6 +485,7 @@ async def figures(me: Person, ids: Json) -> None:
     assert (visits["booked"], visits["completed"]) == (1, 1)
     month = {"from": (TODAY - timedelta(days=1)).isoformat(), "to": (TODAY + timedelta(days=1)).isoformat()}
     assert (await me("GetFinancialSummary", query={**month, "groupBy": "doctor"}))["collected"] == 54_450
+    assert (await me("GetClinicFinances", query=month))["collected"] == (await me("GetRevenue", query=month))["groups"][0]["collected"] == 54_450
     assert (await me("GetStats", query={**month, "to": (MONDAY + timedelta(days=1)).isoformat()}))["appointments"]["completed"] == 1
     until_then = {**month, "to": MONDAY.isoformat()}
     (did,) = (await me("GetDoctorPerformance", query={**until_then, "doctorId": ids["staff"]}))["items"]

@@ -40,7 +40,7 @@ from gateway.kit.answer import Answer
 from gateway.kit.call import Call
 from gateway.kit.errors import BodyInvalid, QueryInvalid, problem
 from gateway.kit.query import Query, bare, no_query
-from gateway.kit.sheets import CSV, named, of_rows
+from gateway.kit.sheets import CSV, SheetTooLong, named, of_rows
 from projections.kit import PROJECTIONS
 from projections.kit.past import past, told
 from projections.kit.reading import Page
@@ -235,7 +235,7 @@ def browse(
     how, asked = BrowseRoute(row, query, path, permission, only, csv=csv), query.parameters()
     if csv:
         asked[FORMAT] = Annotated[Literal["json", "csv"] | None, QueryParameter(name=FORMAT, description="`csv` for the whole list as a sheet.")]
-        options = {**options, "opt": {"csv": True, **options.get("opt", {})}}
+        options = {**options, "opt": {"csv": True, "refusals": (SheetTooLong,), **options.get("opt", {})}}
     return handler("GET", path, how, said(row, "Browse"), typed, asked, listed(row), options)
 
 
