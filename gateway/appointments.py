@@ -10,9 +10,10 @@ from litestar.params import FromQuery, QueryParameter
 from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
 from domain.kit import NotFound
 from gateway.kit import Desk, act, browse, create, fetch
+from gateway.kit.past import AsOf
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
-from projections.calendar import week
+from projections.calendar import CalendarTooLong, week, week_then
 from projections.slots import available
 from schemas.appointments import AppointmentRow
 from schemas.calendar import Calendar, CalendarEntry, CalendarRow
@@ -37,10 +38,16 @@ async def available_slots(desk: Desk, doctor: Doctor, date: FromQuery[dt.date], 
     return AvailableSlots(items=await available(desk.reader, doctor, first=date, days=days, minutes=duration, now=now, room=room))
 
 
-@get("/calendar", operation_id="GetCalendar", summary="Show: the calendar from one day to another", opt={"permission": CalendarRow.permission})
-async def calendar(desk: Desk, first: First, last: Last, doctor: Annotated[UUID | None, QueryParameter(name="doctorId")] = None) -> Response[Calendar]:
-    """Everybody's appointments and blocked time, or one doctor's; patients see their own."""
-    no_query(desk.call.query(), ("from", "to", "doctorId"))
+@get("/calendar", operation_id="GetCalendar", summary="Show: the calendar from one day to another", opt={
+    "permission": CalendarRow.permission, "refusals": [CalendarTooLong, NotFound]})
+async def calendar(
+    desk: Desk, first: First, last: Last, doctor: Annotated[UUID | None, QueryParameter(name="doctorId")] = None, as_of: AsOf = None,
+) -> Response[Calendar]:
+    """Everybody's appointments and blocked time, or one doctor's; patients see their own.
+
+    As it was: days on which up to 2,000 appointments had ever been by then; with the names that those concerned had.
+    """
+    no_query(desk.call.query(), ("from", "to", "doctorId", "asOf"))
     await known(desk, doctor)
     whose = {"doctor_id": doctor} if doctor else {}
     own = own_column(CalendarRow, desk.who)
@@ -48,6 +55,10 @@ async def calendar(desk: Desk, first: First, last: Last, doctor: Annotated[UUID 
         if whose.get(own, desk.who.subject) != desk.who.subject:
             raise NotFound
         whose[own] = desk.who.subject
+    if as_of is not None:
+        position = await desk.then(as_of)
+        told = await week_then(desk.reader, desk.call.services.handler.keys, first, last, whose, position)
+        return Response(told, media_type="application/json", headers={"X-Position": str(position)})  # type: ignore[arg-type]
     return Response(await week(desk.reader, first, last, whose), media_type="application/json")  # type: ignore[arg-type]
 
 

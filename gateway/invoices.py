@@ -19,9 +19,10 @@ from commands.invoices import (
 )
 from domain.kit import day
 from gateway.kit import Desk, act, browse, create, fetch
+from gateway.kit.past import AsOf
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
-from projections.invoices import next_number, payments_of
+from projections.invoices import next_number, page_then, payments_of, payments_then
 from schemas.invoices import InvoiceRow, NextNumber, PaymentRow, Payments
 
 InvoiceId = Annotated[UUID, PathParameter(description="Id of one of the clinic's invoices.")]
@@ -39,14 +40,17 @@ async def preview(desk: Desk) -> NextNumber:
 
 
 @get("/{id:uuid}/payments", operation_id="BrowsePayments", opt={"permission": PaymentRow.permission})
-async def paid(desk: Desk, id: InvoiceId) -> Payments:  # noqa: A002
+async def paid(desk: Desk, id: InvoiceId, as_of: AsOf = None) -> Payments:  # noqa: A002
     """List: the payments of an invoice, and what was given back of each, the first one first."""
-    no_query(desk.call.query())
-    return Payments(items=await payments_of(desk.reader, id, desk.who.subject if own_column(InvoiceRow, desk.who) else None))
+    no_query(desk.call.query(), ("asOf",))
+    whose = desk.who.subject if own_column(InvoiceRow, desk.who) else None
+    if as_of is not None:
+        return Payments(items=await payments_then(desk.reader, desk.call.services.handler.keys, id, whose, await desk.then(as_of)))
+    return Payments(items=await payments_of(desk.reader, id, whose))
 
 
 router = Router("/api/v1/protected/invoices", tags=["Billing"], route_handlers=[
-    browse("/", InvoiceRow, by=["patient_id", "status", "number", "issued_on..", "due_on.."], sort="-created_at"),
+    browse("/", InvoiceRow, by=["patient_id", "status", "number", "issued_on..", "due_on.."], sort="-created_at", past=page_then),
     preview,
     fetch("/{id:uuid}", InvoiceRow),
     paid,

@@ -8,8 +8,9 @@ from litestar.params import PathParameter
 
 from commands.retention import LiftLegalHold, PlaceLegalHold, SetRetention
 from gateway.kit import Desk, act, browse
+from gateway.kit.past import AsOf
 from gateway.kit.query import no_query
-from projections.retention import periods
+from projections.retention import periods, periods_then
 from schemas.retention import LegalHoldRow, RetentionRow, RetentionShown
 
 WHILE_CLOSING = {"lapsed": True}  # what binds a clinic does so until it is gone
@@ -18,10 +19,13 @@ ClinicId = Annotated[UUID, PathParameter(description="Id of the clinic.")]
 
 @get("/{clinicId:uuid}/retention", operation_id="GetRetention", summary="Show: for how long a clinic keeps its records", opt={
     "permission": RetentionRow.permission})
-async def shown(desk: Desk, clinicId: ClinicId) -> RetentionShown:  # noqa: N803
+async def shown(desk: Desk, clinicId: ClinicId, as_of: AsOf = None) -> RetentionShown:  # noqa: N803
     """By kind of record: the years after its last change, the least that the platform wants, and where that is from."""
-    no_query(desk.call.query())
+    no_query(desk.call.query(), ("asOf",))
     await desk.within(clinicId)
+    if as_of is not None:
+        position = await desk.then(as_of)
+        return await periods_then(desk.reader, desk.call.services.handler.keys, position)
     return await periods(desk.reader)
 
 

@@ -40,8 +40,9 @@ from gateway.accounts import (
 from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit import desk as kit
 from gateway.kit.call import Call
+from gateway.kit.past import AsOf
 from gateway.kit.query import no_query
-from projections.staff import permissions
+from projections.staff import permissions, permissions_then
 from schemas.staff import ClinicUser, StaffInvitationRow, StaffPermissions, StaffRow
 
 StaffMember = Annotated[UUID, PathParameter(description="Id of one of the clinic's staff.")]
@@ -98,9 +99,12 @@ class SetupAccount(Frozen):
 
 
 @get("/{id:uuid}/permissions", operation_id="GetStaffPermissions", summary="Show: what a member of staff may do", opt={"permission": StaffRow.permission})
-async def explained(desk: Desk, id: StaffMember) -> StaffPermissions:  # noqa: A002
+async def explained(desk: Desk, id: StaffMember, as_of: AsOf = None) -> StaffPermissions:  # noqa: A002
     """Every permission, whether they hold it, and which layer gave it or took it: plan, module, the role's template, their own override, or the floor."""
-    no_query(desk.call.query())
+    no_query(desk.call.query(), ("asOf",))
+    if as_of is not None:
+        position, services = await desk.then(as_of), desk.call.services
+        return await permissions_then(desk.reader, services.handler.keys, id, services.kinds.clinic, position)
     clinic = await desk.clinic()
     return await permissions(desk.reader, id, clinic.plan, clinic.off)
 

@@ -1,7 +1,8 @@
 """How appointments become the calendar, and how a day, a week or a patient's visits are read from it."""
 
 import asyncio
-from datetime import date
+from collections.abc import Iterable
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,9 +24,13 @@ from domain.appointments import (
     Status,
 )
 from domain.kit import Event, Fact, Invalid
-from projections.kit import installs, projects
+from domain.schedules import LONGEST
+from projections.kit import PROJECTIONS, installs, projects
+from projections.kit.keys import KeyRing
+from projections.kit.past import fits, pasts
 from projections.kit.reading import Reader, wire_of
-from schemas.calendar import BlockEntry, CalendarEntry, CalendarRow
+from projections.trails import on_days
+from schemas.calendar import BlockEntry, Calendar, CalendarEntry, CalendarRow
 from schemas.kit import Row
 
 LEADS_TO: dict[type[Event], Status] = {
@@ -34,6 +39,7 @@ LEADS_TO: dict[type[Event], Status] = {
 }
 
 MOST = 5000  # entries of a calendar at once
+MOST_THEN = 2000  # that ever were on some days, when the calendar is asked for as it was: each is folded anew
 
 # names are joined when they are read: a rename touches one row, not a thousand
 installs("""
@@ -98,3 +104,49 @@ async def _between(reader: Reader, row: type[Row], days: str, ends: tuple[date, 
     if len(found) > MOST:
         raise CalendarTooLong
     return wire_of(row).items(found)
+
+
+async def week_then(reader: Reader, keys: KeyRing, first: date, last: date, whose: dict[str, UUID], upto: int) -> bytes:
+    """Return the same as it was at a position: whatever had ever been on these days is folded anew, and so are those who are named."""
+    visits = await _then(reader, keys, "calendar", await _ever(reader, "appointments", first, last, upto), whose, upto)
+    visits = [visit for visit in visits if first <= visit.date <= last]
+    blocks: list[Any] = []
+    if "patient_id" not in whose:  # no time is blocked for a patient
+        blocks = await _then(reader, keys, "blocks", await _ever(reader, "blocks", first - LONGEST - timedelta(days=1), last, upto), whose, upto)
+        blocks = [block for block in blocks if block.last_date >= first and block.date <= last]
+    patients = await _named(reader, keys, "patients", (visit.patient_id for visit in visits), upto)
+    staff = await _named(reader, keys, "staff", (one.doctor_id for one in (*visits, *blocks)), upto)
+    rooms = await _named(reader, keys, "rooms", (one.room_id for one in (*visits, *blocks)), upto)
+    return msgspec.json.encode(Calendar(
+        appointments=[CalendarEntry(
+            **msgspec.structs.asdict(one), patient_name=patients.get(one.patient_id), doctor_name=staff.get(one.doctor_id), room_name=rooms.get(one.room_id),
+        ) for one in visits],
+        blocks=[BlockEntry(**msgspec.structs.asdict(one), doctor_name=staff.get(one.doctor_id), room_name=rooms.get(one.room_id)) for one in blocks],
+    ))
+
+
+async def _ever(reader: Reader, kind: str, first: date, last: date, upto: int) -> list[UUID]:
+    found = await on_days(reader, kind, first, last, upto, MOST_THEN + 1)
+    if len(found) > MOST_THEN:
+        raise CalendarTooLong
+    return found
+
+
+async def _then(reader: Reader, keys: KeyRing, name: str, streams: list[UUID], whose: dict[str, UUID], upto: int) -> list[Any]:
+    """Return the rows of these streams as they were, in the order of time."""
+    found: list[Any] = [past.row for past in (await pasts(reader, keys, PROJECTIONS[name], streams, upto)).values()]
+    conditions = [(column, "=", value) for column, value in whose.items()]
+    return sorted((row for row in found if fits(row, conditions)), key=lambda row: (row.date, row.starts_at, row.id))
+
+
+async def _named(reader: Reader, keys: KeyRing, kind: str, ids: Iterable[UUID | None], upto: int) -> dict[UUID | None, str | None]:
+    """Return what these were called then."""
+    found = await pasts(reader, keys, PROJECTIONS[kind], (id_ for id_ in ids if id_ is not None), upto)
+    return {id_: name_of(past.row) for id_, past in found.items()}
+
+
+def name_of(row: Any) -> str | None:
+    """Return a row's name: a patient has two, of which either may be missing."""
+    if (name := getattr(row, "name", None)) is not None:
+        return str(name)
+    return " ".join(name for name in (getattr(row, "given_name", None), getattr(row, "family_name", None)) if name is not None) or None

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from msgspec.structs import replace
 
 from domain.invoices import (
@@ -21,10 +22,16 @@ from domain.invoices import (
 )
 from domain.kit import Fact, NotFound, only
 from domain.series import printed, series_of
-from projections.kit import projects
-from projections.kit.reading import Reader
+from projections.kit import PROJECTIONS, projects
+from projections.kit.keys import KeyRing
+from projections.kit.past import Past, after, cursor, fits, parts, past, pasts
+from projections.kit.reading import Page, Reader, Wanted
+from projections.trails import born, of_patient
 from schemas.invoices import InvoiceRow, NextNumber, PaymentRow, Refund
 from schemas.series import SeriesRow
+
+PORTION = 200  # invoices folded at a time, when some of them may not be wanted
+MOST_THEN = 1000  # invoices that one page of the past looks at, and that are folded of one patient
 
 
 @projects(InvoiceRow, of=InvoiceEvent)
@@ -79,7 +86,53 @@ async def payments_of(reader: Reader, invoice: UUID, patient: UUID | None = None
     row = await reader.one(InvoiceRow, invoice)
     if row is None or patient not in {None, row.patient_id}:
         raise NotFound(kind="invoices", id=str(invoice))
-    return sorted(await reader.find(PaymentRow, invoice_id=invoice), key=lambda payment: (payment.recorded_at, payment.id))
+    return ordered(await reader.find(PaymentRow, invoice_id=invoice))
+
+
+async def payments_then(reader: Reader, keys: KeyRing, invoice: UUID, patient: UUID | None, upto: int) -> list[PaymentRow]:
+    """Return the same as they were at a position."""
+    found: Any = await past(reader, keys, PROJECTIONS["invoices"], invoice, upto)
+    if found is None or patient not in {None, found.row.patient_id}:
+        raise NotFound(kind="invoices", id=str(invoice))
+    return ordered(await parts(reader, keys, PROJECTIONS["payments"], invoice, upto))
+
+
+def ordered(payments: Iterable[Any]) -> list[PaymentRow]:
+    return sorted(payments, key=lambda payment: (payment.recorded_at, payment.id))
+
+
+async def page_then(reader: Reader, keys: KeyRing, wanted: Wanted, upto: int) -> Page:
+    """Return a page of the invoices as they were at a position, in the order in which they were drafted.
+
+    Of one patient all are folded, else portion by portion until the page is full; a page that has looked at `MOST_THEN` ends, with or without rows.
+    """
+    start = after(wanted.cursor) if wanted.cursor else upto + 1 if wanted.descending else 0
+    patients = {value for column, operator, value in wanted.conditions if column == "patient_id" and operator == "="}
+    if patients:
+        whose: list[Past] = []
+        for patient in patients:
+            streams = await of_patient(reader, "invoices", patient, upto, MOST_THEN)
+            whose += (await pasts(reader, keys, PROJECTIONS["invoices"], streams, upto)).values()
+        there = [one for one in whose if (one.born < start if wanted.descending else one.born > start) and fits(one.row, wanted.conditions)]
+        there.sort(key=lambda one: one.born, reverse=wanted.descending)
+        return page(there[: wanted.limit], there[wanted.limit - 1].born if len(there) > wanted.limit else None)
+    found: list[Past] = []
+    size = PORTION if wanted.conditions else wanted.limit + 1
+    for _ in range(MOST_THEN // size):
+        begun = await born(reader, "InvoiceDrafted", upto, start, descending=wanted.descending, most=size)
+        rows = await pasts(reader, keys, PROJECTIONS["invoices"], [id_ for id_, _ in begun], upto)
+        found += [rows[id_] for id_, _ in begun if id_ in rows and fits(rows[id_].row, wanted.conditions)]
+        if len(found) > wanted.limit:
+            return page(found[: wanted.limit], found[wanted.limit - 1].born)
+        if len(begun) < size:
+            return page(found, None)
+        start = begun[-1][1]
+    return page(found, start)
+
+
+def page(found: list[Past], upto: int | None) -> Page:
+    """Return a page of the past; `upto` is where it ends, if there is more."""
+    return Page(items=msgspec.Raw(msgspec.json.encode([one.row for one in found])), next=None if upto is None else cursor(upto))
 
 
 async def next_number(reader: Reader, today: date) -> NextNumber:

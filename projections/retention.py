@@ -1,13 +1,16 @@
 """What a clinic must keep, as rows."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from msgspec.structs import replace
 
 from domain.kit import Fact
 from domain.retention import PERIODS, LegalHoldLifted, LegalHoldPlaced, Retention, RetentionEvent, RetentionSet, retention_of
-from projections.kit import projects
+from projections.kit import PROJECTIONS, projects
 from projections.kit.declare import Key
+from projections.kit.keys import KeyRing
+from projections.kit.past import past
 from projections.kit.reading import Reader
 from schemas.retention import LegalHoldRow, RetentionPeriod, RetentionRow, RetentionShown
 
@@ -45,7 +48,16 @@ def legal_holds(row: LegalHoldRow | None, fact: Fact, _: Key) -> LegalHoldRow | 
 
 async def periods(reader: Reader) -> RetentionShown:
     """Return for how long a clinic keeps what."""
-    row = await reader.one(RetentionRow, retention_of(reader.clinic))
+    return shown(await reader.one(RetentionRow, retention_of(reader.clinic)))
+
+
+async def periods_then(reader: Reader, keys: KeyRing, upto: int) -> RetentionShown:
+    """Return the same as it was at a position."""
+    found: Any = await past(reader, keys, PROJECTIONS["retention"], retention_of(reader.clinic), upto)
+    return shown(found and found.row)
+
+
+def shown(row: RetentionRow | None) -> RetentionShown:
     said = Retention(periods=row.periods if row else {})
     items = [
         RetentionPeriod(kind=kind, years=said.years(kind), minimum=period.minimum, usual=period.usual, source=period.source)

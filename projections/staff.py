@@ -1,11 +1,13 @@
 """How a member of staff's events become their row, and what they may do by it."""
 
+from typing import Any
 from uuid import UUID
 
 from msgspec.structs import replace
 
 from domain.kit import Fact, NotFound, only
 from domain.kit.grants import Plan, effective, irrevocable, table
+from domain.permission_templates import template_of
 from domain.staff import (
     Profile,
     StaffAccountGiven,
@@ -20,7 +22,9 @@ from domain.staff import (
     StaffPermissionsOverridden,
     StaffReactivated,
 )
-from projections.kit import installs, projects
+from projections.kit import PROJECTIONS, installs, projects
+from projections.kit.keys import KeyRing
+from projections.kit.past import past, state_at
 from projections.kit.reading import Reader
 from schemas.permission_templates import PermissionTemplateRow
 from schemas.staff import StaffInvitationRow, StaffPermission, StaffPermissions, StaffRow
@@ -73,6 +77,20 @@ async def permissions(reader: Reader, id: UUID, plan: Plan, off: frozenset[str])
     if (member := await reader.one(StaffRow, id)) is None:
         raise NotFound(kind="staff", id=str(id))
     template = next((row.permissions for row in await reader.find(PermissionTemplateRow, role=member.role)), {})
+    return explained(member, template, plan, off)
+
+
+async def permissions_then(reader: Reader, keys: KeyRing, id: UUID, clinic: type[Any], upto: int) -> StaffPermissions:  # noqa: A002
+    """Explain what a member of staff could do at a position; `clinic` is the state that knows of plan and modules."""
+    found: Any = await past(reader, keys, PROJECTIONS["staff"], id, upto)
+    if found is None:
+        raise NotFound(kind="staff", id=str(id))
+    template: Any = await past(reader, keys, PROJECTIONS["permission_templates"], template_of(reader.clinic, found.row.role), upto)
+    here = await state_at(reader, keys, clinic, reader.clinic, upto)
+    return explained(found.row, template.row.permissions if template else {}, here.plan, here.off)
+
+
+def explained(member: StaffRow, template: dict[str, bool], plan: Plan, off: frozenset[str]) -> StaffPermissions:
     found = effective(member.role, plan, off=off, template=template, override=member.overrides)
     lines = [
         StaffPermission(
@@ -80,4 +98,4 @@ async def permissions(reader: Reader, id: UUID, plan: Plan, off: frozenset[str])
             irrevocable=irrevocable(table()[key], member.role))
         for key, layer in found.layers.items()
     ]
-    return StaffPermissions(staff_id=id, role=member.role, plan=plan, permissions=lines, template=template, overrides=member.overrides)
+    return StaffPermissions(staff_id=member.id, role=member.role, plan=plan, permissions=lines, template=template, overrides=member.overrides)

@@ -35,6 +35,7 @@ from domain.invoices import (
 from domain.kit import Event
 from domain.kit.codec import encode, person
 from domain.rooms import RoomAdded, RoomChanged
+from domain.schedules import TimeBlocked, TimeUnblocked
 from projections.kit.keys import KeyRing
 from projections.kit.stored import COLUMNS, Stored
 
@@ -47,6 +48,8 @@ insert into stored_events (notification_id, originator_id, originator_version, t
     correlation_id, actor, person, recorded_at, mac, hash, state)
 values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
+
+KINDS = {TimeBlocked: "blocks", TimeUnblocked: "blocks"}  # where it is not the module's name
 
 Told = tuple[UUID, UUID, Event]  # clinic, stream, event
 
@@ -166,7 +169,7 @@ class History:
         if who:
             self._mint(clinic, who)
         body = encode(event, event_id=event_id, person=who, key=self.ring.key_of(who) if who else None)
-        kind = type(event).__module__.rpartition(".")[2]
+        kind = KINDS.get(type(event), type(event).__module__.rpartition(".")[2])
         at = START + timedelta(seconds=self.head)
         return (
             self.head, stream, version, type(event).__name__, clinic, kind, clinic.bytes[15] % 4, event_id, command, command, ACTOR, who, at,

@@ -37,6 +37,11 @@ def remember(database, *facts: Fact) -> None:
             body = encode(fact.event, event_id=event_id, person=fact.id, key=KEY)
             owner.execute(STORED, (fact.id, fact.version, type(fact.event).__name__, body, fact.position, fact.clinic, fact.kind, event_id,
                                    fact.actor, fact.recorded_at))
+    keep(database, *facts)
+
+
+def keep(database, *facts: Fact) -> None:
+    """Write the rows that facts make, which are in the store."""
     with psycopg.connect(database.url("projector"), autocommit=True) as projector:
         for name, rows in rows_of(*facts).items():
             mapper = mapper_of(PROJECTIONS[name].row)

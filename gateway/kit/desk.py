@@ -10,6 +10,7 @@ from commands.kit.handling import Receipt, Who
 from domain.kit import PLATFORM
 from gateway.kit.call import Call
 from gateway.kit.errors import BadRequest
+from gateway.kit.past import then
 from gateway.kit.routes import CommandRoute
 from projections.kit.reading import Reader
 
@@ -63,6 +64,11 @@ class Desk:
         if self.who.clinic == PLATFORM and (clinic := await self.call.services.handler.tenant_of(stream)) not in {None, PLATFORM}:
             return await self.within(clinic)
         return self
+
+    async def then(self, as_of: str) -> int:
+        """Return the position that `asOf` means here, with a reader that knows of everything up to there."""
+        self.reader, position = await then(self.call, as_of)
+        return position
 
     def require(self, permission: str) -> None:
         """Refuse whoever lacks a permission."""

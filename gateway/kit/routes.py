@@ -20,7 +20,6 @@ condition added whatever it asks for; a patient sees nothing of rows that do not
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -39,19 +38,18 @@ from domain.kit.codec import hints
 from gateway.kit.answer import Answer
 from gateway.kit.call import Call
 from gateway.kit.errors import BodyInvalid, QueryInvalid, problem
+from gateway.kit.past import AS_OF, AsOf, moment, then
 from gateway.kit.query import Query, bare, no_query
 from gateway.kit.sheets import CSV, SheetTooLong, named, of_rows
 from projections.kit import PROJECTIONS
-from projections.kit.past import past, told
+from projections.kit.past import Moment, Then, past, shaped, told
 from projections.kit.reading import Page
 from schemas.kit import Row
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
-AS_OF = "asOf"
 FORMAT = "format"
 TENANT = "clinicId"  # as a path parameter: the clinic in which it is; the caller's own, or any for a superadmin
-WORDS_AS_OF = "As it was at this position or instant (RFC 3339, with offset), under today's permissions."
 
 _encode = msgspec.json.Encoder().encode
 _PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
@@ -176,14 +174,17 @@ class FetchRoute(Route):
         if self.row.chart:
             await call.saw(self.row.table, call.params["id"], emergency=emergency)
 
-    async def _as_it_was(self, call: Call, at: int | datetime) -> Answer:
+    async def _as_it_was(self, call: Call, at: Moment) -> Answer:
         assert self.past is not None
         (id_,) = (call.params[p] for p in self.columns)
         own = own_column(self.row, call.who)
-        found = await past(await call.reader(), call.services.handler.keys, self.past, id_, at)
+        reader = await call.reader()
+        if self.row.platform and reader.clinic == PLATFORM and (home := await call.services.handler.tenant_of(id_)) is not None:
+            reader = await call.services.reader(home)
+        found = await past(reader, call.services.handler.keys, self.past, id_, at)
         if found is None or (own is not None and getattr(found.row, own) != call.who.subject):
             raise NotFound
-        return Answer(self.status, _encode(found.row), [(b"x-position", b"%d" % found.position)])
+        return Answer(self.status, _encode(shaped(self.row, found.row)), [(b"x-position", b"%d" % found.position)])
 
 
 class BrowseRoute(Route):
@@ -191,9 +192,11 @@ class BrowseRoute(Route):
 
     def __init__(
         self, row: type[Row], query: Query, path: str = "", permission: str = "", only: Mapping[str, Any] = MappingProxyType({}), *, csv: bool = False,
+        past: Then | None = None,
     ) -> None:
         self.row = row
         self.csv = csv
+        self.past = past
         self.permission = permission or row.permission
         self.query = query
         self.only = tuple((column.removesuffix(".."), ">=" if column.endswith("..") else "=", value) for column, value in only.items())
@@ -204,6 +207,9 @@ class BrowseRoute(Route):
         if self.tenant:
             await call.within(call.params[TENANT])
         pairs, as_sheet = formed(call.query()) if self.csv else (call.query(), False)
+        moments = [text for name, text in pairs if name == AS_OF] if self.past else []
+        if moments:
+            pairs = [pair for pair in pairs if pair[0] != AS_OF]
         wanted, references = self.query.parse(pairs)
         for kind, id_ in references:
             if not await call.services.handler.known(self._home(call, kind, id_), kind, id_):
@@ -213,6 +219,9 @@ class BrowseRoute(Route):
             wanted = wanted._replace(conditions=(*wanted.conditions, (own, "=", call.who.subject)))
         if as_sheet:
             return Answer(self.status, await of_rows(await call.reader(), self.row, wanted), named(self.row.table.replace("_", "-")), CSV)
+        if self.past and moments:
+            reader, position = await then(call, moments[-1])
+            return Answer(self.status, _encode(await self.past(reader, call.services.handler.keys, wanted, position)), [(b"x-position", b"%d" % position)])
         page = await (await call.reader()).page(self.row, wanted)
         return Answer(self.status, _encode(page), [])
 
@@ -223,16 +232,18 @@ class BrowseRoute(Route):
 
 def browse(
     path: str, row: type[Row], by: Sequence[str] = (), sort: str = "id", sorts: Sequence[str] = (), *, permission: str = "",
-    only: Mapping[str, Any] = MappingProxyType({}), csv: bool = False, **options: Any,
+    only: Mapping[str, Any] = MappingProxyType({}), csv: bool = False, past: Then | None = None, **options: Any,
 ) -> HTTPRouteHandler:
     """List rows: `by` names the fields to filter by (`"due_on.."` a range), `sort` the order, `sorts` further fields to order by.
 
     `permission` is what it takes here, if not the row's own; `only` is what columns must equal, whatever is asked (or, as `"clinics.."`, reach);
-    `csv` lets the whole list be had as a sheet.
+    `csv` lets the whole list be had as a sheet; `past` tells it as it was.
     """
     query = Query(row, list(by), sort, list(sorts))
     typed: dict[str, Any] = dict.fromkeys(parameters(path), UUID)
-    how, asked = BrowseRoute(row, query, path, permission, only, csv=csv), query.parameters()
+    how, asked = BrowseRoute(row, query, path, permission, only, csv=csv, past=past), query.parameters()
+    if past:
+        asked[AS_OF] = AsOf
     if csv:
         asked[FORMAT] = Annotated[Literal["json", "csv"] | None, QueryParameter(name=FORMAT, description="`csv` for the whole list as a sheet.")]
         options = {**options, "opt": {"csv": True, "refusals": (SheetTooLong,), **options.get("opt", {})}}
@@ -244,7 +255,7 @@ def fetch(path: str, row: type[Row], **options: Any) -> HTTPRouteHandler:
     types = hints(row)
     typed = {p: bare(types[snake(p)]) if p != TENANT else UUID for p in parameters(path)}
     how = FetchRoute(row, path)
-    asked = {AS_OF: Annotated[str | None, QueryParameter(name=AS_OF, description=WORDS_AS_OF)]} if how.past else {}
+    asked = {AS_OF: AsOf} if how.past else {}
     return handler("GET", path, how, said(row, "Get"), typed, asked, row, options)
 
 
@@ -306,19 +317,6 @@ def formed(pairs: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], bool]:
     if not {*forms} <= {"json", "csv"}:
         raise QueryInvalid(field=FORMAT, problem="Expected json or csv")
     return [pair for pair in pairs if pair[0] != FORMAT], forms[-1:] == ["csv"]
-
-
-def moment(text: str) -> int | datetime:
-    """Return the position or instant that `asOf` names."""
-    if text.isdigit() and len(text) <= 18:  # noqa: PLR2004 - what a bigint holds
-        return int(text)
-    try:
-        found: datetime | None = msgspec.convert(text.replace(" ", "+"), datetime)  # a plus sign unescaped
-    except msgspec.ValidationError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise QueryInvalid(field=AS_OF, problem="Expected a position, or an instant with its offset such as 2026-03-02T08:30:00Z")
-    return found
 
 
 def parameters(path: str) -> list[str]:
