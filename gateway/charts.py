@@ -11,25 +11,21 @@ from gateway.kit import Desk
 from gateway.kit.past import AsOf
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
-from projections.charts import Own, Parts, chart, chart_then
-from schemas.appointments import AppointmentRow
+from projections.charts import APPOINTMENTS, INVOICES, MEDICAL, PATIENT, Own, Part, Parts, chart, chart_then
 from schemas.charts import Chart
-from schemas.invoices import InvoiceRow
-from schemas.kit import Row
-from schemas.patients import MedicalHistoryRow, PatientRow
 
 PatientId = Annotated[UUID, PathParameter(description="Id of the patient.")]
 
 
-@get("/{id:uuid}/chart", operation_id="GetChart", summary="Show: a patient's chart", opt={"permission": PatientRow.detail, "refusals": [NotFound, Forbidden]})
+@get("/{id:uuid}/chart", operation_id="GetChart", summary="Show: a patient's chart", opt={"permission": PATIENT.permission, "refusals": [NotFound, Forbidden]})
 async def shown(desk: Desk, id: PatientId, as_of: AsOf = None) -> Response[Chart]:  # noqa: A002
     """Particulars, medical history, visits and invoices, of both the latest hundred; a part that your role may not see is null. The look is on record."""
     no_query(desk.call.query(), ("asOf",))
-    emergency = await desk.call.open_chart(id, PatientRow.detail)
-    if own_column(PatientRow, desk.who) is not None and desk.who.subject != id:
+    emergency = await desk.call.open_chart(id, PATIENT.permission)
+    if own_column(PATIENT.row, desk.who) is not None and desk.who.subject != id:
         raise NotFound(kind="patients", id=str(id))
     medical, urgent = await medicine(desk, id)
-    parts = Parts(medical, of_part(desk, AppointmentRow, AppointmentRow.detail), of_part(desk, InvoiceRow, InvoiceRow.permission))
+    parts = Parts(medical, owned(desk, APPOINTMENTS), owned(desk, INVOICES))
     if as_of is None:
         found, headers = await chart(desk.reader, id, parts), {}
     else:
@@ -44,17 +40,17 @@ async def medicine(desk: Desk, patient: UUID) -> tuple[bool, bool]:
     if desk.who.role == "patient":
         return False, False
     try:
-        return True, await desk.call.open_chart(patient, MedicalHistoryRow.permission)
+        return True, await desk.call.open_chart(patient, MEDICAL.permission)
     except Forbidden:
         return False, False
 
 
-def of_part(desk: Desk, row: type[Row], permission: str) -> Own | None:
+def owned(desk: Desk, part: Part) -> Own | None:
     """Return what columns must hold in the rows that somebody may see; None if they may see none."""
-    if not desk.who.may(permission):
+    if not desk.who.may(part.permission):
         return None
     try:
-        own = own_column(row, desk.who)
+        own = own_column(part.row, desk.who)
     except Forbidden:
         return None
     return {} if own is None else {own: desk.who.subject}

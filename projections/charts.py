@@ -12,12 +12,26 @@ from projections.trails import of_patient
 from schemas.appointments import AppointmentRow
 from schemas.charts import Chart
 from schemas.invoices import InvoiceRow
+from schemas.kit import Row
 from schemas.patients import MedicalHistoryRow, PatientRow
 
 SHOWN = 100  # visits and invoices
 MOST_THEN = 500  # of either that had ever been the patient's, when the chart is asked for as it was: each is folded anew
 
 Own = dict[str, UUID | None]  # what columns must hold for the reader
+
+
+class Part(NamedTuple):
+    """A part of a chart: its row, and the key that opens it."""
+
+    row: type[Row]
+    permission: str
+
+
+PATIENT = Part(PatientRow, PatientRow.detail)
+MEDICAL = Part(MedicalHistoryRow, MedicalHistoryRow.permission)
+APPOINTMENTS = Part(AppointmentRow, AppointmentRow.detail)
+INVOICES = Part(InvoiceRow, InvoiceRow.permission)
 
 
 class Parts(NamedTuple):

@@ -415,8 +415,13 @@ async def appointments(me: Person, ids: Json) -> None:
     assert (entry["patientName"], entry["roomName"]) == ("Noor Bakker-Smit", "Garden room")
     slip = (await me("BookAppointment", {**wanted, "patientId": ids["patients"]}))["id"]
     await me("RemoveAppointment", id=slip)
-    shown = await me("GetCalendar", query={"from": MONDAY.isoformat(), "to": MONDAY.isoformat()})
+    monday = {"from": MONDAY.isoformat(), "to": MONDAY.isoformat()}
+    shown = await me("GetCalendar", query=monday)
     assert ([one["id"] for one in shown["appointments"]], len(shown["blocks"])) == ([visit], 1)
+    assert await me("GetCalendar", query={**monday, "asOf": me.position}) == shown
+    chart = await me("GetChart", id=ids["patients"])
+    assert [one["id"] for one in chart["appointments"]] == [visit]
+    assert await me("GetChart", query={"asOf": me.position}, id=ids["patients"]) == chart
 
 
 async def invoices(me: Person, ids: Json) -> None:
@@ -441,6 +446,8 @@ async def invoices(me: Person, ids: Json) -> None:
     ids["draft"] = draft = (await me("CreateInvoice", bill))["id"]
     found = {one["id"]: one["status"] for one in (await me("BrowseInvoiceRow", query={"patientId": ids["patients"]}))["items"]}
     assert found == {invoice: "partly-paid", voided: "void", draft: "draft"}
+    then = await me("BrowseInvoiceRow", query={"patientId": ids["patients"], "asOf": me.position})
+    assert {one["id"]: one["status"] for one in then["items"]} == found
 
 
 async def letters(me: Person, ids: Json) -> None:

@@ -28,6 +28,7 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "CalendarRow": "CalendarEntry adds the names",
     "AuditRow": "AuditLine adds what changed and from where",
     "SeriesRow": "the next number",
+    "TrailRow": "lists as they were, for which it is an index",
     "SeatsRow": "how many of the licence's seats are taken",
 }
 UNHEARD: dict[str, str] = {  # events that no read model but the audit log wants -> why
