@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 import pytest_asyncio
+from litestar import Litestar
 
 from domain.appointments import (
     AppointmentBooked,
@@ -35,6 +36,9 @@ from domain.patients import MedicalEntry, MedicalHistoryAmended, PatientArchived
 from domain.rooms import RoomAdded, RoomChanged, RoomDeleted
 from domain.schedules import TimeBlocked, TimeUnblocked
 from domain.staff import StaffChanged, StaffDeactivated, StaffHired
+from gateway.app import BASE, MODULES
+from gateway.kit.app import desk
+from gateway.kit.routes import FetchRoute
 from projections import calendar, invoices
 from projections.charts import Parts, chart_then
 from projections.kit import PROJECTIONS
@@ -295,6 +299,17 @@ async def test_an_instant_means_the_clinics_last_position_by_then(lives):
 
 
 # through the doors
+
+
+TABLES_BESIDE_HISTORY = {"LetterRow", "PlatformLetterRow", "WebhookDeliveryDetail"}
+
+
+def test_every_single_thing_that_history_tells_of_can_be_asked_for_as_it_was():
+    served_ = Litestar([*BASE, *MODULES], dependencies={"desk": desk}, openapi_config=None, logging_config=None).routes
+    routes = [handler.opt.get("route") for route in served_ for handler in getattr(route, "route_handlers", ())]
+    single = {route.row.__name__: route.past for route in routes if isinstance(route, FetchRoute)}
+    assert len(single) > 10
+    assert {name for name, past in single.items() if past is None} == TABLES_BESIDE_HISTORY
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
