@@ -136,6 +136,38 @@ def migrate(data_dir: DataDir = HERE) -> None:
 
 
 @app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="Where history goes; what is there already is added to.")],
+    keys: Annotated[Path, typer.Option(help="Where the key store goes, replacing the one before: another place than the history's.")],
+    data_dir: DataDir = HERE,
+) -> None:
+    """Back up history, and apart from it the key store, while everything goes on. Secrets are in neither."""
+    from anamnesis.backup.place import to_back_up
+    from anamnesis.backup.taking import back_up
+
+    with to_back_up(data_dir) as installation:
+        back_up(installation, folder, keys)
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="The history that was backed up.")],
+    keys: Annotated[Path, typer.Option(help="The folder of the newest key store.")],
+    until: Annotated[str | None, typer.Option(help="Only up to this position, or instant (2026-02-01T18:00:00+01:00).")] = None,
+    erasures: Annotated[list[Path] | None, typer.Option(help="The folder where erasures are on record outside the database; may be repeated.")] = None,
+    no_later_erasures: Annotated[bool, typer.Option("--no-later-erasures", help="Nobody was erased since the key store was written.")] = False,
+    secrets: Annotated[Path | None, typer.Option(help="secrets.json of the installation that was backed up, for a new data directory.")] = None,
+    data_dir: DataDir = HERE,
+) -> None:
+    """Restore a backup into an empty data directory or database, without anybody who was erased since."""
+    from anamnesis.backup.place import to_restore_into
+    from anamnesis.backup.restoring import Wish, moment, restore
+
+    wish = Wish(folder, keys, moment(until), erasures or [], no_later_erasures)
+    restore(to_restore_into(data_dir, secrets), wish)
+
+
+@app.command()
 def gateway(fd: Annotated[int | None, typer.Option(help="A listening socket to inherit instead of opening a port.")] = None) -> None:
     """Run one gateway process, told by the environment."""
     from anamnesis.serve import gateway

@@ -19,12 +19,13 @@ from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 
 from anamnesis import __version__
 from anamnesis.trouble import Trouble
+from commands.kit.restorations import unfinished
 
 Connection = psycopg.Connection[Any]
 Progress = Callable[[str], None]
 
 STEPS = (
-    "commands.kit.schema", "commands.kit.vault", "commands.kit.stays", "commands.kit.origins", "commands.kit.doors", "commands.kit.rates",
+    "commands.kit.restorations", "commands.kit.schema", "commands.kit.vault", "commands.kit.stays", "commands.kit.origins", "commands.kit.doors", "commands.kit.rates",
     "commands.kit.codes", "commands.kit.keys", "commands.kit.deliveries", "commands.kit.heads", "commands.kit.sightings", "projections.kit.tables", "workers.courier", "projections.kit.erasing", "commands.kit.erasure",
 )
 ADVISORY_LOCK = 4_210_070_331
@@ -40,11 +41,16 @@ create table if not exists migrations (
 """
 
 
-def migrate(owner_url: str, progress: Progress | None = None) -> list[str]:
-    """Run every step; safe to repeat, at any time, by anybody who owns the database. Return the read models that await a rebuild."""
+def migrate(owner_url: str, progress: Progress | None = None, *, restoring: bool = False) -> list[str]:
+    """Run every step; safe to repeat, at any time, by anybody who owns the database. Return the read models that await a rebuild.
+
+    Where a restore was begun and not finished nobody but a restore goes on.
+    """
     waiting: list[str] = []
     with psycopg.connect(owner_url, autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", [ADVISORY_LOCK])
+        if not restoring and unfinished(connection):
+            raise Trouble("a restore into this database was begun and not finished: repeat `anamnesis restore`, which begins again, or take another data directory")
         connection.execute("select set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
         _ledger(connection)
         for step in STEPS:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from commands.kit.heads import Seal
+from projections.kit.tables import load
 from workers.kit.notary import Notary
 
 
@@ -22,4 +23,5 @@ class Settings(Protocol):
 
 async def main(settings: Settings) -> None:
     """Run until cancelled."""
+    load()
     await Notary(settings.database_url, settings.mac_key, Seal(settings.audit_key), settings.heads).run()

@@ -117,6 +117,14 @@ class Seal:
         head = Head(clinic, position, events, hash_, at, self.name)
         return head._replace(signature=self._key.sign(head.statement))
 
+    def vouch(self, said: bytes) -> bytes:
+        """Sign something else."""
+        return self._key.sign(said)
+
+    def vouched(self, said: bytes, signature: bytes) -> bool:
+        """Say whether this key signed it."""
+        return _signed(self.public, signature, said)
+
 
 def key_name(public: bytes) -> str:
     """Return by what a public key is told from others."""
@@ -125,8 +133,12 @@ def key_name(public: bytes) -> str:
 
 def genuine(head: Head, public: bytes) -> bool:
     """Say whether a head was signed with the key."""
+    return _signed(public, head.signature, head.statement)
+
+
+def _signed(public: bytes, signature: bytes, said: bytes) -> bool:
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(head.signature, head.statement)
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, said)
     except InvalidSignature:
         return False
     return True

@@ -4,6 +4,8 @@ How it works. Every second it asks for wishes, and every minute for clinics whos
 by event (`commands.kit.proof`), from the last head that this key has signed; only then is the new head signed and kept (`commands.kit.heads`). Where it
 stopped is what its own folder and the database say, whichever is further and genuinely its own.
 
+Each time it also writes down, in the folder, who has been erased since (`commands.kit.ledger`): a restore from an older backup must know.
+
 What may go wrong. A clinic whose history does not check out gets no further head until the notary is started again; the findings are kept for /health and the log says so.
 Two notaries sign twice, which hurts nobody.
 """
@@ -19,6 +21,7 @@ import psycopg
 import structlog
 from psycopg import Connection
 
+from commands.kit import ledger
 from commands.kit.heads import Head, Seal, genuine, keep, kept, outside
 from commands.kit.proof import Walk, pages
 from workers.kit.ending import heed
@@ -42,6 +45,8 @@ class Notary:
         self.last: dict[UUID, Head] = {}
         self.broken: set[UUID] = set()
         self.known = False
+        self.written: set[UUID] | None = None  # the erasures that are in the ledger
+        self.looked = 0  # the position up to which it was looked for others
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -60,6 +65,7 @@ class Notary:
         """Sign what is wished for, and if it is time whatever has grown; return the new heads."""
         with psycopg.connect(self.database_url, autocommit=True, options=OPTIONS) as conn:
             self.learn(conn)
+            self.record(conn)
             wishes = {clinic for (clinic,) in conn.execute("select clinic_id from head_wishes").fetchall()}
             if not (every or wishes):
                 return []
@@ -75,6 +81,18 @@ class Notary:
         if signed:
             log.info("heads.signed", heads=len(signed), position=max(head.position for head in signed))
         return signed
+
+    def record(self, conn: Connection[Any]) -> None:
+        """Write down who has been erased since the last look."""
+        (head,) = conn.execute("select position from store_head").fetchone() or (0,)
+        if self.written is None:
+            self.written = {erased.event.event_id for erased in ledger.read(self.folder)}
+        if head == self.looked:
+            return
+        if found := [erased for erased in ledger.erasures(conn, self.looked) if erased.event.event_id not in self.written]:
+            ledger.append(self.folder, found)
+            self.written |= {erased.event.event_id for erased in found}
+        self.looked = head
 
     def learn(self, conn: Connection[Any]) -> None:
         """Find out, once, where it stopped."""
