@@ -12,7 +12,7 @@ MINE = frozenset({"accounts", "sessions", "staff"})
 RESUMED = (
     "Reconnect with `Last-Event-ID` (or `lastEventId`) and nothing is lost or repeated. `types` (event names, separated by commas), `entityType` and `entityId` narrow it down. "
     "With `personal=true` sealed fields are there as well, of events whose row in detail you may read; they are null once the person's key is destroyed. An event `resync` says that "
-    "you were too slow: read afresh and connect again. The stream ends when the access token expires. The schemas of all events are at `/api/v1/events/schemas`."
+    "you were too slow, or have seen what is no more since a restore from a backup: read afresh and connect again. The stream ends when the access token expires. The schemas of all events are at `/api/v1/events/schemas`."
 )
 
 

@@ -34,8 +34,9 @@ from commands.kit.heads import Seal
 from commands.kit.verify import verify as verify_history
 from projections.kit.rebuild import verify as verify_models
 from tests.conftest import Database
-from tests.served import PASSWORD, served, until, working
+from tests.served import PASSWORD, Person, Web, failure, served, until, working
 from tests.test_erasures import PLANTED, SECRETS, forms
+from tests.test_sse import FEED, STREAM, listening
 from workers.kit.notary import Notary
 
 ROLES = ("owner", "notary", "gateway", "relay", "projector", "courier")
@@ -82,6 +83,7 @@ class House:
     boss: Any
     email: str
     patient: UUID
+    other: UUID
     history: Path
     keys: Path
     heads: Path
@@ -108,12 +110,13 @@ async def house(module_database, make_nats, tmp_path_factory):
         clinic = await web.clinic()
         email = await web.account(clinic, "admin")
         boss = await web.person(clinic, "admin")
+        other = (await boss("POST", "/patients", {"givenName": "Noor", "familyName": "Jansen"})).json()["id"]
         made = await boss("POST", "/patients", PLANTED)
         hook = {"url": "https://hooks.example.org/anamnesis", "events": []}
         assert (await boss("POST", "/webhooks", hook)).status_code in {200, 201}
         assert (await boss("POST", "/rooms", {"name": "Room 1", "type": "operatory"})).status_code in {200, 201}
         places = [tmp_path_factory.mktemp(name) for name in ("history", "keys", "heads")]
-        here = House(web, module_database, boss, email, UUID(made.json()["id"]), *places, registered=int(made.headers["x-position"]))
+        here = House(web, module_database, boss, email, UUID(made.json()["id"]), UUID(other), *places, registered=int(made.headers["x-position"]))
         assert here.notary().round()
         yield here
 
@@ -162,42 +165,9 @@ async def test_what_is_new_is_added_and_the_key_store_replaced(house):
     house.claims = tuple(asked(house.database, statement) for statement in CLAIMS)
 
 
-async def test_another_data_directory_serves_what_was_backed_up(house, make_nats):
-    folder = temporary_directory()
-    secrets = folder / "apart.json"
-    shutil.copy(house.database.postgres.home.path / "secrets.json", secrets)
-    data_dir = folder / "data"
-    await asyncio.to_thread(lambda: restoring.restore(to_restore_into(data_dir, secrets), house.wish()))
-    home = Home(data_dir)
-    assert {name: home.secrets()[name] == house.database.postgres.home.secrets()[name] for name in ("kek", "mac_key", "bus_key", "owner_password")} == {
-        "kek": True, "mac_key": True, "bus_key": False, "owner_password": False}
-    postgres = EmbeddedPostgres(home)
-    postgres.start()
-    try:
-        there = Database(postgres, "anamnesis")
-        assert tuple(asked(there, statement) for statement in CLAIMS) == house.claims
-        nats = make_nats()
-        async with working(there, nats), served(there, nats) as web:
-            answer = await web.sign_in(house.email)
-            assert answer.status_code == 200, answer.text
-            bearer = {"authorization": f"Bearer {answer.json()['accessToken']}"}
-            mine = f"/api/v1/protected/patients/{house.patient}"
-            assert (await web.client.get(mine, headers=bearer)).json()["familyName"] == "Quirrenbach"
-            assert (await web.sign_in(house.email, "not " + PASSWORD)).status_code == 401
-            taken = await web.client.post("/api/v1/protected/rooms", headers=bearer, json={"name": "Room 1", "type": "operatory"})
-            assert (taken.status_code, taken.json()["code"]) == (409, "NAME_TAKEN")
-            made = await web.client.post("/api/v1/protected/rooms", headers=bearer, json={"name": "Room 3", "type": "operatory"})
-            assert int(made.headers["x-position"]) == house.first + 2  # the session came between
-            seen = await web.client.get("/api/v1/protected/rooms", headers={**bearer, "x-position": made.headers["x-position"]})
-            assert {room["name"] for room in seen.json()["items"]} == {"Room 1", "Room 2", "Room 3"}
-    finally:
-        postgres.stop()
-        home.release()
-        shutil.rmtree(folder)
-
-
-async def test_whoever_was_erased_after_the_backup_does_not_come_back(house, make_database):
+async def test_another_data_directory_serves_what_was_backed_up_but_for_whoever_was_erased_since(house, make_nats):
     assert found_in(dumped(house.database)) >= {"Xanthippe", "Quirrenbach"}
+    house.notary().round()
     ask = {"kind": "patients", "personId": str(house.patient), "reason": "She asked to be forgotten", "despiteRetention": True}
     report = await house.boss("POST", "/privacy/erasures", ask)
     assert report.status_code == 200, report.text
@@ -207,17 +177,60 @@ async def test_whoever_was_erased_after_the_backup_does_not_come_back(house, mak
     assert found_in((house.heads / ledger.NAME).read_bytes()) == set()
     with pytest.raises(Trouble, match="--no-later-erasures"):
         look(installed(house.database).settings("owner"), house.wish(none_later=False))
-    house.notary().round()
-    there = make_database()
-    position = await asyncio.to_thread(house.restored, there, house.wish(none_later=False, erasures=(house.heads,)))
-    assert position == house.first
-    assert found_in(dumped(there)) == set()
-    assert asked(there, "select given_name, archived from patients where id = %s", house.patient) == [(None, True)]
-    assert asked(there, "select position, topic from (select notification_id as position, topic from stored_events order by 1 desc limit 2) e order by 1") == [
-        (position + 1, "PersonErased"), (position + 2, "PatientArchived")]
-    settings = there.settings("owner")
-    with psycopg.connect(there.url("owner")) as conn:
-        assert verify_history(conn, settings.mac_key, Seal(settings.audit_key).public, house.heads.parent / "none").findings == []
+
+    folder = temporary_directory()
+    secrets = folder / "apart.json"
+    shutil.copy(house.database.postgres.home.path / "secrets.json", secrets)
+    data_dir = folder / "data"
+    wish = house.wish(none_later=False, erasures=(house.heads,))
+    await asyncio.to_thread(lambda: restoring.restore(to_restore_into(data_dir, secrets), wish))
+    home = Home(data_dir)
+    assert {name: home.secrets()[name] == house.database.postgres.home.secrets()[name] for name in ("kek", "mac_key", "bus_key", "owner_password")} == {
+        "kek": True, "mac_key": True, "bus_key": False, "owner_password": False}
+    postgres = EmbeddedPostgres(home)
+    postgres.start()
+    try:
+        there = Database(postgres, "anamnesis")
+        assert found_in(dumped(there)) == set()
+        assert asked(there, "select given_name, archived from patients where id = %s", house.patient) == [(None, True)]
+        assert asked(there, "select notification_id, topic from stored_events where notification_id > %s order by 1", house.first) == [
+            (house.first + 1, "PersonErased"), (house.first + 2, "PatientArchived")]
+        assert tuple(asked(there, statement) for statement in CLAIMS) == house.claims
+        settings = there.settings("owner")
+        with psycopg.connect(there.url("owner")) as conn:
+            assert verify_history(conn, settings.mac_key, Seal(settings.audit_key).public, data_dir / "heads").findings == []
+        nats = make_nats()
+        async with working(there, nats), served(there, nats) as web:
+            await serves(house, web)
+    finally:
+        postgres.stop()
+        home.release()
+        shutil.rmtree(folder)
+
+
+async def serves(house: House, web: Web) -> None:
+    """Somebody signs in, reads, meets what is taken, writes, and listens from wherever they were."""
+    assert (await web.sign_in(house.email, "not " + PASSWORD)).status_code == 401
+    answer = await web.sign_in(house.email)
+    assert answer.status_code == 200, answer.text
+    boss = Person(web, answer.json())
+    assert (await boss("GET", f"/patients/{house.other}")).json()["familyName"] == "Jansen"
+    failure(await boss("POST", "/rooms", {"name": "Room 1", "type": "operatory"}), 409, "NAME_TAKEN")
+    made = await boss("POST", "/rooms", {"name": "Room 3", "type": "operatory"})
+    assert int(made.headers["x-position"]) == house.first + 4  # the erasure and the session came between
+    rooms = (await boss("GET", "/rooms", headers=await boss.seen(made))).json()["items"]
+    assert {room["name"] for room in rooms} == {"Room 1", "Room 2", "Room 3"}
+    for at in (STREAM, FEED):
+        async with listening(boss, at=at, **{"last-event-id": str(house.first + 1)}) as lost:  # which was another event where it was heard
+            assert (lost.named, lost.events, lost.last_id) == (["resync"], [], f"{house.first + 4}-1")
+    async with listening(boss, "?types=RoomAdded", **{"last-event-id": str(house.registered)}) as known:
+        assert await known.names(3) == ["Room 1", "Room 2", "Room 3"]
+        assert known.named == ["RoomAdded"] * 3
+    async with listening(boss, "?types=RoomAdded", **{"last-event-id": f"{house.first + 1}-1"}) as resumed:
+        assert await resumed.names(1) == ["Room 3"]
+        assert resumed.last_id.endswith("-1")
+    async with listening(boss, **{"last-event-id": f"{house.first + 999}-1"}) as ahead:
+        assert ahead.named == ["resync"]
 
 
 async def test_a_new_backup_cannot_tell_of_whoever_was_erased(house):
@@ -280,11 +293,13 @@ async def test_what_does_not_belong_together_is_refused(house, tmp_path, make_da
         look(settings, house.wish(10**9))
     with pytest.raises(Trouble, match="no signed head"):
         look(settings, house.wish(none_later=False, erasures=(tmp_path,)))
+    with pytest.raises(Trouble, match="older than the backup"):
+        look(settings, house.wish(none_later=False, erasures=(house.heads,)))
     forged = ledger.read(house.heads)[0]
     shutil.copytree(house.heads, tmp_path / "heads")
     ledger.append(tmp_path / "heads", [msgspec.structs.replace(forged, event=msgspec.structs.replace(forged.event, mac=bytes(32)))])
     with pytest.raises(Trouble, match="did not write"):
-        look(settings, house.wish(none_later=False, erasures=(tmp_path / "heads",)))
+        look(settings, house.wish(erasures=(tmp_path / "heads",)))
 
 
 async def test_moments_are_positions_or_instants():

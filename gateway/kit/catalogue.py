@@ -155,15 +155,15 @@ PAGE_HEADERS: Json = {
     "mac": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "HMAC-SHA-256 over subject, both positions and payload, by the key of the bus."},
 }
 STREAM = (
-    "Server-sent events. `id` is the position, `event` the event's name, `data` the payload. Reconnect with `Last-Event-ID` and nothing is lost or repeated. "
+    "Server-sent events. `id` is the position (and, once the installation was restored from a backup, `-` and how often), `event` the event's name, `data` the payload. Reconnect with `Last-Event-ID` and nothing is lost or repeated. "
     "A comment shows every fifteen seconds that the line is open, with the `id` up to which everything has been given out. The stream ends with the access token. "
-    "An event `resync`, which has no id, says that you were too slow: read afresh and connect again. Ten streams an account; one more is refused with 429."
+    "An event `resync` says that you were too slow, or have seen what is no more since a restore from a backup: read afresh and connect again. Ten streams an account; one more is refused with 429."
 )
 QUERY: Json = {
     "types": {"type": "string", "description": "Event names, with commas between: these only."},
     "entityType": {"type": "string", "description": "The kind of thing: these only."},
     "entityId": {"type": "string", "format": "uuid", "description": "The thing: what happens to it only."},
-    "lastEventId": {**POSITION, "description": "What has been seen; the same as the header Last-Event-ID."},
+    "lastEventId": {"type": "string", "pattern": "^[0-9]{1,18}(-[0-9]{1,6})?$", "description": "What has been seen; the same as the header Last-Event-ID."},
     "personal": {"type": "boolean", "description": "Whether sealed fields are to be opened, where you may read them."},
     "ticket": {"type": "string", "description": "A ticket in place of the Authorization header, for browsers: good once, within half a minute."},
 }
@@ -253,7 +253,7 @@ DOORS: Json = {
 }
 MESSAGES: Json = {
     "resync": {
-        "name": "resync", "title": "Read afresh", "summary": "You were too slow, and what waited for you has been dropped.", "contentType": "application/json",
+        "name": "resync", "title": "Read afresh", "summary": "You were too slow, and what waited for you has been dropped; or you have seen what a restore from a backup left out.", "contentType": "application/json",
         "payload": {"type": "object", "maxProperties": 0}, "examples": [{"payload": {}}],
     },
     "webhook": {

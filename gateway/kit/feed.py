@@ -16,7 +16,7 @@ import structlog
 from domain.kit import PLATFORM, Refused
 from gateway.kit.eyes import Owners
 from gateway.kit.source import PAGE, Source
-from gateway.kit.watcher import Watcher
+from gateway.kit.watcher import ANEW, Watcher
 from projections.kit.stored import Stored
 
 PAUSE_SECONDS = 0.1  # while the store cannot be read
@@ -81,7 +81,11 @@ class Feeds:
 
     async def history(self, watcher: Watcher) -> AsyncIterator[bytes]:
         """Yield what a reader has missed; when it ends he has joined."""
+        await self._source.learn()
         feed = await self._opened(watcher.clinic)
+        if watcher.position >= 0 and await self._source.parted(watcher.position, watcher.history):
+            watcher.position = -1
+            yield ANEW % (feed.position, self._source.mark)
         if watcher.position < 0 or watcher.position > feed.position:
             watcher.position = feed.position
         while True:

@@ -22,7 +22,7 @@ from domain.kit import Refused
 from gateway.kit.eyes import Eyes
 from gateway.kit.feed import Feeds
 from gateway.kit.source import PAGE, Source, framed
-from gateway.kit.watcher import Watcher
+from gateway.kit.watcher import ANEW, Watcher
 from projections.kit.pages import ForgedError, unpack
 from projections.kit.reading import Reading
 from projections.kit.shown import shown
@@ -130,7 +130,7 @@ class Hub:
         try:
             async for chunk in self._feeds.history(watcher) if watcher.own else self._history(watcher):
                 yield chunk
-            yield b"retry: 1000\nid: %d\n\n" % self.position(watcher)
+            yield b"retry: 1000\nid: %d%b\n\n" % (self.position(watcher), self._source.mark)
             while not (watcher.over or self._released) and (left := until - loop.time()) > 0:
                 if not watcher.waiting and not watcher.held:
                     watcher.wake = loop.create_future()
@@ -141,7 +141,7 @@ class Hub:
                 if chunk := await self._source.told(watcher.let_go(), watcher.eyes) if watcher.held else watcher.take():
                     yield chunk
                 elif not (watcher.over or self._released):
-                    yield b": heartbeat\nid: %d\n\n" % self.position(watcher)
+                    yield b": heartbeat\nid: %d%b\n\n" % (self.position(watcher), self._source.mark)
                 if full:
                     return
         finally:
@@ -149,7 +149,11 @@ class Hub:
 
     async def _history(self, watcher: Watcher) -> AsyncIterator[bytes]:
         """Yield what a reader has missed; when it ends he has joined, with nothing awaited since the last look."""
+        await self._source.learn()
         channel = await self._opened(watcher.clinic)
+        if watcher.position >= 0 and await self._source.parted(watcher.position, watcher.history):
+            watcher.position = -1
+            yield ANEW % (channel.position, self._source.mark)
         if watcher.position < 0 or watcher.position > channel.position:
             watcher.position = channel.position
         while watcher.position < (top := channel.position):
@@ -238,7 +242,7 @@ class Hub:
                         watcher.hold(stored)
                     continue
                 if not message:
-                    message = framed(stored, shown(stored))
+                    message = framed(stored, shown(stored), self._source.mark)
                     chunk = b"%x\r\n%b\r\n" % (len(message), message)
                 for watcher in mates:
                     watcher.give(message, chunk)

@@ -2,6 +2,9 @@
 
 How it works: every statement names its clinic, and row-level security says the same again. Keys are asked for anew whenever something is to be opened, and forgotten with the answer: what
 is sent is readable by whoever had the right to it then, and a key that has been destroyed reads null from that moment on, in whichever process it was destroyed.
+
+After a restore from a backup (`commands.kit.restorations`) positions behind the restored one are given to other events than before. So ids say from then on in which history they
+count (`345-1` after the first restore): one of an earlier history is good up to where that was cut off, and stands for events that never happened behind it.
 """
 
 from collections import OrderedDict
@@ -27,6 +30,7 @@ SINCE = (
     f"order by notification_id limit {PAGE}"
 )
 OF = SINCE.replace("where ", "where originator_id = any(%s::uuid[]) and ")
+RESTORED = "select number, position from restorations where number > 0"
 BODIES = (
     "select originator_id, originator_version, state from stored_events where originator_id = any(%s::uuid[]) and clinic_id = %s "
     "order by originator_id, originator_version"
@@ -44,7 +48,23 @@ class Source:
     def __init__(self, reading: Reading, kek: bytes) -> None:
         self._reading = reading
         self._kek = kek
+        self._cuts: dict[int, int] | None = None  # by the number of the restore, the position from which history went on anew
         self._owners: OrderedDict[UUID, tuple[int, Owners]] = OrderedDict()
+
+    async def learn(self) -> None:
+        """Learn, once, where history was cut off by restores; nothing may be running while one is made."""
+        if self._cuts is None:
+            self._cuts = dict((await self._reading.lanes.ask(None, RESTORED)).rows)
+
+    @property
+    def mark(self) -> bytes:
+        """What follows a position in an id: nothing, unless there was a restore."""
+        return b"-%d" % max(self._cuts) if self._cuts else b""
+
+    async def parted(self, position: int, history: int) -> bool:
+        """Say whether somebody has seen events that have not happened here."""
+        cuts = self._cuts or {}
+        return any(position > cut for number, cut in cuts.items() if number > history) or position > await self.head()
 
     async def head(self) -> int:
         """Return the last position: every event up to there is committed and can be read."""
@@ -83,12 +103,12 @@ class Source:
         """Return events as bytes of the stream, opened as far as these eyes may read what is sealed in them."""
         sealed = [stored for stored in events if stored.person is not None and stored.topic in eyes.opened]
         if not sealed:
-            return b"".join(framed(stored, shown(stored)) for stored in events)
+            return b"".join(framed(stored, shown(stored), self.mark) for stored in events)
         ring = KeyRing(self._kek)
         for clinic in {stored.clinic for stored in sealed}:
             wanted = ring.missing(stored.person for stored in sealed if stored.clinic == clinic)
             ring.learn((await (await self._reading.of(clinic)).ask(SELECT, (wanted,))).rows, wanted)
-        return b"".join(framed(stored, _open(stored, ring) if stored.topic in eyes.opened else shown(stored)) for stored in events)
+        return b"".join(framed(stored, _open(stored, ring) if stored.topic in eyes.opened else shown(stored), self.mark) for stored in events)
 
 
 def _open(stored: Stored, ring: KeyRing) -> bytes:
@@ -99,9 +119,9 @@ def _open(stored: Stored, ring: KeyRing) -> bytes:
         return shown(stored)
 
 
-def framed(stored: Stored, data: bytes) -> bytes:
-    """Return an event as bytes of the stream."""
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (stored.position, stored.topic.encode(), data)
+def framed(stored: Stored, data: bytes, mark: bytes = b"") -> bytes:
+    """Return an event as bytes of the stream; `mark` is what follows the position in its id."""
+    return b"id: %d%b\nevent: %s\ndata: %s\n\n" % (stored.position, mark, stored.topic.encode(), data)
 
 
 def _owning(body: bytes) -> dict[str, UUID | None]:

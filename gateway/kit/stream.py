@@ -1,6 +1,7 @@
 """The addresses of event streams: who may listen, from where on, and the writing of it."""
 
 import asyncio
+import re
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from gateway.kit.watcher import Watcher
 HEARTBEAT_SECONDS = 15.0
 KNOWN = ("types", "entityType", "entityId", "lastEventId", "personal", "ticket")
 MOST = 10  # streams that one account may have open in one process
+_ID = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,6}))?")  # what a bigint holds
 HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 
 
@@ -63,7 +65,8 @@ class StreamRoute(Route):
             raise Forbidden(entity_type=eyes.entity_type)
         after = call.headers.get(b"last-event-id", b"").decode("latin-1") or asked.get("lastEventId")
         line: Any = (call.scope.get("extensions") or {}).get(LINE)
-        watcher = Watcher(who, eyes, _position(after) if after else None, line.push if line is not None else None, own)
+        position, history = _seen(after) if after else (None, 0)
+        watcher = Watcher(who, eyes, position, line.push if line is not None else None, own, history)
         seconds = LIFETIMES["web"] if "ticket" in asked else call.services.gate.seconds_left(call.bearer)
         if hub.streams(who.actor) >= (most := getattr(call.services.settings, "streams_account", 0) or MOST):
             raise TooManyStreams(limit=most)
@@ -135,10 +138,11 @@ def _flag(text: str) -> bool:
     return text == "true"
 
 
-def _position(text: str) -> int:
-    if not text.isdigit() or len(text) > 18:  # noqa: PLR2004 - what a bigint holds
+def _seen(text: str) -> tuple[int, int]:
+    """Return the position of an id, and the restore after which it counts."""
+    if not (said := _ID.fullmatch(text)):
         raise QueryInvalid(field="lastEventId", problem="Expected the id of an event: a whole number")
-    return int(text)
+    return int(said[1]), int(said[2] or 0)
 
 
 def stream(path: str, extra: dict[str, str], mine: frozenset[str] | None = None, *, operation_id: str, **options: Any) -> HTTPRouteHandler:
@@ -147,7 +151,7 @@ def stream(path: str, extra: dict[str, str], mine: frozenset[str] | None = None,
 
     async def respond(
         types: FromQuery[str | None] = None, entityType: FromQuery[str | None] = None, entityId: FromQuery[UUID | None] = None,  # noqa: N803
-        lastEventId: FromQuery[int | None] = None, personal: FromQuery[bool | None] = None, ticket: FromQuery[str | None] = None,  # noqa: N803
+        lastEventId: FromQuery[str | None] = None, personal: FromQuery[bool | None] = None, ticket: FromQuery[str | None] = None,  # noqa: N803
     ) -> Response[bytes]:
         raise NotImplementedError((types, entityType, entityId, lastEventId, personal, ticket))  # the short way never comes here
 

@@ -15,20 +15,22 @@ from projections.kit.stored import Stored
 
 LIMIT = 1 << 20  # bytes that may wait for a reader
 RESYNC = b"event: resync\ndata: {}\n\n"
+ANEW = b"id: %d%b\n" + RESYNC  # with the id from which somebody goes on who has seen what has not happened here
 
 
 class Watcher:
     """One reader of events."""
 
-    __slots__ = ("actor", "busy", "clinic", "eyes", "full", "held", "over", "own", "position", "push", "session", "size", "waiting", "wake")
+    __slots__ = ("actor", "busy", "clinic", "eyes", "full", "held", "history", "over", "own", "position", "push", "session", "size", "waiting", "wake")
 
-    def __init__(self, who: Who, eyes: Eyes, after: int | None, push: Callable[[bytes], bool] | None = None, own: Own | None = None) -> None:
+    def __init__(self, who: Who, eyes: Eyes, after: int | None, push: Callable[[bytes], bool] | None = None, own: Own | None = None, history: int = 0) -> None:
         self.actor = who.actor
         self.clinic = who.clinic
         self.session = who.session
         self.eyes = eyes
         self.own = own
         self.position = -1 if after is None else after
+        self.history = history  # the restore after which that position counts
         self.waiting: list[bytes] = []
         self.held: list[Stored] = []
         self.size = 0
