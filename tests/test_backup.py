@@ -46,7 +46,7 @@ CLAIMS = ("select claim, owner from unique_claims order by 1", "select resource,
 def installed(database: Any) -> Installation:
     """An installation in one database of the tests' server."""
     home = database.postgres.home
-    return Installation(home.path, home.secrets(), {role: database.url(role) for role in ROLES}, dict.fromkeys(ROLES, "nats://nowhere:1"))
+    return Installation(home.path / "restores", home.secrets(), {role: database.url(role) for role in ROLES}, dict.fromkeys(ROLES, "nats://nowhere:1"))
 
 
 def asked(database: Any, statement: str, *params: Any) -> list[Any]:
@@ -88,7 +88,8 @@ class House:
     keys: Path
     heads: Path
     registered: int = 0  # positions: the patient is there
-    first: int = 0  # where the first backup ended
+    first: int = 0  # where the last backup ended
+    starts: tuple[int, ...] = ()  # of its files
     claims: tuple[Any, ...] = ()  # as they were then
 
     def wish(self, until: int | datetime | None = None, *, none_later: bool = True, erasures: tuple[Path, ...] = ()) -> Wish:
@@ -161,7 +162,7 @@ async def test_what_is_new_is_added_and_the_key_store_replaced(house):
     assert {name: (house.history / name).stat().st_mtime_ns for name in kept} == kept
     assert (house.keys / keystore.NAME).read_bytes() != before
     assert [path.name for path in house.keys.iterdir() if path.suffix == ".sealed"] == [keystore.NAME]
-    house.first = taken.position
+    house.first, house.starts = taken.position, tuple(segment.first for segment in taken.segments)
     house.claims = tuple(asked(house.database, statement) for statement in CLAIMS)
 
 
@@ -202,6 +203,12 @@ async def test_another_data_directory_serves_what_was_backed_up_but_for_whoever_
         nats = make_nats()
         async with working(there, nats), served(there, nats) as web:
             await serves(house, web)
+        postgres.stop()
+        home.release()
+        shutil.copytree(house.history, folder / "history")
+        with to_back_up(data_dir) as stopped:  # of which nothing runs
+            taken = await asyncio.to_thread(back_up, stopped, folder / "history", folder / "keys")
+        assert [segment.first for segment in taken.segments] == [*house.starts, house.first + 1]
     finally:
         postgres.stop()
         home.release()
@@ -297,7 +304,13 @@ async def test_what_does_not_belong_together_is_refused(house, tmp_path, make_da
         look(settings, house.wish(none_later=False, erasures=(house.heads,)))
     forged = ledger.read(house.heads)[0]
     shutil.copytree(house.heads, tmp_path / "heads")
+    with (tmp_path / "heads" / ledger.NAME).open("ab") as file:
+        file.write(b'{"event": {"posi')  # and there the power went
+    assert len(ledger.read(tmp_path / "heads")) == 1
     ledger.append(tmp_path / "heads", [msgspec.structs.replace(forged, event=msgspec.structs.replace(forged.event, mac=bytes(32)))])
+    assert len(ledger.read(tmp_path / "heads")) == 2
+    with pytest.raises(Trouble, match="evidence"):
+        look(msgspec.structs.replace(settings, heads=house.heads), house.wish())
     with pytest.raises(Trouble, match="did not write"):
         look(settings, house.wish(erasures=(tmp_path / "heads",)))
 

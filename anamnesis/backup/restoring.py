@@ -130,6 +130,10 @@ def look(settings: Settings, wish: Wish) -> Given:
             f"{wish.keys / keystore.NAME} is older than the history (it goes up to {told.position:,}, the history to {manifest.position:,}): take the newest key store")
     if isinstance(wish.until, int) and not 0 < wish.until <= manifest.position:
         raise Trouble(f"the backup has positions 1 to {manifest.position:,}")
+    if any(outside(settings.heads)):
+        raise Trouble(
+            f"{settings.heads} has signed heads of a history that may have gone further than the one to be restored: "
+            "name a new folder with ANAMNESIS_HEADS, and this one with --erasures; keep it, for it is evidence")
     found = [*manifest.erasures, *_on_record(wish, settings, manifest, told.taken_at)]
     for file in (*manifest.segments, *manifest.signatures):
         file.check(wish.folder)

@@ -8,6 +8,7 @@ What may go wrong. Lines that are lost bring people back: keep the folder where 
 """
 
 import hmac
+import os
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -81,9 +82,13 @@ def _rest(conn: Connection[Any], one: Stored) -> list[Stored]:
 def append(folder: Path, found: Iterable[Erased]) -> None:
     """Add to the ledger of a folder."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / NAME).open("ab") as file:
+    with (folder / NAME).open("a+b") as file:
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)  # a crash may have cut the last line short
         for erased in found:
             file.write(msgspec.json.encode(erased) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read(path: Path) -> list[Erased]:
