@@ -216,6 +216,16 @@ def notary() -> None:
     worker(main, Settings.read("notary"))
 
 
+@worker_app.command("builder")
+def builder() -> None:
+    """Make read models anew when a superadmin asks (one at a time)."""
+    from anamnesis.serve import worker
+    from anamnesis.settings import Settings
+    from workers.builder import main
+
+    worker(main, Settings.read("builder"))
+
+
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document; nothing needs to run."""
@@ -302,11 +312,17 @@ def list_projections(data_dir: DataDir = HERE) -> None:
 
 
 @projections_app.command("rebuild")
-def rebuild_projections(names: Names = None, data_dir: DataDir = HERE) -> None:
-    """Make read models anew beside the live ones, then swap. Readers notice nothing."""
+def rebuild_projections(
+    names: Names = None,
+    clinic: Annotated[UUID | None, typer.Option(help="Make only this clinic's rows anew.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=16, help="How many processes replay at once; they take their time from the API's.")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, even where an interrupted rebuild could be gone on with.")] = False,
+    data_dir: DataDir = HERE,
+) -> None:
+    """Make read models anew beside the live ones, then swap. Readers notice nothing. Ctrl-C ends it; the next one goes on from there."""
     from anamnesis.upkeep import rebuild
 
-    rebuild(_running(data_dir), names or [])
+    rebuild(_running(data_dir), names or [], clinic=clinic, jobs=jobs, fresh=fresh)
 
 
 @projections_app.command("verify")

@@ -26,6 +26,7 @@ from anamnesis.settings import NEEDS, OPTIONS, Kind, Settings, variable
 from anamnesis.stack.home import DATABASE_ROLES, NATS_USERS, Home
 from anamnesis.trouble import Trouble
 
+DATABASE_ROLE: dict[Kind, str] = {"builder": "owner"}
 NATS_USER: dict[Kind, str] = {"gateway": "gateway", "relay": "relay", "projector": "projector", "courier": "courier", "owner": "gateway"}
 
 
@@ -84,7 +85,7 @@ class Installation(msgspec.Struct, frozen=True):
 
     def _value(self, name: str, kind: Kind) -> str:
         if name == "database_url":
-            return self.database_urls[kind]
+            return self.database_urls[DATABASE_ROLE.get(kind, kind)]
         return self.nats_urls[NATS_USER[kind]] if name == "nats_url" else self.secrets[name]
 
 

@@ -2,7 +2,7 @@
 
 How it works. Every process reads one `Settings` from `ANAMNESIS_*` variables, and each kind of process is given only what it
 needs (`NEEDS`): the relay can neither read personal data nor forge an event's MAC, the projector
-and the courier can decrypt but not write history, the courier alone knows the mail server, the notary alone holds the key that heads are signed with. Under `anamnesis up` the supervisor fills these variables for its children (`anamnesis.installation`); under compose the
+and the courier can decrypt but not write history, the courier alone knows the mail server, the notary alone holds the key that heads are signed with, the builder makes tables as the owner. Under `anamnesis up` the supervisor fills these variables for its children (`anamnesis.installation`); under compose the
 file does. A process's `ANAMNESIS_DATABASE_URL` carries its own role and password, and so does its `ANAMNESIS_NATS_URL`.
 
 What may go wrong. A missing or malformed value raises `Trouble`, one line that names the variable and never repeats its value. A
@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from anamnesis.trouble import Trouble
 from domain.kit.addresses import networks
 
-Kind = Literal["gateway", "relay", "projector", "courier", "notary", "owner", "offline"]
+Kind = Literal["gateway", "relay", "projector", "courier", "notary", "builder", "owner", "offline"]
 """What a process is; `owner` is a command of the CLI that may change tables, `offline` one that starts nothing."""
 
 KEY_BYTES = 32
@@ -41,6 +41,7 @@ NEEDS: dict[Kind, tuple[str, ...]] = {
     "projector": (*URLS, "bus_key", "kek"),
     "courier": (*URLS, "kek"),
     "notary": ("database_url", "mac_key", "audit_key"),
+    "builder": ("database_url", "kek"),
     "owner": (*URLS, "mac_key", "bus_key", "kek", "signing_key", "audit_key"),
     "offline": (),
 }

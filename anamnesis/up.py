@@ -1,6 +1,6 @@
 """`anamnesis up`: everything at once, on one machine.
 
-How it works. First what may be refused: the data directory, the port. Then Postgres, NATS, migrations; then relay, projectors, courier, notary and
+How it works. First what may be refused: the data directory, the port. Then Postgres, NATS, migrations; then relay, projectors, courier, notary, builder and
 gateways as children of the supervisor. When the gateway says it is healthy, a demo is made if one was asked for and there is none, by a
 child of its own; then the person at the terminal is told where to go. From there on the supervisor watches.
 
@@ -105,6 +105,7 @@ class _Up:
             self._process(f"projector-{number}", "projector", WORKERS, ["worker", "projector"])
         self._process("courier", "courier", WORKERS, ["worker", "courier"])
         self._process("notary", "notary", WORKERS, ["worker", "notary"])
+        self._process("builder", "builder", WORKERS, ["worker", "builder"])
         descriptor = self.listener.fileno()
         for number in range(1, self.options.gateways + 1):
             self._process(f"gateway-{number}", "gateway", GATEWAY, ["gateway", "--fd", str(descriptor)], [descriptor])

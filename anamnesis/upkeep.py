@@ -5,7 +5,7 @@ What may go wrong. A tool that cannot do it now says why, in one line. An unknow
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from rich.console import Console
@@ -19,21 +19,17 @@ from projections.kit.parked import discard as discard_events
 from projections.kit.parked import listing as parked_streams
 from projections.kit.parked import retry as retry_events
 from projections.kit.rebuild import Progress, RebuildError, Report
-from projections.kit.rebuild import back as go_back
-from projections.kit.rebuild import rebuild as rebuild_models
 from projections.kit.rebuild import verify as verify_models
+from projections.kit.rebuilds import Cancelled, Wish, typed
 from projections.kit.tables import load
 
 CONSOLE = Console(stderr=True)
-SHOWN = ("name", "version", "events", "rows", "parked", "seconds", "differing")
+SHOWN = ("name", "version", "events", "kept", "rows", "parked", "seconds", "differing")
 
 
-def rebuild(installation: Installation, names: Sequence[str]) -> None:
-    """Rebuild read models, all unless some are named."""
-    chosen = _known(names)
-    with _working() as progress:
-        report = rebuild_models(_url(installation), chosen, kek=_kek(installation), progress=progress)
-    _show(report)
+def rebuild(installation: Installation, names: Sequence[str], *, clinic: UUID | None = None, jobs: int = 1, fresh: bool = False) -> None:
+    """Rebuild read models, all unless some are named; or one clinic's rows in them."""
+    report = _do(installation, Wish(uuid4(), "rebuild", _known(names), clinic, jobs, fresh))
     CONSOLE.print("The new versions serve." if report.swapped else "Nothing was swapped.")
 
 
@@ -48,9 +44,7 @@ def verify(installation: Installation, names: Sequence[str]) -> bool:
 
 def back(installation: Installation, name: str) -> None:
     """Let the version before serve again."""
-    [chosen] = _known([name])
-    with _working() as progress:
-        _show(go_back(_url(installation), chosen, kek=_kek(installation), progress=progress))
+    _do(installation, Wish(uuid4(), "back", _known([name])))
 
 
 def parked(installation: Installation, *, discarded: bool) -> None:
@@ -77,6 +71,13 @@ def discard(installation: Installation, projection: str, stream: UUID, reason: s
     CONSOLE.print(f"{gone} events discarded.")
 
 
+def _do(installation: Installation, wish: Wish) -> Report:
+    with _working() as progress:
+        report = typed(_url(installation), _kek(installation), wish, progress)
+    _show(report)
+    return report
+
+
 @contextmanager
 def _working() -> Iterator[Progress]:
     with bars(CONSOLE) as shown:
@@ -84,6 +85,8 @@ def _working() -> Iterator[Progress]:
             yield lambda name, phase, done, total: shown(f"{name}: {phase}", done, total)
         except RebuildError as error:
             raise Trouble(str(error)) from error
+        except (Cancelled, KeyboardInterrupt):
+            raise Trouble("cancelled; nothing was swapped, and the next rebuild goes on from here") from None
 
 
 def _known(names: Sequence[str]) -> list[str]:

@@ -42,6 +42,7 @@ from gateway import (
     permission_templates,
     plans,
     portraits,
+    rebuilds,
     referral_payouts,
     reports,
     retention,
@@ -67,7 +68,7 @@ BASE: Sequence[ControllerRouterHandler] = (
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
     activity, analytics, api_keys, appointments, audit, billing, charts, clinics, demo_requests, email_templates, emergencies, erasures, figures, invite_codes, invoices, letters, mobile, patients, permission_templates, plans,
-    referral_payouts, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades, webhooks,
+    rebuilds, referral_payouts, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades, webhooks,
 ))
 
 

@@ -46,10 +46,28 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     folder = temporary_directory()
     server = EmbeddedPostgres(folder)
     server.start()
+    wait_for_disk(server, "off")  # a database of a test is not worth it
     yield server
     server.stop()
     server.home.release()
     shutil.rmtree(folder)
+
+
+def wait_for_disk(server: EmbeddedPostgres, value: str) -> None:
+    """Have the server wait for its disk, as its own configuration says (`on`), or not."""
+    with psycopg.connect(server.superuser_url(), autocommit=True) as connection:
+        connection.execute("alter system reset fsync" if value == "on" else "alter system set fsync = off")
+        connection.execute("select pg_reload_conf()")
+        while connection.execute("show fsync").fetchone() != (value,):
+            pass
+
+
+@pytest.fixture(scope="module")
+def durable(postgres: EmbeddedPostgres) -> Iterator[None]:
+    """The server waits for its disk, as one that is not a test's does."""
+    wait_for_disk(postgres, "on")
+    yield
+    wait_for_disk(postgres, "off")
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,7 @@ async def test_a_timeline_tells_what_happened_but_nothing_sealed(books):
     async with reading(books, CLINIC) as reader:
         told = await timeline(reader, ENTITIES["patient"], NOOR, limit=50, before=None, own=None)
     assert [(step.action, step.version) for step in told.items] == [("PatientArchived", 3), ("MedicalHistoryAmended", 2), ("PatientRegistered", 1)]
-    assert [step.changes for step in told.items] == [{}, {}, {"registeredOn": "2026-03-28"}]
+    assert [step.changes for step in told.items] == [{}, {}, {"registeredOn": "2026-03-28", "source": None}]
 
 
 async def test_a_step_tells_what_was_said_before(books):

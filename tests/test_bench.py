@@ -24,6 +24,7 @@ from anamnesis.trouble import Trouble
 from commands.kit.writer import Writer
 from workers.kit.bus import STREAM, Bus
 
+pytestmark = pytest.mark.usefixtures("durable")
 SHORT = Options(seconds=0.3, clients=4)
 
 

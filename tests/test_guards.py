@@ -8,7 +8,7 @@ from typing import Any
 from gateway.app import openapi
 
 SPEC = Path(__file__).parent / "spec"
-WORDS = {"auth": "signed in", "role:superadmin": "superadmin", "role:admin": "admin"}
+WORDS = {"auth": "signed in", "role:superadmin": "superadmin", "role:admin": "admin", "role:admin|superadmin": "admin"}
 BILLING, MONEY, ONESELF, MINE = "admin", "superadmin", "self", "admin"
 
 # address -> how it is guarded, where that is otherwise than listed: the list lets anybody signed in (or a key of the clinic's own billing) do these
@@ -22,6 +22,8 @@ STRICTER = {
     # the platform bills its clinics, not they themselves
     "POST /protected/billing/invoices": MONEY, "POST /protected/billing/invoices/{}/send": MONEY,
     "POST /protected/billing/invoices/{}/mark-paid": MONEY, "POST /protected/billing/upgrade-invite-token": MONEY,
+    # a clinic's turnover is not for everybody who works there
+    "GET /protected/stats/revenue": "reports.revenue",
     # a token that signs in is made by whoever is signed in
     "POST /auth/generate-ott": ONESELF,
     # a write is no matter of the key for reading, nor of anybody's

@@ -14,6 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from anamnesis.cli import app
+from anamnesis.installation import DATABASE_ROLE
 from anamnesis.settings import NEEDS, OPTIONS, Settings, known_variables
 from anamnesis.stack.home import fresh_secrets
 from anamnesis.stack.nats import configuration, free_port, greets, portable_configuration
@@ -22,7 +23,7 @@ from anamnesis.stack.process import spawn, terminate
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.txt", "requirements-dev.txt")
-OURS = ("migrate", "relay", "projector", "courier", "notary", "gateway")
+OURS = ("migrate", "relay", "projector", "courier", "notary", "builder", "gateway")
 IMAGES = {"postgres": "postgres:18", "nats": "nats:2"}
 
 
@@ -67,11 +68,11 @@ def test_every_variable_is_known_and_every_secret_is_made(compose, environment_f
     assert set(re.findall(r"ANAMNESIS_\w+", (ROOT / "Dockerfile").read_text())) <= known_variables()
 
 
-@pytest.mark.parametrize("kind", ["gateway", "relay", "projector", "courier", "notary"])
+@pytest.mark.parametrize("kind", ["gateway", "relay", "projector", "courier", "notary", "builder"])
 def test_each_process_can_read_its_settings_and_gets_no_more(compose, environment_file, kind):
     env = {name: _filled(value, environment_file) for name, value in compose["services"][kind]["environment"].items()}
     settings = Settings.read(kind, env)
-    assert f"anamnesis_{kind}:" in settings.database_url
+    assert f"anamnesis_{DATABASE_ROLE.get(kind, kind)}:" in settings.database_url
     assert (f"//{kind}:" in settings.nats_url) == ("nats_url" in NEEDS[kind])
     kept = {"data_dir"} if kind == "courier" else set()  # its mailbox
     needed, given = [{f"ANAMNESIS_{name.upper()}" for name in names} for names in (NEEDS[kind], {*OPTIONS.get(kind, ()), *kept})]
@@ -79,7 +80,7 @@ def test_each_process_can_read_its_settings_and_gets_no_more(compose, environmen
 
 
 def test_gateways_and_workers_can_be_scaled(compose):
-    for name in ("relay", "projector", "courier", "notary", "gateway"):
+    for name in OURS[1:]:
         assert "container_name" not in compose["services"][name]
     first, last = compose["services"]["gateway"]["ports"][0].split(":")[0].split("-")
     assert int(last) - int(first) >= 3
@@ -91,7 +92,7 @@ def test_waiting_is_for_services_that_exist(compose):
         for needed, how in service.get("depends_on", {}).items():
             assert needed in services
             assert how["condition"] != "service_healthy" or "healthcheck" in services[needed]
-    for name in ("relay", "projector", "courier", "notary", "gateway"):
+    for name in OURS[1:]:
         assert services[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
 
 

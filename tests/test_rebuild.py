@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from types import SimpleNamespace
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -87,7 +88,7 @@ async def test_verify_names_a_row_that_is_not_what_history_says(database, histor
     assert (difference.key[1] == victim) == (kind != "extra")
 
 
-PACE = 0.01  # seconds between what is written and read meanwhile: the rebuild, in the same process, is to have the larger part of it
+PACE = 0.05  # seconds between what is written and read meanwhile: the rebuild, in the same process, is to have the larger part of it
 
 
 async def test_a_rebuild_under_live_writes_is_seen_by_nobody_and_equals_live(database, history, url):
@@ -329,6 +330,7 @@ async def test_without_swap_nothing_changes(database, history, url):
     assert report.equal
     assert not report.swapped
     assert [(v.name, v.version, v.active) for v in listing(url)] == [(v.name, v.version, v.active) for v in before]
+    assert history.value("select count(*) from read_model_shares") == 0
 
 
 async def test_one_rebuild_at_a_time_and_only_of_what_there_is(database, history, url):
@@ -338,20 +340,138 @@ async def test_one_rebuild_at_a_time_and_only_of_what_there_is(database, history
         rebuild(url, ["sandwiches"], kek=KEK)
 
 
-async def test_a_killed_rebuild_leaves_nothing_that_the_next_does_not_clear(database, history, url):
-    await level(database, history)
+def ended(at: str, nth: int = 1):
+    """Progress that ends the rebuild when a phase is told of for the nth time."""
+    seen = []
 
-    def killed(name: str, phase: str, done: int, total: int) -> None:
-        if phase == "index":
+    def progress(name: str, phase: str, done: int, total: int) -> None:
+        seen.append(phase)
+        if seen.count(at) == nth and phase == at:
             raise KeyboardInterrupt
 
+    return progress
+
+
+@pytest.mark.parametrize("at", ["index", "follow", "compare", "swap"])
+async def test_an_interrupted_rebuild_is_gone_on_with(database, history, url, at):
+    await level(database, history)
     with pytest.raises(KeyboardInterrupt):
-        rebuild(url, ["invoices"], kek=KEK, progress=killed)
+        rebuild(url, ["invoices"], kek=KEK, progress=ended(at))
     assert [(v.version, v.built) for v in versions(history.conn, "invoices")] == [(1, True), (2, False)]
-    assert rebuild(url, ["invoices"], kek=KEK).equal
-    assert [(v.version, v.active) for v in versions(history.conn, "invoices")] == [(1, False), (3, True)]
-    assert history.value("select to_regclass('invoices_v2')") is None
+    await level(database, history, 10)
+    phases = []
+    (outcome,) = rebuild(url, ["invoices"], kek=KEK, progress=lambda *told: phases.append(told[1])).outcomes
+    assert (outcome.version, outcome.differing, outcome.compared) == (2, 0, True)
+    assert outcome.kept == outcome.events > 0
+    assert "replay" not in phases
+    assert ("index" in phases) is (at == "index")
+    assert [(v.version, v.active) for v in versions(history.conn, "invoices")] == [(1, False), (2, True)]
     assert {v.name for v in listing(url) if v.current and v.same_logic and v.active} == set(PROJECTIONS)
+    assert verify(url, ["invoices"], kek=KEK).equal
+
+
+async def test_of_several_read_models_those_that_are_there_are_kept(database, history, url):
+    await level(database, history)
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(url, SOME, kek=KEK, progress=ended("index", 3))
+    done = {o.name: o for o in rebuild(url, SOME, kek=KEK).outcomes}
+    assert sum(o.kept > 0 for o in done.values()) == 3
+    assert sum(o.kept == 0 for o in done.values()) == 2
+    assert all(o.differing == 0 and o.events for o in done.values())
+
+
+@pytest.mark.parametrize("change", ["erased", "discarded", "logic", "fresh"])
+async def test_an_interrupted_rebuild_is_begun_anew_when_it_would_not_be_the_same(database, history, url, change):
+    await level(database, history)
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(url, ["invoices"], kek=KEK, progress=ended("index"))
+    if change == "erased":
+        history.conn.execute("update person_keys set wrapped = null, destroyed_at = now() where person = (select min(person::text)::uuid from person_keys)")
+    if change == "discarded":
+        history.conn.execute(
+            "insert into parked_events (projection, stream, position, partition, clinic_id, topic, error, state) "
+            "select 'invoices', originator_id, notification_id, partition, clinic_id, topic, '', 'discarded' from stored_events where stream_kind = 'invoices' limit 1")
+    if change == "logic":
+        history.conn.execute("update read_models set logic = 'another' where name = 'invoices' and not active")
+    (outcome,) = rebuild(url, ["invoices"], kek=KEK, fresh=change == "fresh").outcomes
+    assert (outcome.version, outcome.kept) == (3, 0)
+    assert outcome.events > 0
+    assert history.value("select to_regclass('invoices_v2')") is None
+
+
+async def test_what_an_interrupted_rebuild_has_left_of_somebody_erased_is_dropped(database, history, url):
+    await level(database, history)
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(url, ["appointments"], kek=KEK, progress=ended("index"))
+    assert rebuilding.sweep(url) == 0
+    history.conn.execute("update person_keys set wrapped = null, destroyed_at = now() where person = (select min(person::text)::uuid from person_keys)")
+    with rebuilding._working(url):
+        assert rebuilding.sweep(url) == 0, "a rebuild that is at it sees to that itself"
+    assert rebuilding.sweep(url) == 1
+    assert history.value("select to_regclass('appointments_v2')") is None
+
+
+async def test_several_processes_make_the_same_rows(database, history, url):
+    await level(database, history)
+    told = set()
+    report = rebuild(url, [*SOME, "calendar", "patients"], kek=KEK, jobs=2, progress=lambda *said: told.add(said[:2]))
+    assert report.equal
+    assert report.swapped
+    assert {(name, phase) for name in SOME for phase in ("replay", "index", "compare")} <= told
+    (one,) = rebuild(url, ["revenue_days"], kek=KEK, jobs=2).outcomes  # divided by partitions
+    assert (one.compared, one.differing) == (True, 0)
+    assert one.events == next(o.events for o in report.outcomes if o.name == "revenue_days")
+    with pytest.raises(RebuildError, match="from 1 to 16 jobs"):
+        rebuild(url, SOME, kek=KEK, jobs=17)
+
+
+async def test_several_processes_end_when_they_are_told_to_and_what_is_done_is_kept(database, history, url):
+    await level(database, history)
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(url, SOME, kek=KEK, jobs=2, progress=ended("index", 2))
+    assert history.value("select count(*) from read_model_shares") >= 2
+    report = rebuild(url, SOME, kek=KEK)
+    assert report.equal
+    assert sum(o.kept > 0 for o in report.outcomes) >= 2
+
+
+async def test_one_clinics_rows_are_made_anew_and_the_others_taken_over(database, history, url):
+    await level(database, history)
+    history.conn.execute("update invoices set notes = 'x'")  # harm to everybody's
+    before = history.value("select count(*) from invoices where clinic_id = %s", CLINICS[0])
+    (outcome,) = rebuild(url, ["invoices"], kek=KEK, clinic=CLINICS[0]).outcomes
+    assert outcome.compared
+    assert outcome.differing == before > 0
+    assert outcome.rows == before
+    assert {difference.key[0] for difference in outcome.differences} == {CLINICS[0]}
+    assert history.value("select count(*) from invoices where notes = 'x' and clinic_id = %s", CLINICS[0]) == 0
+    assert history.value("select count(*) from invoices where notes is distinct from 'x' and clinic_id <> %s", CLINICS[0]) == 0
+    for clinic in CLINICS[1:]:
+        assert rebuild(url, ["invoices"], kek=KEK, clinic=clinic).swapped
+    await level(database, history)
+    assert verify(url, ["invoices"], kek=KEK).equal
+    with pytest.raises(RebuildError, match="there is no clinic"):
+        rebuild(url, ["invoices"], kek=KEK, clinic=uuid4())
+
+
+async def test_what_the_version_before_could_not_take_is_set_aside_again_on_the_way_back(database, history, url, monkeypatch):
+    bad = history.room(CLINICS[0], "bad")
+    known = PROJECTIONS["rooms"].function
+
+    def rooms(row, fact):
+        if getattr(fact.event, "name", "") == "bad":
+            raise ZeroDivisionError
+        return known(row, fact)
+
+    function(monkeypatch, "rooms", rooms)
+    history.add(history.room(CLINICS[0], "good"), bad)
+    await level(database, history, 1)
+    assert len(history.parked()) == 1
+    monkeypatch.undo()
+    assert rebuild(url, ["rooms"], kek=KEK).swapped
+    assert history.parked() == []
+    back(url, "rooms", kek=KEK)
+    assert [stream for _, stream, *_ in history.parked()] == [bad[1]]
 
 
 async def test_a_reader_in_the_way_makes_the_swap_try_again(database, history, url):

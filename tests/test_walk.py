@@ -711,6 +711,29 @@ async def sessions(me: Person, ids: Json) -> None:
         assert (await guest.send(request_of(OPERATIONS["GetClinicContext"]))).status_code == 401
 
 
+async def rebuilds(me: Person, ids: Json) -> None:
+    """A read model is made anew, twice, for there is no way back past the erasure before the first; and the one before serves again."""
+    root = await me.api.superadmin()
+    for _ in range(2):
+        await root("AskRebuild", {"readModels": ["rooms"]})
+        await once_ended(root)
+    assert [v["active"] for v in (await root("ListReadModels"))["items"] if v["name"] == "rooms"] == [False, True]
+    asked = await root("GoBackToReadModel", {}, name="rooms")
+    await once_ended(root)
+    assert (await root("GetRebuildRow", id=asked["id"]))["status"] == "done"
+    asked = await root("AskRebuild", {"readModels": ["rooms"], "clinic": str(me.clinic), "fresh": True})
+    await root("CancelRebuild", {}, id=asked["id"])
+    await once_ended(root)
+
+
+async def once_ended(root: Person) -> None:
+    async def none_open() -> bool:
+        found = (await root("BrowseRebuildRow"))["items"]
+        return all(one["status"] not in {"asked", "running"} for one in found)
+
+    await until(none_open)
+
+
 async def operations(me: Person, ids: Json) -> None:
     nobody = Person(me.api, {}, "", me.clinic)
     assert (await nobody("Health"))["status"] == "ok"
@@ -747,7 +770,7 @@ CHAPTERS = [
     signups,
     sessions,
     operations,
-    people, leaving,
+    people, leaving, rebuilds,
 ]
 
 

@@ -33,6 +33,7 @@ MADE = {
     "projector_tracking": "moved by the rebuild",
     "read_models": "by migration and rebuild",
     "read_model_state": "by migration and rebuild",
+    "read_model_shares": "by migration and rebuild",
     "migrations": "by migration",
     "proof_findings": "the notary looks again",
 }
@@ -48,5 +49,6 @@ LEFT = {
     "rate_debts": "debts of a minute",
     "head_wishes": "wished again",
     "projector_members": "processes that ran then",
+    "rebuilds": "of tables that are not in a backup",
 }
 """What is not backed up, and why."""

@@ -3,7 +3,7 @@
 How it works. An event with a field marked `Erases` names persons whose keys its own insertion destroyed (`commands.kit.erasure`). The engine drops them from its ring before it folds
 the batch, and afterwards blanks the rows that are about them: each row says in its annotations which of its fields are personal and which column names the person. A row
 blanked so is the row that a replay without the key makes; `verify` compares the two. Earlier versions of read models, which only wait for somebody to go
-back, are dropped: going back is refused after an erasure anyway.
+back, are dropped, for going back is refused after an erasure anyway; so is what an interrupted rebuild has left.
 
 What may go wrong: a projection that puts something personal into a field that does not say so would leave it there; a law looks for that.
 """
@@ -30,7 +30,8 @@ SQL = """
 create or replace function drop_former_versions() returns void language plpgsql volatile security definer set search_path = public, pg_temp as $$
 declare former record;
 begin
-    for former in select name, version from read_models where not active and built loop
+    for former in select name, version from read_models
+        where not active and (built or pg_try_advisory_xact_lock(7020044)) loop  -- what a rebuild is filling now, it drops itself
         execute format('drop table if exists %I', former.name || '_v' || former.version);
         delete from read_models where name = former.name and version = former.version;
     end loop;

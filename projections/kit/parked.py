@@ -15,9 +15,9 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 
+from projections.kit.build import OPTIONS, Build
 from projections.kit.declare import PROJECTIONS
 from projections.kit.keys import KeyRing
-from projections.kit.rebuild import OPTIONS, Build
 from projections.kit.stored import COLUMNS, Stored
 from projections.kit.tables import LIVE, bump, load
 
@@ -91,7 +91,7 @@ def _retry_one(conn: Connection[Any], parked: ParkedStream, kek: bytes) -> int:
             (parked.projection, parked.stream), binary=True,
         ).fetchall()
         projection = PROJECTIONS[parked.projection]
-        build = Build(projection, parked.projection, KeyRing(kek), frozenset())
+        build = Build(projection, KeyRing(kek), frozenset(), table=parked.projection)
         build.apply(conn, [Stored(*line) for line in lines])
         if build.parked:
             message = f"{parked.projection} {parked.stream}: {build.parked[0].error}"

@@ -14,7 +14,7 @@ import gc
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -102,6 +102,26 @@ class RecalledWhole(RecalledSlim):
 
 
 WAYS: tuple[tuple[str, type[Recalled]], ...] = ((BARE, Recalled), (LEAN, RecalledLean), (SLIM, RecalledSlim), (WHOLE, RecalledWhole))
+
+
+class Only(NamedTuple):
+    """Of which events: those of some partitions, or of one clinic; of all when nothing is said."""
+
+    partitions: tuple[int, ...] | None = None
+    clinic: UUID | None = None
+
+    @property
+    def condition(self) -> str:
+        """What it adds to a statement."""
+        return (" and partition = any(%s::smallint[])" if self.partitions is not None else "") + (" and clinic_id = %s" if self.clinic else "")
+
+    @property
+    def params(self) -> tuple[Any, ...]:
+        """The parameters of that."""
+        return (*([list(self.partitions)] if self.partitions is not None else []), *([self.clinic] if self.clinic else []))
+
+
+EVERYTHING = Only()
 
 
 class Replayed(NamedTuple):
@@ -260,22 +280,20 @@ class Replay:
 
 
 def replay(
-    url: str, conn: Connection[Any], projection: Projection, table: str, upto: int, ring: KeyRing, skips: Skips, progress: Progress,
+    url: str, conn: Connection[Any], projection: Projection, table: str, upto: int, ring: KeyRing, skips: Skips, progress: Progress, only: Only = EVERYTHING,
 ) -> Replayed:
-    """Fill a fresh table, through `conn`, with what a read model is after all events up to a position."""
+    """Fill a fresh table, through `conn` and in one transaction, with what a read model is after all events, or `only` some, up to a position."""
     few = 2 if skips or opens(projection) else 1 if projection.key is None else 0
     with resting_collector():
         for columns, fact in WAYS[few:]:
-            try:
-                return _replay(url, conn, Replay(projection, ring, skips, fact()), table, upto, progress, columns)
-            except EnvelopeWanted:
-                conn.execute(f"truncate {table}")
+            with suppress(EnvelopeWanted), conn.transaction():
+                return _replay(url, conn, Replay(projection, ring, skips, fact()), table, upto, progress, columns, only)
     raise AssertionError
 
 
-def _replay(url: str, conn: Connection[Any], work: Replay, table: str, upto: int, progress: Progress, columns: str) -> Replayed:
+def _replay(url: str, conn: Connection[Any], work: Replay, table: str, upto: int, progress: Progress, columns: str, only: Only) -> Replayed:
     written = 0
-    for lines, reached in windows(url, work.projection, upto, columns):
+    for lines, reached in windows(url, work.projection, upto, columns, only):
         if opens(work.projection):
             work.ring.warm_sync(conn, {line[PERSON] for line in lines})
         work.feed(lines)
@@ -288,15 +306,16 @@ def _replay(url: str, conn: Connection[Any], work: Replay, table: str, upto: int
     return Replayed(work.events, written, work.parked)
 
 
-def windows(url: str, projection: Projection, upto: int, columns: str) -> Iterator[tuple[list[Line], int]]:
+def windows(url: str, projection: Projection, upto: int, columns: str, only: Only = EVERYTHING) -> Iterator[tuple[list[Line], int]]:
     """Yield the wanted lines of the store up to a position, window by window, each with its end."""
     every = projection.of is ALL  # an unknown event must be met, not left out
     wanted = "" if every else " and topic = any(%s)"
-    statement = f"select {columns} from stored_events where notification_id > %s and notification_id <= %s{wanted} order by notification_id"  # noqa: S608
-    topics = () if every else (sorted(projection.topics),)
+    within = f"notification_id > %s and notification_id <= %s{wanted}{only.condition}"
+    statement = f"select {columns} from stored_events where {within} order by notification_id"  # noqa: S608
+    which = (*(() if every else (sorted(projection.topics),)), *only.params)
 
     def read(conn: Connection[Any], after: int, until: int) -> list[Line]:
-        return conn.execute(statement, (after, until, *topics), binary=True).fetchall()
+        return conn.execute(statement, (after, until, *which), binary=True).fetchall()
 
     with psycopg.connect(url, autocommit=True, options=READER) as conn, ThreadPoolExecutor(1) as pool:
         after, width = 0, PAGE

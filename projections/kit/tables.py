@@ -45,8 +45,28 @@ create table if not exists read_models (
     built_at timestamptz,
     primary key (name, version)
 );
-comment on column read_models.positions is 'where a version that serves no more was left, by partition: the way back goes on from there';
+alter table read_models add column if not exists parked jsonb not null default '[]';
+alter table read_models add column if not exists clinic uuid;
+comment on column read_models.positions is 'where a version that does not serve was left, by partition: a rebuild, or the way back, goes on from there';
+comment on column read_models.parked is 'what a version that does not serve could not take, up to there';
+comment on column read_models.clinic is 'whose rows alone were made anew in it; the others were taken over';
 create unique index if not exists read_models_active on read_models (name) where active;
+
+create table if not exists read_model_shares (
+    name text collate "C" not null,
+    version int not null,
+    partitions smallint[] not null,
+    position bigint not null,
+    events bigint not null,
+    rows bigint not null,
+    seconds float not null,
+    parked jsonb not null,
+    skipped text not null,
+    primary key (name, version, partitions),
+    foreign key (name, version) references read_models on delete cascade
+);
+comment on table read_model_shares is 'what of a version is filled, and up to where: a rebuild that was interrupted goes on from there';
+comment on column read_model_shares.skipped is 'a digest of the discarded events that were left out';
 
 create table if not exists read_model_state (one boolean primary key default true check (one), generation bigint not null default 1)
     with (fillfactor = 10);
@@ -197,6 +217,11 @@ def create(conn: Connection[Any], row: type[Row], table: str, *, temporary: bool
     """Create a bare table for rows; keys and indexes come after its filling (`finish`)."""
     columns = ", ".join([*(_column(c) for c in table_of(row).columns), "clinic_id uuid not null", "position bigint not null"])
     conn.execute(f"create {'temporary ' if temporary else ''}table {table} ({columns}) with (fillfactor = {100 if temporary else 88})")
+
+
+def finished(conn: Connection[Any], table: str) -> bool:
+    """Say whether a table has its key."""
+    return conn.execute("select 1 from pg_index where indrelid = to_regclass(%s) and indisprimary", (table,)).fetchone() is not None
 
 
 def finish(conn: Connection[Any], row: type[Row], table: str) -> None:

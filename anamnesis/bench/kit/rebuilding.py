@@ -1,7 +1,7 @@
-"""One read model rebuilt in a process of its own, so that its time and memory are its own; and the same events merely copied out.
+"""Read models rebuilt in a process of their own, so that time and memory are their own; and the same events merely copied out.
 
-How it works. `python -m ... NAME` rebuilds beside the live version, compares the two row by row, and throws the new one away. What it says on its output is the
-projection kit's own report, and the most memory it ever held.
+How it works. `python -m ... JOBS NAME...` rebuilds beside the live versions, compares row by row, and throws the new ones away. What it says on its output is the
+projection kit's own report, and the most memory it ever held, with that of its processes.
 """
 
 import os
@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -32,20 +33,21 @@ class Rebuilt(msgspec.Struct):
 
     events: int
     rows: int
-    seconds: float  # replay, copy, indexes
-    whole_seconds: float  # the comparison as well
+    seconds: float  # replay, copy, indexes, of all read models together
+    whole_seconds: float  # by the clock, the comparison as well
     differing: int
     compared: bool
     parked: int
     peak_mib: float
+    rates: dict[str, float]  # events a second, by read model
 
 
-def rebuilt(settings: Settings, name: str) -> Rebuilt:
-    """Rebuild a read model in a child."""
+def rebuilt(settings: Settings, names: Sequence[str], jobs: int = 1) -> Rebuilt:
+    """Rebuild read models in a child."""
     env = {**passed_on(), variable("database_url"): settings.database_url, variable("kek"): settings.environment()[variable("kek")]}
-    done = subprocess.run([sys.executable, "-m", __name__, name], env=env, stdout=subprocess.PIPE, check=False)
+    done = subprocess.run([sys.executable, "-m", __name__, str(jobs), *names], env=env, stdout=subprocess.PIPE, check=False)
     if done.returncode:
-        raise Trouble(f"the rebuild of {name} failed")
+        raise Trouble(f"the rebuild of {', '.join(names)} failed")
     return msgspec.json.decode(done.stdout, type=Rebuilt)
 
 
@@ -62,14 +64,18 @@ def copied(owner_url: str, name: str) -> tuple[int, float]:
         return int(count[0]), time.perf_counter() - began
 
 
-def main(name: str) -> None:
+def main(jobs: int, names: Sequence[str]) -> None:
     """Rebuild, and say what came of it."""
-    report = rebuild(os.environ[variable("database_url")], [name], kek=bytes.fromhex(os.environ[variable("kek")]), swap=False)
-    (one,) = report.outcomes
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    told = Rebuilt(one.events, one.rows, one.seconds, report.seconds, one.differing, one.compared, one.parked, round(peak, 1))
+    report = rebuild(os.environ[variable("database_url")], names, kek=bytes.fromhex(os.environ[variable("kek")]), jobs=jobs, fresh=True, swap=False)
+    several = report.outcomes
+    own, largest = (resource.getrusage(whose).ru_maxrss / 1024 for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    told = Rebuilt(
+        events=sum(o.events for o in several), rows=sum(o.rows for o in several), seconds=sum(o.seconds for o in several), whole_seconds=report.seconds,
+        differing=sum(o.differing for o in several), compared=all(o.compared for o in several), parked=sum(o.parked for o in several),
+        peak_mib=round(own + (jobs * largest if jobs > 1 else 0), 1), rates={o.name: o.events / o.seconds for o in several if o.seconds},
+    )
     sys.stdout.buffer.write(msgspec.json.encode(told))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(int(sys.argv[1]), sys.argv[2:])
