@@ -20,11 +20,14 @@ from gateway.kit import hub as hub_module
 from gateway.kit import watcher as watcher_module
 from gateway.kit.eyes import Eyes, opened_for
 from gateway.kit.hub import Hub
+from gateway.kit.source import framed as framed_event
 from gateway.kit.tokens import Keys
 from gateway.kit.watcher import RESYNC, Watcher
 from projections.kit.pages import pack
 from projections.kit.shown import shown
 from projections.kit.stored import COLUMNS, Stored
+from tests.cutting import Cutting
+from tests.following import AWKWARD, busy, by_httpx, by_requests, names, straight
 from tests.laws.fits import misfits, validator
 from tests.laws.project import GOLDEN
 from tests.served import PROTECTED, Person, Web, failure, served, until, working
@@ -185,6 +188,31 @@ async def test_readers_who_come_and_go_under_load_miss_nothing(web, admin):
     assert len(wanted) == 160
     for seen in all_seen:
         assert seen == wanted
+
+
+async def test_two_clients_of_other_makes_read_the_same_through_a_line_that_is_cut_at_any_byte(web, admin, monkeypatch):
+    """`httpx-sse` and `requests-sse` start somewhere in history and read on while more happens; each has a bad line of its own."""
+    monkeypatch.setattr(hub_module, "RETRY_MS", 5)
+    await busy(admin, 16, last="and on")
+    base, path = str(web.client.base_url), f"{STREAM}?lastEventId=1"
+    async with Cutting(base, 5) as one, Cutting(base, 6) as two:
+        _, first, second = await asyncio.gather(
+            busy(admin, 40), by_httpx(one.url + path, admin.headers), asyncio.to_thread(by_requests, two.url + path, admin.headers))
+    wanted = await asyncio.to_thread(straight, base + path, admin.headers)
+    assert first == wanted
+    assert second == wanted
+    assert {kind for _, kind, _ in wanted} >= {"RoomAdded", "PatientRegistered"}
+    assert all(any(awkward in name for name in names(wanted)) for awkward in AWKWARD)
+    assert min(len(one.cuts), len(two.cuts)) > 10
+
+
+async def test_an_event_that_is_cut_off_has_not_told_its_id(web, admin):
+    """There are readers (`@microsoft/fetch-event-source` is one) that ask for what follows an id as soon as they have read its line."""
+    await rooms(admin, ["A"])
+    stored = (await web.services.hub._source.since(UUID(admin.session["user"]["clinicId"]), 0, 10**9))[-1]
+    whole = framed_event(stored, shown(stored))
+    assert whole.endswith(b"\nid: %d\n\n" % stored.position)
+    assert b"id: %d\n" % stored.position not in whole[:-2]
 
 
 async def test_filters_narrow_it_down(web, admin):

@@ -30,6 +30,7 @@ from projections.kit.stored import Stored
 
 LOOK_SECONDS = 1.0  # between looks at the store's head
 POLL_SECONDS = 0.1  # the same while NATS is away
+RETRY_MS = 1000  # until a reader whose line was cut comes back
 
 log = structlog.get_logger(__name__)
 
@@ -130,7 +131,10 @@ class Hub:
         try:
             async for chunk in self._feeds.history(watcher) if watcher.own else self._history(watcher):
                 yield chunk
-            yield b"retry: 1000\nid: %d%b\n\n" % (self.position(watcher), self._source.mark)
+            yield b"retry: %d
+id: %d%b
+
+" % (RETRY_MS, self.position(watcher), self._source.mark)
             while not (watcher.over or self._released) and (left := until - loop.time()) > 0:
                 if not watcher.waiting and not watcher.held:
                     watcher.wake = loop.create_future()

@@ -120,8 +120,15 @@ def _open(stored: Stored, ring: KeyRing) -> bytes:
 
 
 def framed(stored: Stored, data: bytes, mark: bytes = b"") -> bytes:
-    """Return an event as bytes of the stream; `mark` is what follows the position in its id."""
-    return b"id: %d%b\nevent: %s\ndata: %s\n\n" % (stored.position, mark, stored.topic.encode(), data)
+    """Return an event as bytes of the stream; `mark` is what follows the position in its id.
+
+    The id comes last: there are readers who take it for read at once, and would miss the event if the line were cut before its end.
+    """
+    return b"event: %s
+data: %s
+id: %d%b
+
+" % (stored.topic.encode(), data, stored.position, mark)
 
 
 def _owning(body: bytes) -> dict[str, UUID | None]:

@@ -104,9 +104,9 @@ class Subscriber(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *messages, self.rest = (self.rest + data).split(b"\n\n")
         for message in messages:
-            at = message.find(b"id: ")
-            if at >= 0 and message.find(b"\ndata: ") >= 0:
-                position = message[at + 4 : message.index(b"\n", at)]
+            at = message.rfind(b"id: ")
+            if at >= 0 and message.find(b"data: ") >= 0:
+                position = message[at + 4 :].partition(b"\n")[0]
                 self.positions.append(int(position))
                 self.room.came(position, message)
         if messages and not self.joined.is_set():
