@@ -15,9 +15,10 @@ ABORT = struct.pack("ii", 1, 0)  # linger for no time: the peer is told by a res
 class Cutting:
     """`async with Cutting(url, seed) as line:` and the server at `url` is also at `line.url`, for as long as each connection lasts."""
 
-    def __init__(self, url: str, seed: int) -> None:
+    def __init__(self, url: str, seed: int, most: int = MOST) -> None:
         self.upstream = urlsplit(url)
         self.dice = Random(seed)
+        self.most = most
         self.cuts: list[int] = []
         """After how many bytes of its answer each connection was cut."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -43,7 +44,7 @@ class Cutting:
         asked = asyncio.create_task(passed_on(reader, below, 1 << 30))
         asked.add_done_callback(lambda _: below.close())  # a client that leaves takes its stream along
         try:
-            left = self.dice.randint(1, MOST)
+            left = self.dice.randint(1, self.most)
             if await passed_on(above, writer, left) == left:
                 self.cuts.append(left)
                 if self.dice.random() < 0.5:

@@ -16,8 +16,8 @@ from tests.served import Person
 
 Told = tuple[str, str, str]
 
-END = "The end"
-AWKWARD = ("Zaal 3 · Ψ", "診察室", "🦷🪥", "a\u2028b\u2029c\x85d", "data: id: 7", "\\n\\n", 'quoted "twice"', "x" * 180)
+END = "That is all"
+AWKWARD = ("Zaal 3 · Ψ", "診察室", "🦷🪥", "a\u2028b\u2029c\x85d", "data: id: 7", "\\n\\n", 'quoted "twice"', "x" * 120)
 """What a reader trips over that cuts lines, letters or events at the wrong place."""
 
 
@@ -40,7 +40,7 @@ async def by_httpx(url: str, headers: dict[str, str]) -> list[Told]:
 def by_requests(url: str, headers: dict[str, str]) -> list[Told]:
     """`requests-sse` comes back by itself."""
     told: list[Told] = []
-    with EventSource(url, headers=headers, timeout=30, reconnection_time=timedelta(milliseconds=5), max_connect_retry=20) as source:
+    with EventSource(url, headers=headers, timeout=30, reconnection_time=timedelta(milliseconds=5), max_connect_retry=6) as source:
         for event in source:
             told.append((event.last_event_id, str(event.type), str(event.data)))
             if ended(told):
@@ -77,7 +77,7 @@ async def busy(person: Person | Any, count: int, *, last: str = END) -> None:
     for n, awkward in zip(range(count), cycle(AWKWARD), strict=False):
         if n % 3 == 2:
             await done(person, "/patients", {"givenName": "Noor", "familyName": f"Bakker {n}"})
-        await done(person, "/rooms", {"type": "surgery", "name": f"{n} {awkward}"})
+        await done(person, "/rooms", {"type": "surgery", "name": f"{n} before {last.lower()}: {awkward}"})
     await done(person, "/rooms", {"type": "surgery", "name": last})
 
 

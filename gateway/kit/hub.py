@@ -131,10 +131,7 @@ class Hub:
         try:
             async for chunk in self._feeds.history(watcher) if watcher.own else self._history(watcher):
                 yield chunk
-            yield b"retry: %d
-id: %d%b
-
-" % (RETRY_MS, self.position(watcher), self._source.mark)
+            yield b"retry: %d\nid: %d%b\n\n" % (RETRY_MS, self.position(watcher), self._source.mark)
             while not (watcher.over or self._released) and (left := until - loop.time()) > 0:
                 if not watcher.waiting and not watcher.held:
                     watcher.wake = loop.create_future()

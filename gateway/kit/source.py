@@ -124,11 +124,7 @@ def framed(stored: Stored, data: bytes, mark: bytes = b"") -> bytes:
 
     The id comes last: there are readers who take it for read at once, and would miss the event if the line were cut before its end.
     """
-    return b"event: %s
-data: %s
-id: %d%b
-
-" % (stored.topic.encode(), data, stored.position, mark)
+    return b"event: %s\ndata: %s\nid: %d%b\n\n" % (stored.topic.encode(), data, stored.position, mark)
 
 
 def _owning(body: bytes) -> dict[str, UUID | None]:

@@ -1,11 +1,12 @@
-"""Programs of other makes against the real thing: a browser reads the documentation, Node follows the event stream."""
+"""Programs of other makes against the real thing: a browser reads the documentation, five clients follow the event stream."""
 
+import asyncio
 import json
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import httpx
 import pytest
 
 from anamnesis.scratch import Scratch
+from tests.cutting import Cutting
+from tests.following import END, Told, busy, by_httpx, by_requests, straight
 
 pytestmark = pytest.mark.interop
 
@@ -56,21 +59,42 @@ def test_a_browser_shows_every_address_without_the_internet(demo: Scratch, tmp_p
     assert not missing
 
 
-def test_node_follows_the_stream_through_disconnects(demo: Scratch, tmp_path: Path) -> None:
-    """The npm package `eventsource`, thrown off after each event, sees every event once and in order."""
-    node, npm = program("node"), program("npm")
-    shutil.copy(HERE / "stream.mjs", tmp_path)
-    subprocess.run([npm, "install", "--silent", "--no-audit", "--no-fund", "eventsource@4"], cwd=tmp_path, check=True, timeout=120)
+MAKES = ("eventsource", "event-source-polyfill", "launchdarkly-eventsource")
+TYPES = ("RoomAdded", "PatientRegistered")
+
+
+async def test_five_clients_read_the_same_through_lines_that_are_cut_at_any_byte(demo: Scratch, tmp_path: Path) -> None:
+    """Two from PyPI, three from npm, of which one asks by query, each over a bad line of its own, while the clinic is at work."""
+    program("node")
+    for name in ("follow.mjs", "package.json", "package-lock.json"):
+        shutil.copy(HERE / name, tmp_path)
+    await asyncio.to_thread(subprocess.run, [program("npm"), "ci", "--silent", "--no-audit", "--no-fund"], cwd=tmp_path, check=True, timeout=120)
     token, headers = signed_in(demo.url)
-    api = f"{demo.url}/api/v1/protected"
-    start = int(httpx.get(f"{api}/audit-logs?limit=1", headers=headers).json()["items"][0]["seq"])
-    made = [int(httpx.post(f"{api}/rooms", json={"name": f"Interop {n}"}, headers=headers).headers["x-position"]) for n in range(20)]
+    async with httpx.AsyncClient(base_url=f"{demo.url}/api/v1/protected", headers=headers, timeout=30) as client, AsyncExitStack() as lines:
 
-    url = f"{api}/sse/clinic-events?lastEventId={start}"
-    command = [node, "stream.mjs", url, token, str(len(made)), "RoomAdded", "message"]
-    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60)
+        async def admin(method: str, path: str, body: dict[str, str]) -> httpx.Response:
+            return await client.request(method, path, json=body)
 
-    assert [int(seen) for seen in json.loads(done.stdout)] == made
+        start = (await client.get("/audit-logs?limit=1")).json()["items"][0]["seq"]
+        await busy(admin, 16, last="and on")
+        path = f"/api/v1/protected/sse/clinic-events?types={','.join(TYPES)}&lastEventId={start}"
+        bad = [await lines.enter_async_context(Cutting(demo.url, seed, most=6000)) for seed in range(5)]
+        found = await asyncio.gather(
+            busy(admin, 40), by_httpx(bad[0].url + path, headers), asyncio.to_thread(by_requests, bad[1].url + path, headers),
+            *(by_node(tmp_path, make, line.url + path, token) for make, line in zip(MAKES, bad[2:], strict=True)))
+        wanted = await asyncio.to_thread(straight, demo.url + path, headers)
+    for make, told in zip(("httpx-sse", "requests-sse", *MAKES), found[1:], strict=True):
+        assert told == wanted, make
+    assert len(wanted) > 70
+    assert min(len(line.cuts) for line in bad) > 3
+
+
+async def by_node(folder: Path, make: str, url: str, token: str) -> list[Told]:
+    command = [program("node"), "follow.mjs", make, url, token, END, *TYPES]
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    said, wrong = await process.communicate()
+    assert process.returncode == 0, f"{make}: {wrong.decode()}"
+    return [(id_, kind, data) for id_, kind, data in json.loads(said)]
 
 
 PASSKEY = """
