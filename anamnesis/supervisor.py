@@ -6,8 +6,9 @@ time; each death is one visible line. Stopping goes by `rank`, the highest first
 together, so that nobody loses the database under his feet. Who runs is written to run.json for `anamnesis status`.
 
 What may go wrong. The kernel ties a child's leash to the thread that started it, so only the main thread starts children. Ctrl-C reaches only us
-(children have sessions of their own). A second Ctrl-C kills what is left; everything is built to survive that. A start that
-fails at once (a Trouble) counts as a death.
+(children have sessions of their own). It is noted, and obeyed where nothing is half done: by the loop, before the next child is started, or at once
+within `interruptible`. An exception at any other moment would leave a child that nobody knows. A second Ctrl-C kills what is left; everything is
+built to survive that. A start that fails at once (a Trouble) counts as a death.
 """
 
 import json
@@ -17,7 +18,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -61,7 +63,8 @@ class Supervisor:
         self._record = record
         self._services: list[Service] = []
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._looping = False
+        self._asked = False  # to stop
+        self._interruptible = False
         self._stopping = False
         self.facts: dict[str, Any] = {}
 
@@ -77,9 +80,22 @@ class Supervisor:
             signal.signal(number, handler)
 
     def add(self, service: Service) -> None:
-        """Start a service now; the loop watches it from then on."""
+        """Start a service now; the loop watches it from then on. Whoever was asked to stop meanwhile starts nothing more: KeyboardInterrupt."""
+        if self._asked:
+            raise KeyboardInterrupt
         self._services.append(service)
         self._launch(service)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Something that takes long and may be broken off at any moment, by a KeyboardInterrupt."""
+        self._interruptible = True
+        try:
+            if self._asked:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._interruptible = False
 
     def call_soon(self, action: Callable[[], None]) -> None:
         """From any thread: have the main thread do this."""
@@ -87,8 +103,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Watch until a signal asks to stop."""
-        self._looping = True
-        while not self._stopping:
+        while not self._asked:
             try:
                 self._events.get(timeout=self._until_next_start())()
             except queue.Empty:
@@ -145,13 +160,12 @@ class Supervisor:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._stopping:
             self._kill_all()
-        elif self._looping:
-            self.call_soon(self._begin_to_stop)
-        else:
+            return
+        self._asked = True
+        self.call_soon(lambda: None)  # wakes the loop
+        if self._interruptible:
+            self._interruptible = False  # once is enough
             raise KeyboardInterrupt(signal.Signals(number).name)
-
-    def _begin_to_stop(self) -> None:
-        self._stopping = True
 
     def _stop_all(self) -> None:
         for rank in sorted({service.rank for service in self._services}, reverse=True):

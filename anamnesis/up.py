@@ -77,11 +77,12 @@ class _Up:
     def run(self) -> None:
         self.installation = Installation.external(self.home, os.environ) if is_external(os.environ) else self._embedded()
         self.installation.establish()
-        with self.console.status("migrations") as status:
+        with self.supervisor.interruptible(), self.console.status("migrations") as status:
             waiting = migrate(self.installation.database_urls["owner"], lambda step: status.update(f"migrations: {step}"))
         if waiting:  # none of this release's processes could do without them
             self.console.print(f"This release changed what is remembered; filling {', '.join(waiting)}.")
-            rebuild(self.installation, waiting)
+            with self.supervisor.interruptible():
+                rebuild(self.installation, waiting)
         self._start_processes()
         self.supervisor.note(url=self.url)
         threading.Thread(target=self._await_health, daemon=True).start()
@@ -92,11 +93,13 @@ class _Up:
         postgres, nats = EmbeddedPostgres(self.home), EmbeddedNats(self.home)
         with self.console.status("Postgres"):
             self.supervisor.add(Service("postgres", POSTGRES, _again(postgres), signal.SIGINT, 60, last_words=_words(postgres.log)))
-            postgres.wait_ready()
+            with self.supervisor.interruptible():
+                postgres.wait_ready()
         with self.console.status("NATS"):
             nats.prepare()
             self.supervisor.add(Service("nats", NATS, nats.spawn, patience=20, last_words=_words(nats.log)))
-            nats.wait_ready()
+            with self.supervisor.interruptible():
+                nats.wait_ready()
         return Installation.embedded(self.home)
 
     def _start_processes(self) -> None:

@@ -1,6 +1,7 @@
 """The embedded stack and its supervisor, tried on the real programs."""
 
 import asyncio
+import inspect
 import json
 import os
 import shutil
@@ -9,6 +10,8 @@ import socket
 import stat
 import subprocess
 import sys
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import nats
@@ -18,12 +21,14 @@ from nats.errors import NoServersError
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 from psycopg.errors import InsufficientPrivilege, OperationalError
 
+from anamnesis import supervisor
 from anamnesis.installation import DATABASE_ROLE, Installation, is_external, with_login
 from anamnesis.migrations import applied, migrate
 from anamnesis.scratch import Scratch, temporary_directory, until
 from anamnesis.settings import NEEDS, SECRETS, Settings
-from anamnesis.stack import EmbeddedNats, EmbeddedPostgres, Home
+from anamnesis.stack import EmbeddedNats, EmbeddedPostgres, Home, home
 from anamnesis.stack.process import alive, spawn, terminate
+from anamnesis.supervisor import Service, Supervisor
 from anamnesis.trouble import Trouble
 from anamnesis.up import healthy
 from gateway.kit.tokens import Keys
@@ -441,6 +446,55 @@ def test_children_stop_in_order(supervised, folder):
     assert supervised.wait(20) == 0
     assert (folder / "ends").read_text().split() == ["gateway", "worker", "database"]
     assert not (folder / "run.json").exists()
+
+
+def test_ctrl_c_at_any_line_of_a_start_ends_all_that_was_started(folder):
+    """The start is stepped through; at each of its lines, once, somebody presses Ctrl-C."""
+    here, children = {inspect.getsourcefile(supervisor), inspect.getsourcefile(home)}, []
+
+    def start():
+        children.append(spawn(["sleep", "600"]))
+        return children[-1]
+
+    def interrupted(at: int) -> bool:
+        lines = count(1)
+
+        def step(frame, event, _):
+            if frame.f_code.co_filename in here and event == "line" and next(lines) == at:
+                signal.raise_signal(signal.SIGINT)
+            return step
+
+        with suppress(KeyboardInterrupt), Supervisor(print, folder / "run.json") as running:
+            sys.settrace(step)
+            try:
+                running.add(Service("database", 0, start))
+                running.add(Service("worker", 1, start))
+            finally:
+                sys.settrace(None)
+            if over := next(lines) <= at:
+                signal.raise_signal(signal.SIGINT)
+            running.run()
+            return not over
+        return True
+
+    stepped = next(at for at in count(1) if not interrupted(at))
+    assert stepped > 40
+    assert len(children) > stepped
+    assert [child.poll() for child in children] == [-signal.SIGTERM] * len(children)
+    assert not list(folder.glob("run.json*"))
+
+
+def test_ctrl_c_breaks_off_what_may_be_broken_off(folder):
+    began = []
+    with suppress(KeyboardInterrupt), Supervisor(print, folder / "run.json") as running, running.interruptible():
+        began.append("once")
+        signal.raise_signal(signal.SIGINT)
+        began.append("and went on")
+    with suppress(KeyboardInterrupt), Supervisor(print, folder / "run.json") as running:
+        signal.raise_signal(signal.SIGINT)
+        with running.interruptible():
+            began.append("twice")
+    assert began == ["once"]
 
 
 def test_a_child_that_dies_is_started_again_later_and_later_and_visibly(supervised, folder):
