@@ -61,6 +61,7 @@ LetterNumber = Annotated[int | None, typer.Argument(help="Which, as `list` numbe
 ClinicId = Annotated[UUID | None, typer.Option(help="This clinic's only.")]
 StreamId = Annotated[UUID | None, typer.Option(help="This stream's only.")]
 HERE = Path(".anamnesis")
+BEHIND = 10  # how much a backup lets those go first who are waited for
 
 
 def main() -> None:
@@ -145,6 +146,7 @@ def backup(
     from anamnesis.backup.place import to_back_up
     from anamnesis.backup.taking import back_up
 
+    os.nice(BEHIND)
     with to_back_up(data_dir) as installation:
         back_up(installation, folder, keys)
 

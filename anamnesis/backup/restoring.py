@@ -92,7 +92,8 @@ def put(installation: Installation, wish: Wish, given: Given) -> int:
         standing.settle(conn, position)
         _ensure_heads(conn, given.manifest, position)
         with psycopg.connect(url, autocommit=True, options=OPTIONS) as reading:
-            reclaim(conn, reading, lambda done: shown("claims", done))
+            claims = reclaim(conn, reading, lambda done: shown("claims", done))
+        shown("claims", claims, claims)
         again = ledger.apply(conn, given.erasures, settings.mac_key)
         conn.execute("analyze")
         _verify(conn, settings, shown)
@@ -197,6 +198,7 @@ def _events(conn: Connection[Any], wish: Wish, manifest: Manifest, shown: Bars) 
             break
         _copy(conn, "stored_events", columns, wish.folder / segment.name)
         shown("events", segment.last, upto)
+    shown("events", upto, upto)
     with conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(KEEP, [*history.read_heads(wish.folder, manifest, upto)])
     return upto
