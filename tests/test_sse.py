@@ -161,6 +161,24 @@ async def test_a_reader_who_comes_back_has_lost_nothing_and_sees_nothing_twice(w
         assert [event["event"] for event in whole.events] == ["ClinicOpened"] + ["RoomAdded"] * 5
 
 
+async def test_whoever_has_read_more_elsewhere_than_is_known_here_sees_nothing_twice(module_database, monkeypatch):
+    """A gateway that lags behind the one he read from before."""
+    monkeypatch.setattr(hub_module, "POLL_SECONDS", 1000)  # it hears of nothing by itself
+    async with served(module_database) as web:
+        admin = await web.person(await web.clinic(), "admin")
+        async with listening(admin) as first:
+            (known,) = await rooms(admin, ["A"])
+            async with listening(admin, **{"last-event-id": str(known)}) as second:
+                assert await first.names(1) == ["A"]
+                (more,) = await rooms(admin, ["B"])
+                async with listening(admin, **{"last-event-id": str(more)}) as third:
+                    assert await second.names(1) == ["B"]
+                    assert await first.names(2) == ["A", "B"]
+                    assert third.events == []
+                async with listening(admin, **{"last-event-id": str(more + 1000)}) as stranger:  # no such position yet
+                    assert stranger.last_id == str(more)
+
+
 async def test_readers_who_come_and_go_under_load_miss_nothing(web, admin):
     """Each reader joins at a random moment of a busy clinic, with everything from the beginning."""
     done = asyncio.Event()

@@ -155,6 +155,11 @@ class Hub:
         if watcher.position >= 0 and await self._source.parted(watcher.position, watcher.history):
             watcher.position = -1
             yield ANEW % (channel.position, self._source.mark)
+        while channel.position < watcher.position <= await self._source.head():  # another gateway has told him more than this one knows yet
+            async with self._lock:
+                if watcher.clinic in self._channels:
+                    await self._fill(watcher.clinic, watcher.position)
+            channel = await self._opened(watcher.clinic)
         if watcher.position < 0 or watcher.position > channel.position:
             watcher.position = channel.position
         while watcher.position < (top := channel.position):
