@@ -12,15 +12,26 @@ import sys
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
+import typer.core
 
 from anamnesis.trouble import Trouble
 
 if TYPE_CHECKING:
     from anamnesis.installation import Installation
+
+
+class Replaying(typer.core.TyperGroup):
+    """`anamnesis replay --until ... --into ...` needs no further word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take whatever is not a command of its own for what is to be built."""
+        known = not args or args[0] in self.commands or args[0] in ctx.help_option_names
+        return super().parse_args(ctx, args if known else ["build", *args])
+
 
 app = typer.Typer(help="An event-sourced backend for clinics.", no_args_is_help=True, pretty_exceptions_enable=False)
 worker_app = typer.Typer(help="Run one worker process.", no_args_is_help=True)
@@ -29,9 +40,11 @@ parked_app = typer.Typer(help="Streams set aside because an event of theirs coul
 events_app = typer.Typer(help="Look into the event store.", no_args_is_help=True)
 audit_app = typer.Typer(help="Prove that history is what was written.", no_args_is_help=True)
 privacy_app = typer.Typer(help="Forget a person; change the key that persons' keys are wrapped with.", no_args_is_help=True)
+replay_app = typer.Typer(help="Read models as they stood at a position or an instant, in a schema of their own.", no_args_is_help=True, cls=Replaying)
 mail_app = typer.Typer(help="The local mailbox: letters that no mail server was given.", no_args_is_help=True)
 for name, group in (
     ("worker", worker_app), ("projections", projections_app), ("parked", parked_app), ("events", events_app), ("mail", mail_app), ("audit", audit_app), ("privacy", privacy_app),
+    ("replay", replay_app),
 ):
     app.add_typer(group, name=name)
 
@@ -374,6 +387,45 @@ def discard_parked(
     from anamnesis.upkeep import discard
 
     discard(_running(data_dir), projection, stream, reason)
+
+
+@replay_app.command("build")
+def build_replay(
+    until: Annotated[str, typer.Option(help="A position, or an instant with its offset: 2026-11-01T12:00:00Z.")],
+    into: Annotated[str, typer.Option(help="The name of the schema that is made.")],
+    models: Names = None,
+    data_dir: DataDir = HERE,
+) -> None:
+    """Build read models, all unless some are named, as they stood. `anamnesis replay --until T --into NAME` is the same."""
+    from anamnesis.replays import build
+
+    build(_running(data_dir), into, models or [], until)
+
+
+@replay_app.command("list")
+def list_replays(data_dir: DataDir = HERE) -> None:
+    """The replays there are: until when, made when and by whom, how large."""
+    from anamnesis.replays import show
+
+    show(_running(data_dir))
+
+
+@replay_app.command("query")
+def query_replay(
+    name: Annotated[str, typer.Argument(help="The replay.")], statement: Annotated[str, typer.Argument(help="SQL; nothing can be changed.")], data_dir: DataDir = HERE,
+) -> None:
+    """Ask a replay in SQL."""
+    from anamnesis.replays import query
+
+    query(_running(data_dir), name, statement)
+
+
+@replay_app.command("drop")
+def drop_replay(name: Annotated[str, typer.Argument(help="The replay.")], data_dir: DataDir = HERE) -> None:
+    """Drop a replay."""
+    from anamnesis.replays import drop
+
+    drop(_running(data_dir), name)
 
 
 @events_app.command("schemas")

@@ -30,11 +30,12 @@ from gateway.app import KINDS
 from gateway.kit.errors import sentence
 from gateway.kit.services import TRACKED
 from projections.kit.declare import PROJECTIONS
-from projections.kit.erasing import about, readable
+from projections.kit.erasing import about, readable, replayed
 from projections.kit.keys import KeyRing
 from projections.kit.keys import rewrap as rewrap_keys
 from projections.kit.lanes import Lanes
 from projections.kit.reading import Reading
+from projections.kit.replays import relations
 from projections.kit.tables import load, versions
 from schemas.erasures import ErasureRow
 
@@ -87,9 +88,10 @@ async def _erase(installation: Installation, person: UUID, command: Command | No
 async def _traces(reading: Reading, person: UUID, clinic: UUID) -> dict[str, int]:
     found: TracesOf = await traces_of(reading.lanes, person, clinic)
     rows = await readable(await reading.of(clinic), person)
+    replays = await replayed(await reading.of(clinic), person)
     return {
         "keys": found.keys, "events that can be read": sum(found.events.values()), **{f"rows of {name}": count for name, count in rows.items()},
-        "sessions": found.sessions, "secrets": found.secrets, "links": found.links, "addresses": found.addresses,
+        "rows in replays": replays, "sessions": found.sessions, "secrets": found.secrets, "links": found.links, "addresses": found.addresses,
     }
 
 
@@ -109,6 +111,8 @@ def _scour(owner_url: str) -> None:
         for version in versions(owner):
             if version.active and (projection := PROJECTIONS.get(version.name)) and about(projection.row):
                 owner.execute(f"vacuum (analyze) {version.table}")
+        for relation in relations(owner):
+            owner.execute(f"vacuum (analyze) {relation}")
         owner.execute("vacuum (analyze) person_keys, origins, parked_events, stays, vault")
 
 

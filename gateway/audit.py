@@ -16,11 +16,12 @@ from schemas.audit import AuditPage, AuditRow, ChartLookRow, ChartLooks, DeniedR
 
 PatientId = Annotated[UUID, PathParameter(description="Id of the patient.")]
 Before = Annotated[datetime | None, QueryParameter(name="before", description="The `next` of the page before.")]
-KNOWN = ("user", "action", "entityType", "entityId", "date", "from", "to", "limit", "cursor")
+KNOWN = ("user", "action", "entityType", "entityId", "correlationId", "date", "from", "to", "limit", "cursor")
 User = Annotated[UUID | None, QueryParameter(name="user", description="Only what this user did.")]
 Action = Annotated[str | None, QueryParameter(name="action", description="Only events of this name, such as InvoiceIssued.")]
 EntityType = Annotated[str | None, QueryParameter(name="entityType", description="Only this kind of thing, such as invoices.")]
 EntityId = Annotated[UUID | None, QueryParameter(name="entityId", description="Only this one thing.")]
+Correlation = Annotated[UUID | None, QueryParameter(name="correlationId", description="Only what one request caused.")]
 On = Annotated[date | None, QueryParameter(name="date", description="Only this day of the clinic.")]
 From = Annotated[date | None, QueryParameter(name="from", description="From this day of the clinic on.")]
 To = Annotated[date | None, QueryParameter(name="to", description="Up to this day of the clinic, included.")]
@@ -30,7 +31,7 @@ Cursor = Annotated[str | None, QueryParameter(name="cursor", description="The `n
 
 @get("/", operation_id="BrowseAuditLog", opt={"permission": AuditRow.permission, "refusals": [CursorInvalid]})
 async def browsed(
-    desk: Desk, user: User = None, action: Action = None, entity_type: EntityType = None, entity_id: EntityId = None, on: On = None,
+    desk: Desk, user: User = None, action: Action = None, entity_type: EntityType = None, entity_id: EntityId = None, correlation: Correlation = None, on: On = None,
     since: From = None, until: To = None, limit: Limit = 50, cursor: Cursor = None,
 ) -> AuditPage:
     """List: who did what, and when.
@@ -38,7 +39,7 @@ async def browsed(
     Every event of the clinic, the latest first, each with the hash and the MAC that prove it.
     """
     no_query(desk.call.query(), KNOWN)
-    equals = {"actor": user, "action": action, "entity_type": entity_type, "entity_id": entity_id}
+    equals = {"actor": user, "action": action, "entity_type": entity_type, "entity_id": entity_id, "correlation_id": correlation}
     zone = (await desk.clinic()).zone
     return await log(desk.reader, equals, since=on or since, until=on or until, zone=zone, limit=limit, cursor=cursor)
 

@@ -14,7 +14,7 @@ from domain.kit import Forbidden, Frozen, NotFound, Reason, Refused
 from gateway.kit import Desk, browse
 from gateway.kit.query import no_query
 from projections.erasures import known_of
-from projections.kit.erasing import readable
+from projections.kit.erasing import readable, replayed
 from schemas.erasures import ErasureReport, ErasureRow, PersonExport, Traces
 
 HOUSES = {"accounts", "signups", "demo_requests"}  # kinds of persons who belong to no clinic
@@ -69,7 +69,7 @@ async def traces(desk: Desk, person: UUID) -> tuple[Traces, int, datetime | None
     found = await traces_of(desk.call.services.reading.lanes, person, desk.who.clinic)
     rows = await readable(desk.reader, person)
     readable_now = Traces(
-        keys=found.keys, events=found.events, rows=rows, sessions=found.sessions, secrets=found.secrets, links=found.links, addresses=found.addresses)
+        keys=found.keys, events=found.events, rows=rows, replays=await replayed(desk.reader, person), sessions=found.sessions, secrets=found.secrets, links=found.links, addresses=found.addresses)
     return readable_now, found.sealed, found.destroyed_at
 
 

@@ -28,7 +28,7 @@ class AuditRow(Row):
     hash: str
     mac: str
 
-    indexes: ClassVar[tuple[str, ...]] = ("entity_id, seq", "actor, seq", "action, seq", "recorded_at")
+    indexes: ClassVar[tuple[str, ...]] = ("entity_id, seq", "actor, seq", "action, seq", "recorded_at", "correlation_id")
 
 
 class Origin(Frozen):

@@ -29,11 +29,12 @@ class ErasureRow(Row):
 
 
 class Traces(Frozen):
-    """What is kept about a person in a form that can be read: sealed events with a key that opens them, rows, sessions, secrets, links, network addresses."""
+    """What is kept about a person in a form that can be read: sealed events with a key that opens them, rows, and those of replays of the past, sessions, secrets, links, network addresses."""
 
     keys: int
     events: dict[str, int]
     rows: dict[str, int]
+    replays: int
     sessions: int
     secrets: int
     links: int

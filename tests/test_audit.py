@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from domain.kit import NotFound
 from domain.patients import MedicalEntry, MedicalHistoryAmended, PatientArchived, PatientRegistered
 from domain.rooms import RoomAdded, RoomChanged
-from projections.activity import ENTITIES, timeline
+from projections.activity import ENTITIES, Asked, Sight, timeline
 from projections.audit import audit_log, each, log
+from projections.kit.keys import KeyRing
 from tests.kit import ACTOR, CLINIC, facts
 from tests.remembering import reading, remember
 
@@ -77,34 +78,46 @@ async def test_the_log_can_be_narrowed(books, asked, expected):
     assert [line.seq for line in (await lines(books, **asked)).items] == expected
 
 
+async def life(reader, word, stream, *, limit=50, before=None, own=None, kinds=frozenset(), action=None, actor=None):
+    return await timeline(reader, KeyRing(bytes(32)), ENTITIES[word], stream, Asked(limit, before, action, actor), Sight(own, kinds=kinds))
+
+
 async def test_a_timeline_tells_what_happened_but_nothing_sealed(books):
     async with reading(books, CLINIC) as reader:
-        told = await timeline(reader, ENTITIES["patient"], NOOR, limit=50, before=None, own=None)
+        told = await life(reader, "patient", NOOR)
     assert [(step.action, step.version) for step in told.items] == [("PatientArchived", 3), ("MedicalHistoryAmended", 2), ("PatientRegistered", 1)]
     assert [step.changes for step in told.items] == [{}, {}, {"registeredOn": "2026-03-28", "source": None}]
 
 
 async def test_a_step_tells_what_was_said_before(books):
     async with reading(books, THERE) as reader:
-        told = await timeline(reader, ENTITIES["room"], GARDEN, limit=50, before=None, own=None)
-    assert [(step.changes["name"], step.before) for step in told.items] == [("Garden", {"name": "Room 1"}), ("Room 1", {})]
+        told = await life(reader, "room", GARDEN)
+    assert [(step.changes["name"], step.before, step.after) for step in told.items[:1]] == [("Garden", {"name": "Room 1"}, {"name": "Garden"})]
+    assert (told.items[1].before, told.items[1].after["name"]) == ({}, "Room 1")
     seen = [(line.changes["name"], line.before, line.origin) for line in (await lines(books, THERE, entity_id=GARDEN)).items]
     assert seen == [("Garden", {"name": "Room 1"}, None), ("Room 1", {}, None)]
 
 
 async def test_a_long_timeline_is_read_page_by_page(books):
     async with reading(books, CLINIC) as reader:
-        first = await timeline(reader, ENTITIES["patients"], NOOR, limit=2, before=None, own=None)
-        second = await timeline(reader, ENTITIES["patients"], NOOR, limit=2, before=first.next, own=None)
+        first = await life(reader, "patients", NOOR, limit=2)
+        second = await life(reader, "patients", NOOR, limit=2, before=first.next)
     assert [[step.seq for step in page.items] for page in (first, second)] == [[3, 2], [1]]
     assert second.next is None
 
 
+async def test_a_timeline_can_be_narrowed(books):
+    async with reading(books, CLINIC) as reader:
+        assert [step.seq for step in (await life(reader, "patients", NOOR, action="PatientArchived")).items] == [3]
+        assert [step.seq for step in (await life(reader, "patients", NOOR, actor=ACTOR)).items] == [3, 2, 1]
+        assert (await life(reader, "patients", NOOR, actor=SOMEBODY)).items == []
+
+
 async def test_a_patient_sees_no_timeline_but_their_own(books):
     async with reading(books, CLINIC) as reader:
-        assert await timeline(reader, ENTITIES["patients"], NOOR, limit=1, before=None, own=("id", NOOR))
+        assert await life(reader, "patients", NOOR, limit=1, own=("id", NOOR))
         with pytest.raises(NotFound):
-            await timeline(reader, ENTITIES["patients"], NOOR, limit=1, before=None, own=("id", JORIS))
+            await life(reader, "patients", NOOR, limit=1, own=("id", JORIS))
 
 
 @pytest.mark.parametrize(("word", "stream", "clinic"), [
@@ -113,7 +126,7 @@ async def test_a_patient_sees_no_timeline_but_their_own(books):
 async def test_there_is_no_timeline_of_another_kind_or_clinic(books, word, stream, clinic):
     async with reading(books, clinic) as reader:
         with pytest.raises(NotFound):
-            await timeline(reader, ENTITIES[word], stream, limit=50, before=None, own=None)
+            await life(reader, word, stream)
 
 
 def test_a_timeline_is_opened_by_the_key_of_its_entity():

@@ -32,7 +32,7 @@ STRICTER = {
 # `admin` is the clinic's, or a superadmin
 EITHER = {
     "GET /protected/clinics/{}", "GET /protected/clinics/{}/users", "GET /protected/licenses/{}", "GET /protected/licenses/{}/usage",
-    "GET /protected/mobile/permissions/clinic/{}/{}",
+    "GET /protected/mobile/permissions/clinic/{}/{}", "GET /protected/analytics/financial-summary",
 }
 # whoever is signed in, by a session and not by a key: it is about himself
 ABOUT_ONESELF = {
@@ -65,7 +65,7 @@ def wanted(where: str, access: str) -> str:
         return MINE
     if where in ABOUT_ONESELF:
         return ONESELF
-    guard = access.partition(";")[0]
+    guard = access.removeprefix("auth;").partition(";")[0]
     return WORDS.get(guard, guard.removeprefix("perm:"))
 
 

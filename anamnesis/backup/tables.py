@@ -50,5 +50,6 @@ LEFT = {
     "head_wishes": "wished again",
     "projector_members": "processes that ran then",
     "rebuilds": "of tables that are not in a backup",
+    "replays": "schemas of their own, made again when wanted",
 }
 """What is not backed up, and why."""

@@ -2,7 +2,7 @@
 
 How it works. An event with a field marked `Erases` names persons whose keys its own insertion destroyed (`commands.kit.erasure`). The engine drops them from its ring before it folds
 the batch, and afterwards blanks the rows that are about them: each row says in its annotations which of its fields are personal and which column names the person. A row
-blanked so is the row that a replay without the key makes; `verify` compares the two. Earlier versions of read models, which only wait for somebody to go
+blanked so is the row that a replay without the key makes; `verify` compares the two. Tables of replays are blanked likewise. Earlier versions of read models, which only wait for somebody to go
 back, are dropped, for going back is refused after an erasure anyway; so is what an interrupted rebuild has left.
 
 What may go wrong: a projection that puts something personal into a field that does not say so would leave it there; a law looks for that.
@@ -75,6 +75,11 @@ def _personal(cls: type[Struct]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return own, nested
 
 
+def personal(row: type[Row]) -> tuple[str, ...]:
+    """Return the columns of a row that are personal as a whole."""
+    return _personal(row)[0]
+
+
 def _holds(cls: type[Struct]) -> bool:
     own, nested = _personal(cls)
     return bool(own or nested)
@@ -100,16 +105,29 @@ def _within(value: Any) -> Any:
 
 
 async def blank_rows(conn: AsyncConnection[Any], projections: Iterable[Projection], persons: list[UUID]) -> None:
-    """Blank the rows that are about these persons, within the transaction that is open."""
+    """Blank the rows that are about these persons, those of replays too, within the transaction that is open."""
     for projection in projections:
-        if (column := about(projection.row)) is None:
-            continue
-        mapper = mapper_of(projection.row)
-        found = f'select {mapper.select_list()} from {projection.name} t where t."{column}" = any(%s::uuid[])'  # noqa: S608
-        kept = [mapper.kept(line) for line in await (await conn.execute(found, (persons,), binary=True)).fetchall()]
-        if changes := [Change(one.key, blank(one.row), one.position) for one in kept]:
-            await conn.execute(mapper.upsert_sql(projection.name), mapper.encoded(changes))
+        await blank_table(conn, projection, projection.name, persons)
+    for name, models in await (await conn.execute("select name, models from replays")).fetchall():
+        for model in models:
+            await blank_table(conn, PROJECTIONS[model["name"]], relation(name, model["name"]), persons)
     await conn.execute("select drop_former_versions()")
+
+
+def relation(replay: str, model: str) -> str:
+    """Return the name of a read model's table in a replay (`projections.kit.replays`)."""
+    return f'"{replay}"."{model}"'
+
+
+async def blank_table(conn: AsyncConnection[Any], projection: Projection, relation: str, persons: list[UUID]) -> None:
+    """Blank a read model's rows that are about these persons in the relation that holds them."""
+    if (column := about(projection.row)) is None:
+        return
+    mapper = mapper_of(projection.row)
+    found = f'select {mapper.select_list()} from {relation} t where t."{column}" = any(%s::uuid[])'  # noqa: S608
+    kept = [mapper.kept(line) for line in await (await conn.execute(found, (persons,), binary=True)).fetchall()]
+    if changes := [Change(one.key, blank(one.row), one.position) for one in kept]:
+        await conn.execute(mapper.upsert_sql(relation), mapper.encoded(changes))
 
 
 async def readable(reader: Reader, person: UUID) -> dict[str, int]:
@@ -118,9 +136,13 @@ async def readable(reader: Reader, person: UUID) -> dict[str, int]:
     for name, projection in PROJECTIONS.items():
         if (column := about(projection.row)) is None:
             continue
-        own, _ = _personal(projection.row)
-        some = " or ".join(f't."{field}" is not null' for field in own)
+        some = " or ".join(f't."{field}" is not null' for field in personal(projection.row))
         statement = f'select count(*) from {name} t where t."{column}" = %s and ({some})'  # noqa: S608
         if count := (await reader.ask(statement, (person,))).rows[0][0]:
             found[name] = count
     return found
+
+
+async def replayed(reader: Reader, person: UUID) -> int:
+    """Return how many rows of replays hold something personal of somebody."""
+    return int((await reader.ask("select replayed_of(%s)", (person,))).rows[0][0])

@@ -136,6 +136,30 @@ async def state_at(reader: Reader, keys: KeyRing, state: type[S], stream: UUID, 
     return now
 
 
+class Step(NamedTuple):
+    """A row before an event and after it."""
+
+    before: Row | None
+    after: Row | None
+
+
+async def neighbours(reader: Reader, keys: KeyRing, projections: Sequence[Projection], stream: UUID, positions: Iterable[int]) -> dict[int, list[Step]]:
+    """Return, for each of these positions of a stream, its rows before and after: the stream is folded from its beginning."""
+    wanted = set(positions)
+    found: dict[int, list[Step]] = {position: [] for position in wanted}
+    if not wanted:
+        return found
+    rows: dict[str, Row | None] = {}
+    async for fact in facts_of(reader, keys, [stream], max(wanted), personal=any(opens(projection) for projection in projections)):
+        for projection in projections:
+            before = rows.get(projection.name)
+            if type(fact.event).__name__ in projection.topics:
+                rows[projection.name] = projection.next(before, fact, (stream,))
+            if fact.position in wanted:
+                found[fact.position].append(Step(before, rows.get(projection.name)))
+    return found
+
+
 async def facts_of(reader: Reader, keys: KeyRing, streams: Sequence[UUID], moment: Moment, *, personal: bool) -> AsyncIterator[Fact]:
     """Yield the facts of streams up to a moment, each stream's in their order; opened, if it is `personal`."""
     sql = (

@@ -105,20 +105,23 @@ WAYS: tuple[tuple[str, type[Recalled]], ...] = ((BARE, Recalled), (LEAN, Recalle
 
 
 class Only(NamedTuple):
-    """Of which events: those of some partitions, or of one clinic; of all when nothing is said."""
+    """Of which events: those of some partitions, of one clinic, recorded by an instant; of all when nothing is said."""
 
     partitions: tuple[int, ...] | None = None
     clinic: UUID | None = None
+    instant: datetime | None = None
 
     @property
     def condition(self) -> str:
         """What it adds to a statement."""
-        return (" and partition = any(%s::smallint[])" if self.partitions is not None else "") + (" and clinic_id = %s" if self.clinic else "")
+        parts = [" and partition = any(%s::smallint[])"] if self.partitions is not None else []
+        return "".join([*parts, *([" and clinic_id = %s"] if self.clinic else []), *([" and recorded_at <= %s"] if self.instant else [])])
 
     @property
     def params(self) -> tuple[Any, ...]:
         """The parameters of that."""
-        return (*([list(self.partitions)] if self.partitions is not None else []), *([self.clinic] if self.clinic else []))
+        parts = [list(self.partitions)] if self.partitions is not None else []
+        return (*parts, *([self.clinic] if self.clinic else []), *([self.instant] if self.instant else []))
 
 
 EVERYTHING = Only()
