@@ -191,7 +191,7 @@ async def test_each_step_of_a_timeline_leads_from_one_state_to_the_next(lives):
 # through the doors
 
 
-TABLES_BESIDE_HISTORY = {"LetterRow", "PlatformLetterRow", "WebhookDeliveryDetail"}
+TABLES_BESIDE_HISTORY = {"LetterRow", "PlatformLetterRow", "WebhookDeliveryDetail", "RebuildRow"}
 
 
 def test_every_single_thing_that_history_tells_of_can_be_asked_for_as_it_was():
