@@ -29,6 +29,7 @@ from domain.kit import Refused
 from gateway.app import KINDS
 from gateway.kit.errors import sentence
 from gateway.kit.services import TRACKED
+from projections.erasures import records_of
 from projections.kit.declare import PROJECTIONS
 from projections.kit.erasing import about, readable, replayed
 from projections.kit.keys import KeyRing
@@ -50,7 +51,7 @@ def erase(installation: Installation, person: UUID, kind: str, reason: str, *, d
     if kind == "patients":
         command = ErasePatient(patient_id=person, reason=reason, despite_retention=despite_retention)
     try:
-        before, left = asyncio.run(_erase(installation, person, None if dry_run else command))
+        records, before, left = asyncio.run(_erase(installation, person, command, dry_run=dry_run))
     except Refused as refused:
         raise Trouble(sentence(type(refused))) from refused
     table({"what": what, "found": found, "left": left.get(what, 0)} for what, found in before.items())
@@ -58,11 +59,12 @@ def erase(installation: Installation, person: UUID, kind: str, reason: str, *, d
         CONSOLE.print("Nothing was done.")
         return
     _scour(installation.database_urls["owner"])
-    letters = _unpost(installation, person)
+    letters = sum(_unpost(installation, record) for record in records)
     CONSOLE.print(f"{person} is forgotten; the tables are vacuumed, {letters} letters removed from the local mailbox.")
 
 
-async def _erase(installation: Installation, person: UUID, command: Command | None) -> tuple[dict[str, int], dict[str, int]]:
+async def _erase(installation: Installation, person: UUID, command: Command, *, dry_run: bool) -> tuple[list[UUID], dict[str, int], dict[str, int]]:
+    """Return the records of a person, what was found, and what is left."""
     settings = installation.settings("gateway")
     reading = Reading(settings.database_url)
     await reading.open()
@@ -71,24 +73,25 @@ async def _erase(installation: Installation, person: UUID, command: Command | No
         clinic = await handler.tenant_of(person)
         if clinic is None:
             raise Trouble(f"there is nobody of the id {person}")
-        before = await _traces(reading, person, clinic)
-        if command is None:
-            return before, before
+        records = await records_of(await reading.of(clinic), person)
+        before = await _traces(reading, records, clinic)
+        if dry_run:
+            return records, before, before
         receipt = await handler.handle(command, replace(PLATFORMER, clinic=clinic))
         if isinstance(receipt.row, ErasureRow) and receipt.row.status == "refused":
             until = f" until {receipt.row.until}" if receipt.row.until else ""
             raise Trouble(f"these records must stay{until} ({receipt.row.because}); that it was asked for is on record. Periods yield to --despite-retention, holds do not")
         await _applied(reading, clinic, receipt.position)
-        return before, await _traces(reading, person, clinic)
+        return records, before, await _traces(reading, records, clinic)
     finally:
         await handler.close()
         await reading.close()
 
 
-async def _traces(reading: Reading, person: UUID, clinic: UUID) -> dict[str, int]:
-    found: TracesOf = await traces_of(reading.lanes, person, clinic)
-    rows = await readable(await reading.of(clinic), person)
-    replays = await replayed(await reading.of(clinic), person)
+async def _traces(reading: Reading, records: list[UUID], clinic: UUID) -> dict[str, int]:
+    found: TracesOf = await traces_of(reading.lanes, records, clinic)
+    rows = await readable(await reading.of(clinic), records)
+    replays = sum([await replayed(await reading.of(clinic), record) for record in records])
     return {
         "keys": found.keys, "events that can be read": sum(found.events.values()), **{f"rows of {name}": count for name, count in rows.items()},
         "rows in replays": replays, "sessions": found.sessions, "secrets": found.secrets, "links": found.links, "addresses": found.addresses,

@@ -22,7 +22,7 @@ OTHERS: dict[PersonKind, type[Any]] = {"staff": Staff, "accounts": Account, "sig
 class ErasePatient(Creation):
     """Destroy the key of a patient, so that nobody can read any more who they are; visits, invoices and figures keep their numbers.
 
-    The record is archived. Retention periods and legal holds may forbid it, which is put on record; `despiteRetention` overrides the periods (for whoever should never
+    Records that were merged into this one are about the same person and go with it. The record is archived. Retention periods and legal holds may forbid it, which is put on record; `despiteRetention` overrides the periods (for whoever should never
     have been in the books), not the holds.
     """
 
@@ -47,13 +47,15 @@ class ErasePatient(Creation):
     def decide(
         self, erasure: Erasure, at: At, *, patient: Patient, retention: Retention, visited: date | None, billed: date | None,
     ) -> Decision:
+        patient.ensure_unmerged()
         try:
-            retention.ensure_deletable(at.today, {}, self.patient_id)
+            for record in (self.patient_id, *patient.records):
+                retention.ensure_deletable(at.today, {}, record)
             if not self.despite_retention:
                 retention.ensure_deletable(at.today, {"patients": visited or at.today, "appointments": visited, "invoices": billed}, self.patient_id)
         except Refused as why:
             return [*erasure.refuse(self.patient_id, "patients", self.reason, type(why).__name__, why.details)]
-        erased = erasure.erase(self.patient_id, "patients", self.reason, despite_retention=self.despite_retention)
+        erased = erasure.erase(self.patient_id, "patients", self.reason, despite_retention=self.despite_retention, records=patient.records)
         if not erased or patient.archived:
             return [*erased]
         return [*erased, Elsewhere(state=Patient, id=self.patient_id, events=patient.archive())]

@@ -1,8 +1,36 @@
 """What may be asked of a patient's record."""
 
-from commands.kit import Command, Creation
-from domain.kit import AccountId, At, Event, Forbidden
-from domain.patients import Demographics, Entries, Name, Patient
+from typing import Any
+from uuid import UUID
+
+from commands.kit import Command, Creation, Decision, Look
+from domain.appointments import OPEN, Appointment
+from domain.erasures import Erasure, erasure_of
+from domain.invoices import Invoice
+from domain.kit import AccountId, At, Elsewhere, Event, Forbidden, PatientId, Reason
+from domain.patients import (
+    Belonging,
+    Demographics,
+    Entries,
+    Name,
+    Patient,
+    PatientErased,
+    PatientReinstated,
+    PatientReplaced,
+    VisitsClash,
+)
+from schemas.appointments import AppointmentRow
+
+Thing = Appointment | Invoice
+MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice}
+"""What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
+
+STAYS: dict[str, str] = {
+    "patients": "a record says itself what it was merged into, and keeps its particulars and medical history, which are shown with the other one's",
+    "emergencies": "it was this very chart that was opened, under this record, for a while; whoever needs the other one asks again",
+    "retention": "a hold names the record on which it was placed; whoever deletes asks about all records of the patient",
+}
+"""What names a patient and stays with the record it names, and why that is right."""
 
 
 class RegisterPatient(Demographics, Creation):
@@ -73,3 +101,89 @@ class NotePatientAccess(Command):
 
     def decide(self, patient: Patient, at: At) -> list[Event]:
         return patient.refresh_access(self.account_id)
+
+
+class MergePatients(Command):
+    """Merge another record of the same patient into this one.
+
+    All its appointments and invoices become this one's, with what was paid; figures count one patient. Its id still answers, and says which record replaced it. Particulars stay
+    with the record they were entered for; its medical history is shown with this one's until somebody enters the whole anew. Visits of both
+    at the same time, still to come, forbid it. It can be undone.
+    """
+
+    state = Patient
+    permission = "patients.merge"
+    loser_id: PatientId
+    reason: Reason | None = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        ahead = await look.find(AppointmentRow, patient_id=look.at.id, status=sorted(OPEN))
+        return {
+            **await both(look, self.loser_id),
+            "things": {id_: await look.load(MOVES[kind], id_) for kind, id_ in await look.naming(self.loser_id, list(MOVES))},
+            "ahead": {row.id: await look.load(Appointment, row.id) for row in ahead if row.ends_at > look.at.now},
+        }
+
+    def decide(
+        self, survivor: Patient, at: At, *, loser: Patient, erasures: list[Erasure], things: dict[UUID, Thing], ahead: dict[UUID, Appointment],
+    ) -> Decision:
+        merged = survivor.merge(at.id, loser, self.loser_id, self.reason)
+        if not merged:
+            return []
+        ensure_known(erasures)
+        ensure_apart(things, self.loser_id, ahead, at)
+        moves = reassigned(things, self.loser_id, at.id, at)
+        return [*merged, Elsewhere(state=Patient, id=self.loser_id, events=[PatientReplaced(survivor_id=at.id, moved=belongings(moves))]), *moves]
+
+
+class UnmergePatients(Command):
+    """Make a record that was merged into this one a record of its own again.
+
+    It gets back all that it had then, with whatever became of it meanwhile. What was begun for the patient while the records were one stays with this one.
+    """
+
+    state = Patient
+    permission = "patients.merge"
+    loser_id: PatientId
+    reason: Reason | None = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        found = await both(look, self.loser_id)
+        return {**found, "things": {one.id: await look.load(MOVES[one.kind], one.id) for one in found["loser"].moved}}
+
+    def decide(self, survivor: Patient, at: At, *, loser: Patient, erasures: list[Erasure], things: dict[UUID, Thing]) -> Decision:
+        unmerged = survivor.unmerge(at.id, loser, self.loser_id, self.reason)
+        ensure_known(erasures)
+        moves = reassigned(things, at.id, self.loser_id, at)
+        return [*unmerged, Elsewhere(state=Patient, id=self.loser_id, events=[PatientReinstated(survivor_id=at.id, moved=belongings(moves))]), *moves]
+
+
+async def both(look: Look, loser: UUID) -> dict[str, Any]:
+    """Return the other record, and whether either of them has been erased."""
+    return {
+        "loser": await look.require(Patient, loser), "erasures": [await look.load(Erasure, erasure_of(record)) for record in (look.at.id, loser)],
+    }
+
+
+def ensure_known(erasures: list[Erasure]) -> None:
+    """Refuse to join what is known of somebody with what must not be known any more, or to part it."""
+    if any(erasure.erased for erasure in erasures):
+        raise PatientErased
+
+
+def ensure_apart(things: dict[UUID, Thing], loser: UUID, ahead: dict[UUID, Appointment], at: At) -> None:
+    """Refuse visits at the same time that are still to come."""
+    theirs = {id_: one for id_, one in things.items() if isinstance(one, Appointment) and one.arranged and one.patient == loser}
+    pairs = [[str(mine), str(other)] for other, visit in theirs.items() for mine, kept in ahead.items() if mine != other and visit.clashes(kept, at.now)]
+    if pairs:
+        raise VisitsClash(pairs=pairs)
+
+
+def reassigned(things: dict[UUID, Thing], was: UUID, to: UUID, at: At) -> list[Elsewhere]:
+    """Return how what is one record's becomes another one's."""
+    moves = [Elsewhere(state=type(thing), id=id_, events=thing.reassign(was, to, at.now)) for id_, thing in things.items()]
+    return [move for move in moves if move.events]
+
+
+def belongings(moves: list[Elsewhere]) -> list[Belonging]:
+    return [Belonging(kind=move.state.kind, id=move.id) for move in moves]  # type: ignore[arg-type]

@@ -84,7 +84,8 @@ class PatientArrived(Event, Visit): ...
 class PatientSeated(Event, Visit): ...
 
 
-class AppointmentCompleted(Event, Visit): ...
+class AppointmentCompleted(Event, Visit, omit_defaults=True):
+    record_id: PatientId | None = None  # under which it was booked, where that record has been merged into the patient's
 
 
 class AppointmentCancelled(Event, Visit):
@@ -119,9 +120,16 @@ class AppointmentRemoved(Event, Visit):
     was: Status
 
 
+class AppointmentReassigned(Event, Visit):
+    """It is another record's now, because two records of one patient were merged, or parted again."""
+
+    was_patient_id: PatientId
+    overlaps: bool  # it lies behind, so it may overlap another visit of the patient's: the same one, noted twice
+
+
 AppointmentEvent = (
     AppointmentBooked | AppointmentConfirmed | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled
-    | PatientMissed | AppointmentRescheduled | AppointmentDetailsChanged | AppointmentRemoved
+    | PatientMissed | AppointmentRescheduled | AppointmentDetailsChanged | AppointmentRemoved | AppointmentReassigned
 )
 
 
@@ -209,13 +217,17 @@ class Appointment(State):
     kind: ClassVar[str] = "appointments"
     status: Status | None = None
     arranged: Arrangement | None = None
+    record: UUID | None = None  # the patient's record under which it was booked, whoever's it is now
+    overlaps: bool = False
 
     def evolve(self, event: AppointmentEvent) -> Self:  # noqa: C901, PLR0911 - one case per event
         match event:
             case AppointmentBooked():
-                return replace(self, status="booked", arranged=Arrangement(**only(Arrangement, event)))
+                return replace(self, status="booked", arranged=Arrangement(**only(Arrangement, event)), record=event.patient_id)
             case AppointmentRescheduled():
-                return replace(self, arranged=Arrangement(**only(Arrangement, event)))
+                return replace(self, arranged=Arrangement(**only(Arrangement, event)), overlaps=False)
+            case AppointmentReassigned(patient_id=patient, overlaps=overlaps):
+                return replace(self, arranged=self.arranged and replace(self.arranged, patient_id=patient), overlaps=overlaps)
             case AppointmentDetailsChanged(room_id=room, type=what, forced=force):
                 return replace(self, arranged=replace(self._arranged, room_id=room, type=what, forced=force))
             case AppointmentConfirmed():
@@ -241,7 +253,7 @@ class Appointment(State):
         start, end = a.starts_at - timedelta(minutes=a.buffer_before), a.ends_at + timedelta(minutes=a.buffer_after)
         held = [
             TimeClaim(kind="doctor", id=a.doctor_id, start=start, end=end, forced=a.forced),
-            TimeClaim(kind="patient", id=a.patient_id, start=a.starts_at, end=a.ends_at, forced=a.forced),
+            TimeClaim(kind="patient", id=a.patient_id, start=a.starts_at, end=a.ends_at, forced=a.forced or self.overlaps),
         ]
         if a.room_id is not None:
             held.append(TimeClaim(kind="room", id=a.room_id, start=start, end=end, forced=a.forced))
@@ -278,7 +290,7 @@ class Appointment(State):
 
     def complete(self) -> list[Event]:
         self._may_become("completed")
-        return [AppointmentCompleted(**self._visit())]
+        return [AppointmentCompleted(**self._visit(), record_id=None if self.record == self.patient else self.record)]
 
     def cancel(self, by: Party, reason: str | None, now: datetime) -> list[Event]:
         self._may_become("cancelled")
@@ -294,6 +306,24 @@ class Appointment(State):
         if self.status is None or self.status in {"in-chair", "completed"}:
             raise VisitTookPlace
         return [AppointmentRemoved(**visit, was=self.status)]
+
+    def reassign(self, was: UUID, to: UUID, now: datetime) -> list[Event]:
+        """Make it another record's, if it is that one's; what was struck out is nobody's."""
+        if self.arranged is None or self.patient != was:
+            return []
+        overlaps = self.arranged.starts_at <= now
+        return [AppointmentReassigned(**{**self._visit(), "patient_id": to}, was_patient_id=was, overlaps=overlaps)]
+
+    def clashes(self, other: Self, now: datetime) -> bool:
+        """Say whether this visit, which is still to come, cannot be the same patient's as another one."""
+        mine, theirs = self.arranged, other.arranged
+        if mine is None or theirs is None or self.status not in BUSY or other.status not in BUSY or mine.forced or mine.starts_at <= now:
+            return False
+        return mine.starts_at < theirs.ends_at and theirs.starts_at < mine.ends_at
+
+    def keeper(self, who: UUID) -> UUID:
+        """The record under which it was booked."""
+        return self.record or who
 
     def _moves(self, wanted: Arrangement) -> bool:
         now = self._arranged

@@ -53,11 +53,11 @@ class Erasure(State):
             case ErasureRefused():
                 return self
 
-    def erase(self, person: UUID, kind: PersonKind, reason: str, *, despite_retention: bool = False) -> list[Event]:
-        """Forget somebody; whoever is forgotten already stays so."""
+    def erase(self, person: UUID, kind: PersonKind, reason: str, *, despite_retention: bool = False, records: tuple[UUID, ...] = ()) -> list[Event]:
+        """Forget somebody, with all their records; whoever is forgotten already stays so."""
         if self.erased:
             return []
-        return [PersonErased(person_id=person, kind=kind, persons=[person], reason=reason, despite_retention=despite_retention)]
+        return [PersonErased(person_id=person, kind=kind, persons=[person, *records], reason=reason, despite_retention=despite_retention)]
 
     def refuse(self, person: UUID, kind: PersonKind, reason: str, because: str, details: dict[str, Any]) -> list[Event]:
         """Keep on record that it was asked for, and what forbade it."""

@@ -1,7 +1,7 @@
 """Invoices: a patient is billed, pays in one or more parts, gets money back, or the bill is voided."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import accumulate
 from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID, uuid5
@@ -114,7 +114,13 @@ class InvoiceEdited(Bill, Event): ...
 class InvoiceDiscarded(Event): ...
 
 
-class InvoiceIssued(Event):
+class Recorded(Frozen, omit_defaults=True):
+    """Under which record of the patient's an invoice was drafted, where that one has been merged into another."""
+
+    record_id: PatientId | None = None
+
+
+class InvoiceIssued(Event, Recorded, omit_defaults=True):
     number: str
     issued_on: date
     due_on: date
@@ -125,7 +131,7 @@ class InvoiceIssued(Event):
     shares: list[DoctorShare]
 
 
-class PaymentRecorded(Event):
+class PaymentRecorded(Event, Recorded, omit_defaults=True):
     payment_id: PaymentId
     patient_id: PatientId
     amount: Money
@@ -137,7 +143,7 @@ class PaymentRecorded(Event):
 class InvoiceSettled(Event): ...
 
 
-class PaymentRefunded(Event):
+class PaymentRefunded(Event, Recorded, omit_defaults=True):
     payment_id: PaymentId
     refund_id: RefundId
     patient_id: PatientId
@@ -152,16 +158,24 @@ class InvoiceReopened(Event):
     """A refund made it due again."""
 
 
-class InvoiceVoided(Event):
+class InvoiceVoided(Event, Recorded, omit_defaults=True):
     reason: Reason
     voided_on: date
     shares: list[DoctorShare]
     patient_id: PatientId | None = None  # earlier releases did not say
 
 
+class InvoiceReassigned(Event):
+    """It is another record's now, and so are its payments, because two records of one patient were merged, or parted again."""
+
+    patient_id: PatientId
+    was_patient_id: PatientId
+    payments: list[PaymentId]
+
+
 InvoiceEvent = (
     InvoiceDrafted | InvoiceEdited | InvoiceDiscarded | InvoiceIssued | PaymentRecorded | InvoiceSettled | PaymentRefunded | InvoiceReopened
-    | InvoiceVoided
+    | InvoiceVoided | InvoiceReassigned
 )
 
 
@@ -249,6 +263,7 @@ class Invoice(State):
     kind: ClassVar[str] = "invoices"
     stage: Literal["none", "draft", "issued", "void", "discarded"] = "none"
     patient_id: UUID = PLATFORM
+    record: UUID | None = None  # the patient's record under which it was drafted, whoever's it is now
     issued_on: date = date.min
     due_on: date | None = None
     lines: tuple[BilledLine, ...] = ()
@@ -259,7 +274,8 @@ class Invoice(State):
     def evolve(self, event: InvoiceEvent) -> Self:  # noqa: PLR0911 - one for each kind of event
         match event:
             case InvoiceDrafted(patient_id=patient, lines=lines, due_on=due) | InvoiceEdited(patient_id=patient, lines=lines, due_on=due):
-                return replace(self, stage="draft", patient_id=patient, lines=tuple(lines), paid=(0,) * len(lines), due_on=due)
+                return replace(
+                    self, stage="draft", patient_id=patient, record=self.record or patient, lines=tuple(lines), paid=(0,) * len(lines), due_on=due)
             case InvoiceDiscarded():
                 return replace(self, stage="discarded")
             case InvoiceIssued(issued_on=on, due_on=due):
@@ -272,6 +288,8 @@ class Invoice(State):
                 return self
             case InvoiceVoided():
                 return replace(self, stage="void")
+            case InvoiceReassigned(patient_id=patient):
+                return replace(self, patient_id=patient)
 
     def received(self, event: PaymentRecorded) -> Self:
         payment = Received(method=event.method, paid_on=event.paid_on, left={a.line: a.amount for a in event.allocations})
@@ -311,7 +329,7 @@ class Invoice(State):
         tax = sum(line.tax for line in self.lines)
         issued = InvoiceIssued(
             number=number, issued_on=issued_on, due_on=due, patient_id=self.patient_id, subtotal=self.total - tax, tax=tax,
-            total=self.total, shares=by_doctor(self.lines),
+            total=self.total, shares=by_doctor(self.lines), record_id=self.elsewhere,
         )
         return [issued] if self.total else [issued, InvoiceSettled()]
 
@@ -323,7 +341,7 @@ class Invoice(State):
             raise PaymentTooLarge(due=self.balance)
         recorded = PaymentRecorded(
             payment_id=payment_id, patient_id=self.patient_id, amount=amount, method=method, paid_on=paid_on,
-            allocations=self.allocated(amount),
+            allocations=self.allocated(amount), record_id=self.elsewhere,
         )
         return [recorded, InvoiceSettled()] if amount == self.balance else [recorded]
 
@@ -346,7 +364,7 @@ class Invoice(State):
             raise RefundTooLarge(left=payment.amount)
         refunded = PaymentRefunded(
             payment_id=payment_id, refund_id=refund_id, patient_id=self.patient_id, amount=amount, method=method or payment.method,
-            reason=reason, refunded_on=on, allocations=self.taken_back(payment, amount),
+            reason=reason, refunded_on=on, allocations=self.taken_back(payment, amount), record_id=self.elsewhere,
         )
         return [refunded] if self.balance else [refunded, InvoiceReopened()]
 
@@ -354,11 +372,26 @@ class Invoice(State):
         self.ensure_issued()
         if any(self.paid):
             raise InvoicePartlyPaid(paid=sum(self.paid))
-        return [InvoiceVoided(reason=reason, voided_on=today, shares=by_doctor(self.lines), patient_id=self.patient_id)]
+        return [InvoiceVoided(reason=reason, voided_on=today, shares=by_doctor(self.lines), patient_id=self.patient_id, record_id=self.elsewhere)]
 
     def delete(self, reason: str, today: date) -> list[Event]:
         """Discard a draft, void an issued invoice: a number that was given out stays in the books."""
         return self.discard() if self.stage == "draft" else self.void(reason, today)
+
+    def reassign(self, was: UUID, to: UUID, _: datetime) -> list[Event]:
+        """Make it another record's, if it is that one's, with all that was paid on it; what was discarded is nobody's."""
+        if self.stage in ("none", "discarded") or self.patient_id != was:
+            return []
+        return [InvoiceReassigned(patient_id=to, was_patient_id=was, payments=list(self.payments))]
+
+    def keeper(self, who: UUID) -> UUID:
+        """The record under which it was drafted."""
+        return self.record or who
+
+    @property
+    def elsewhere(self) -> UUID | None:
+        """The record under which it was drafted, if it is another one's now."""
+        return None if self.record == self.patient_id else self.record
 
     def next_payment(self, invoice: UUID) -> UUID:
         return uuid5(invoice, f"payments/{len(self.payments) + 1}")

@@ -7,7 +7,22 @@ from uuid import UUID
 from msgspec import Meta
 from msgspec.structs import replace
 
-from domain.kit import AccountId, Email, Event, Frozen, Invalid, Note, Personal, Phone, Refused, State, Text, only
+from domain.kit import (
+    AccountId,
+    Email,
+    Event,
+    Frozen,
+    Invalid,
+    Note,
+    PatientId,
+    Personal,
+    Phone,
+    Reason,
+    Refused,
+    State,
+    Text,
+    only,
+)
 
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S", examples=["Noor"])]
 Sex = Literal["female", "male", "other"]
@@ -72,7 +87,47 @@ class PatientAccessRefreshed(Event):
     account_id: AccountId
 
 
-PatientEvent = PatientRegistered | PatientChanged | MedicalHistoryAmended | PatientArchived | PatientRestored | PatientAccessRefreshed
+class Belonging(Frozen):
+    """Something that is a patient's: an appointment or an invoice."""
+
+    kind: Literal["appointments", "invoices"]
+    id: Annotated[UUID, Meta(description="Its id.")]
+
+
+class PatientsMerged(Event):
+    """Another record of this patient's was merged into this one: `records` are that one, and whatever had been merged into it before."""
+
+    loser_id: PatientId
+    records: list[PatientId]
+    reason: Annotated[Reason | None, Personal()] = None
+
+
+class PatientReplaced(Event):
+    """This record was merged into another one of the same patient's, which has what was this one's."""
+
+    survivor_id: PatientId
+    moved: list[Belonging]
+
+
+class PatientsUnmerged(Event):
+    """A record that had been merged into this one is one of its own again."""
+
+    loser_id: PatientId
+    records: list[PatientId]
+    reason: Annotated[Reason | None, Personal()] = None
+
+
+class PatientReinstated(Event):
+    """This record is one of its own again, and has back what it had when it was merged."""
+
+    survivor_id: PatientId
+    moved: list[Belonging]
+
+
+PatientEvent = (
+    PatientRegistered | PatientChanged | MedicalHistoryAmended | PatientArchived | PatientRestored | PatientAccessRefreshed | PatientsMerged | PatientReplaced
+    | PatientsUnmerged | PatientReinstated
+)
 
 
 class BirthDateImpossible(Invalid):
@@ -81,6 +136,26 @@ class BirthDateImpossible(Invalid):
 
 class PatientNotActive(Refused):
     """That patient is archived. Restore them first."""
+
+
+class PatientMerged(Refused):
+    """This record was merged into another one of the same patient's: the one in `details`. Use that one."""
+
+
+class MergedWithItself(Invalid):
+    """A record cannot be merged with itself. Name two different records of the patient."""
+
+
+class PatientsNotMerged(Refused):
+    """That record has not been merged into this one."""
+
+
+class PatientErased(Refused):
+    """This person has been forgotten for good. Their records stay as they are."""
+
+
+class VisitsClash(Refused):
+    """Both records have a visit at the same time, still to come. `details` say which: cancel or move one of each pair first."""
 
 
 class PatientUnreachable(Refused):
@@ -95,8 +170,11 @@ class Patient(State):
     kind: ClassVar[str] = "patients"
     registered: bool = False
     archived: bool = False
+    merged_into: UUID | None = None
+    moved: tuple[Belonging, ...] = ()  # to the record that this one was merged into
+    records: tuple[UUID, ...] = ()  # merged into this one, with those that had been merged into them
 
-    def evolve(self, event: PatientEvent) -> Self:
+    def evolve(self, event: PatientEvent) -> Self:  # noqa: PLR0911 - one for each kind of event
         match event:
             case PatientRegistered():
                 return replace(self, registered=True)
@@ -106,11 +184,25 @@ class Patient(State):
                 return replace(self, archived=True)
             case PatientRestored():
                 return replace(self, archived=False)
+            case PatientsMerged(records=records):
+                return replace(self, records=(*self.records, *records))
+            case PatientsUnmerged(records=gone):
+                return replace(self, records=tuple(record for record in self.records if record not in gone))
+            case PatientReplaced(survivor_id=survivor, moved=moved):
+                return replace(self, merged_into=survivor, moved=tuple(moved))
+            case PatientReinstated():
+                return replace(self, merged_into=None, moved=())
 
     def ensure_active(self) -> None:
         """Refuse what can only be done for a patient who is still with the clinic."""
+        self.ensure_unmerged()
         if self.archived:
             raise PatientNotActive
+
+    def ensure_unmerged(self) -> None:
+        """Refuse a record that stands for nobody any more, and say which one does."""
+        if self.merged_into is not None:
+            raise PatientMerged(into=str(self.merged_into))
 
     def register(self, person: Demographics, today: date) -> list[Event]:
         ensure_born(person, today)
@@ -133,7 +225,25 @@ class Patient(State):
         self.ensure_active()
         return [PatientArchived()]
 
+    def merge(self, this: UUID, loser: Self, other: UUID, reason: str | None) -> list[Event]:
+        """Take another record in; two that are one already stay so."""
+        if this == other:
+            raise MergedWithItself
+        if loser.merged_into == this:
+            return []
+        self.ensure_active()
+        loser.ensure_unmerged()
+        return [PatientsMerged(loser_id=other, records=[other, *loser.records], reason=reason)]
+
+    def unmerge(self, this: UUID, loser: Self, other: UUID, reason: str | None) -> list[Event]:
+        """Let a record go that was taken in. Of a chain the last link goes first."""
+        self.ensure_unmerged()
+        if loser.merged_into != this:
+            raise PatientsNotMerged
+        return [PatientsUnmerged(loser_id=other, records=[other, *loser.records], reason=reason)]
+
     def restore(self) -> list[Event]:
+        self.ensure_unmerged()
         if not self.archived:
             raise PatientNotArchived
         return [PatientRestored()]

@@ -10,6 +10,7 @@ from domain.accounts import Account
 from domain.api_keys import ApiKey
 from domain.clinics import Clinic
 from domain.emergencies import Emergency, emergency_of
+from domain.patients import Patient, PatientReinstated, PatientReplaced, PatientsUnmerged
 from domain.permission_templates import PermissionTemplate, template_of
 from domain.staff import Staff
 from gateway import (
@@ -72,7 +73,8 @@ MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
 ))
 
 
-KINDS = Kinds(Clinic, Staff, Account, PermissionTemplate, ApiKey, template_of, Emergency, emergency_of)
+TURNING = frozenset(event.__name__ for event in (PatientReplaced, PatientsUnmerged, PatientReinstated))
+KINDS = Kinds(Clinic, Staff, Account, PermissionTemplate, ApiKey, template_of, Emergency, emergency_of, Patient, TURNING)
 
 
 def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODULES) -> Gateway:

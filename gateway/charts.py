@@ -25,12 +25,13 @@ async def shown(desk: Desk, id: PatientId, as_of: AsOf = None) -> Response[Chart
     if own_column(PATIENT.row, desk.who) is not None and desk.who.subject != id:
         raise NotFound(kind="patients", id=str(id))
     medical, urgent = await medicine(desk, id)
+    keys = desk.call.services.handler.keys
     parts = Parts(medical, owned(desk, APPOINTMENTS), owned(desk, INVOICES))
     if as_of is None:
-        found, headers = await chart(desk.reader, id, parts), {}
+        found, headers = await chart(desk.reader, keys, id, parts), {}
     else:
         position = await desk.then(as_of)
-        found, headers = await chart_then(desk.reader, desk.call.services.handler.keys, id, parts, position), {"X-Position": str(position)}
+        found, headers = await chart_then(desk.reader, keys, id, parts, position), {"X-Position": str(position)}
     await desk.call.saw("chart", id, emergency=emergency or urgent)
     return Response(found, headers=headers)
 

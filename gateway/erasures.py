@@ -11,9 +11,10 @@ from commands.erasures import ErasePatient, ErasePerson
 from commands.kit.erasure import traces_of
 from domain.erasures import PersonId, PersonKind, PersonStillActive
 from domain.kit import Forbidden, Frozen, NotFound, Reason, Refused
+from domain.patients import PatientMerged
 from gateway.kit import Desk, browse
 from gateway.kit.query import no_query
-from projections.erasures import known_of
+from projections.erasures import known_of, records_of
 from projections.kit.erasing import readable, replayed
 from schemas.erasures import ErasureReport, ErasureRow, PersonExport, Traces
 
@@ -35,16 +36,17 @@ class AskErasure(Frozen, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
-@post("/", operation_id="AskErasure", status_code=200, opt={"permission": "admin", "refusals": [RecordsMustStay, PersonStillActive, NotFound, Forbidden]})
+@post("/", operation_id="AskErasure", status_code=200, opt={"permission": "admin", "refusals": [RecordsMustStay, PersonStillActive, PatientMerged, NotFound, Forbidden]})
 async def erase(desk: Desk, data: JSONBody[AskErasure]) -> ErasureReport:
     """Forget a person for good: the key under which everything about them is sealed is destroyed.
 
     Nobody can read it any more in the event log, the stream or backups; read models are blanked, sessions, secrets and links deleted. Visits, invoices and figures
-    keep their numbers. It cannot be undone: try `dryRun` first. The answer says what was found and what is left, which is counted afresh.
+    keep their numbers. Records that were merged into a patient's go with it; name the one that stands for them. It cannot be undone: try `dryRun` first. The answer says what was found and what is left, which is counted afresh.
     """
     desk.require("admin")
     here = await (desk.home() if data.kind in HOUSES else desk.beside(data.person_id))
-    before, events, _ = await traces(here, data.person_id)
+    records = await records_of(here.reader, data.person_id) if data.kind == "patients" else [data.person_id]
+    before, events, _ = await traces(here, records)
     if data.dry_run:
         if not await here.known(data.kind, data.person_id):
             raise NotFound(kind=data.kind, id=str(data.person_id))
@@ -58,24 +60,25 @@ async def erase(desk: Desk, data: JSONBody[AskErasure]) -> ErasureReport:
     if isinstance(row, ErasureRow) and row.status == "refused" and receipt.position:
         raise RecordsMustStay(because=row.because, until=row.until and row.until.isoformat())
     services = desk.call.services
-    services.handler.erase([data.person_id])
+    services.handler.erase(records)
     here.reader = await services.reader(here.who.clinic, receipt.position)
-    left, events, at = await traces(here, data.person_id)
+    left, events, at = await traces(here, records)
     return ErasureReport(person_id=data.person_id, kind=data.kind, dry_run=False, erased_at=at, sealed_events=events, found=before, left=left)
 
 
-async def traces(desk: Desk, person: UUID) -> tuple[Traces, int, datetime | None]:
-    """Return what is kept about a person that can be read, how many events are sealed under their key, and when it was destroyed."""
-    found = await traces_of(desk.call.services.reading.lanes, person, desk.who.clinic)
-    rows = await readable(desk.reader, person)
+async def traces(desk: Desk, records: list[UUID]) -> tuple[Traces, int, datetime | None]:
+    """Return what is kept about a person that can be read, how many events are sealed under their keys, and when these were destroyed."""
+    found = await traces_of(desk.call.services.reading.lanes, records, desk.who.clinic)
+    rows = await readable(desk.reader, records)
     readable_now = Traces(
-        keys=found.keys, events=found.events, rows=rows, replays=await replayed(desk.reader, person), sessions=found.sessions, secrets=found.secrets, links=found.links, addresses=found.addresses)
+        keys=found.keys, events=found.events, rows=rows, replays=sum([await replayed(desk.reader, record) for record in records]), sessions=found.sessions,
+        secrets=found.secrets, links=found.links, addresses=found.addresses)
     return readable_now, found.sealed, found.destroyed_at
 
 
-@get("/{id:uuid}/export", operation_id="ExportPatient", opt={"permission": "admin", "refusals": [NotFound]})
+@get("/{id:uuid}/export", operation_id="ExportPatient", opt={"refusals": [NotFound, Forbidden]})
 async def export(desk: Desk, id: PatientId) -> PersonExport:  # noqa: A002
-    """Take along everything that is known about a patient.
+    """Take along everything that is known about a patient, under whichever of their records.
 
     The rows as they stand and every event about them, each with when, by whom, through what, and where it lies. Patients may take along their own.
     """

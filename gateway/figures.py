@@ -32,7 +32,7 @@ from schemas.figures import (
     SourceFigures,
     ValueGroup,
 )
-from schemas.lifetimes import LifetimeRow
+from schemas.lifetimes import Lifetime
 from schemas.visits import VisitRow
 
 From = Annotated[date | None, QueryParameter(name="from", description="The first day; the first of the month if not given.")]
@@ -51,8 +51,8 @@ Groups = Annotated[Cohorting | None, QueryParameter(name="groupBy", description=
 As = Annotated[Format, QueryParameter(name="format", description="`csv` for a sheet.")]
 
 COUNTED = {"permission": VisitRow.permission, "csv": True}
-VALUED = {"permission": LifetimeRow.permission, "csv": True}
-MONEY = LifetimeRow.permission
+VALUED = {"permission": Lifetime.permission, "csv": True}
+MONEY = Lifetime.permission
 
 
 @get("/doctor-performance", operation_id="GetDoctorPerformance", opt={**COUNTED, "refusals": [PeriodImpossible, PeriodTooLong, NotFound]})
@@ -150,7 +150,7 @@ router = Router("/api/v1/protected/analytics", tags=["Reports"], route_handlers=
     performed,
     grew,
     browse(
-        "/patient-ltv", LifetimeRow, by=["source", "first_doctor_id", "first_visit..", "last_visit..", "registered_on.."], sort="-received",
+        "/patient-ltv", Lifetime, by=["source", "first_doctor_id", "first_visit..", "last_visit..", "registered_on.."], sort="-received",
         sorts=["billed", "collected", "visits", "first_visit", "last_visit", "registered_on"], only={"nameless": False}, csv=True),
     valued,
     retained,

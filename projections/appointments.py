@@ -11,6 +11,7 @@ from domain.appointments import (
     AppointmentConfirmed,
     AppointmentDetailsChanged,
     AppointmentEvent,
+    AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
     PatientArrived,
@@ -44,6 +45,8 @@ def appointments(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | Non
             return replace(row, status="cancelled", cancelled_by=e.by, cancelled_late=e.late, cancelled_because=e.reason)
         case PatientMissed() if row:
             return replace(row, status="no-show")
+        case AppointmentReassigned(patient_id=patient) if row:
+            return replace(row, patient_id=patient)
         case AppointmentRemoved():
             return None
     return row

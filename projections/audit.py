@@ -10,6 +10,7 @@ from msgspec import Struct, json
 from msgspec.structs import replace
 
 from domain.kit import Fact, span
+from projections.erasures import records_of
 from projections.kit import ALL, projects
 from projections.kit.reading import Reader, Wanted
 from schemas.audit import AuditLine, AuditPage, AuditRow, ChartLook, ChartLooks, Origin, SignedHead, SignedHeads
@@ -109,10 +110,10 @@ async def wish_head(reader: Reader) -> None:
 
 
 LOOKED = """select r.at, s.name as who, r.role, r.what, r.emergency from chart_looks r left join staff s on s.clinic_id = r.clinic_id and s.account_id = r.actor
-where r.clinic_id = %s and r.patient = %s and r.at < %s order by r.at desc limit %s"""
+where r.clinic_id = %s and r.patient = any(%s::uuid[]) and r.at < %s order by r.at desc limit %s"""
 
 
 async def looks_at(reader: Reader, patient: UUID, before: datetime, limit: int) -> ChartLooks:
-    """Return who has looked at a patient's chart."""
-    found = await reader.select(ChartLook, LOOKED, reader.clinic, patient, before, limit + 1)
+    """Return who has looked at a patient's chart, under whichever of their records."""
+    found = await reader.select(ChartLook, LOOKED, reader.clinic, await records_of(reader, patient), before, limit + 1)
     return ChartLooks(items=found[:limit], next=found[limit - 1].at if len(found) > limit else None)

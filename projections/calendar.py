@@ -16,6 +16,7 @@ from domain.appointments import (
     AppointmentConfirmed,
     AppointmentDetailsChanged,
     AppointmentEvent,
+    AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
     PatientArrived,
@@ -64,7 +65,7 @@ class CalendarTooLong(Invalid):
 
 
 @projects(CalendarRow, of=AppointmentEvent)
-def calendar(row: CalendarRow | None, fact: Fact) -> CalendarRow | None:
+def calendar(row: CalendarRow | None, fact: Fact) -> CalendarRow | None:  # noqa: PLR0911 - one case per event
     match fact.event:
         case AppointmentBooked() as event:
             return CalendarRow(id=fact.id, status="booked", **arranged(event))
@@ -72,6 +73,8 @@ def calendar(row: CalendarRow | None, fact: Fact) -> CalendarRow | None:
             return replace(row, **arranged(event))
         case AppointmentDetailsChanged() as e if row:
             return replace(row, room_id=e.room_id, type=e.type, overbooked=e.forced)
+        case AppointmentReassigned(patient_id=patient) if row:
+            return replace(row, patient_id=patient)
         case AppointmentRemoved():
             return None
         case event if row and type(event) in LEADS_TO:

@@ -8,6 +8,7 @@ from projections.kit import PROJECTIONS
 from projections.kit.keys import KeyRing
 from projections.kit.past import past, pasts
 from projections.kit.reading import Reader
+from projections.patients import whole_history
 from projections.trails import of_patient
 from schemas.appointments import AppointmentRow
 from schemas.charts import Chart
@@ -42,13 +43,14 @@ class Parts(NamedTuple):
     invoices: Own | None
 
 
-async def chart(reader: Reader, patient: UUID, shown: Parts) -> Chart:
+async def chart(reader: Reader, keys: KeyRing, patient: UUID, shown: Parts) -> Chart:
     """Return a patient's chart."""
     row = await reader.one(PatientRow, patient)
     if row is None:
         raise NotFound(kind="patients", id=str(patient))
+    medical = await reader.one(MedicalHistoryRow, patient) if shown.medical else None
     return Chart(
-        patient=row, medical_history=await reader.one(MedicalHistoryRow, patient) if shown.medical else None,
+        patient=row, medical_history=medical and await whole_history(reader, keys, medical, None),
         appointments=None if shown.appointments is None else visits(await reader.find(AppointmentRow, **{**shown.appointments, "patient_id": patient})),
         invoices=None if shown.invoices is None else bills(await reader.find(InvoiceRow, **{**shown.invoices, "patient_id": patient})))
 
@@ -69,7 +71,7 @@ async def chart_then(reader: Reader, keys: KeyRing, patient: UUID, shown: Parts,
     medical: Any = await past(reader, keys, PROJECTIONS["medical_histories"], patient, upto) if shown.medical else None
     appointments, invoices = await part("appointments", shown.appointments), await part("invoices", shown.invoices)
     return Chart(
-        patient=row.row, medical_history=medical and medical.row, appointments=None if appointments is None else visits(appointments),
+        patient=row.row, medical_history=medical and await whole_history(reader, keys, medical.row, upto), appointments=None if appointments is None else visits(appointments),
         invoices=None if invoices is None else bills(invoices))
 
 

@@ -40,7 +40,7 @@ with seen as (
     group by 1, 2
 ), fresh as (
     select first_doctor_id as doctor_id, {first_visit} as bucket, count(*) as new_patients
-    from lifetimes where clinic_id = %s and first_visit between %s and %s and (%s::uuid is null or first_doctor_id = %s) and (%s::uuid is null or first_doctor_id = %s)
+    from patient_lifetimes where clinic_id = %s and first_visit between %s and %s and (%s::uuid is null or first_doctor_id = %s) and (%s::uuid is null or first_doctor_id = %s)
     group by 1, 2
 ), money as (
     select doctor_id, {day} as bucket, sum(billed) as billed, sum(voided) as voided, sum(collected) as collected, sum(refunded) as refunded
@@ -72,16 +72,16 @@ with days as (
     select made::date as bucket from days, generate_series(date_trunc('{unit}', since::timestamp), until::timestamp, interval '1 {unit}') made
 ), news as (
     select date_trunc('{unit}', registered_on)::date as bucket, count(*) as registered
-    from lifetimes, days where clinic_id = clinic and registered_on between since and until and (days.source is null or lifetimes.source = days.source) group by 1
+    from patient_lifetimes, days where clinic_id = clinic and registered_on between since and until and (days.source is null or patient_lifetimes.source = days.source) group by 1
 ), firsts as (
     select date_trunc('{unit}', first_visit)::date as bucket, count(*) as first_visits
-    from lifetimes, days where clinic_id = clinic and first_visit between since and until and (days.source is null or lifetimes.source = days.source) group by 1
+    from patient_lifetimes, days where clinic_id = clinic and first_visit between since and until and (days.source is null or patient_lifetimes.source = days.source) group by 1
 ), seen as (
     select date_trunc('{unit}', v.day)::date as bucket, count(*) as visits, count(distinct v.patient_id) as active
     from days join visits v on v.clinic_id = clinic and v.day between since and until and v.status = 'completed'
-    join lifetimes l on l.clinic_id = v.clinic_id and l.patient_id = v.patient_id and (days.source is null or l.source = days.source) group by 1
+    join patient_lifetimes l on l.clinic_id = v.clinic_id and l.patient_id = v.patient_id and (days.source is null or l.source = days.source) group by 1
 ), before as (
-    select count(*) as registered from lifetimes, days where clinic_id = clinic and registered_on < since and (days.source is null or lifetimes.source = days.source)
+    select count(*) as registered from patient_lifetimes, days where clinic_id = clinic and registered_on < since and (days.source is null or patient_lifetimes.source = days.source)
 )
 select bucket as {unit}, coalesce(news.registered, 0) as new_patients,
     (before.registered + sum(coalesce(news.registered, 0)) over (order by bucket))::bigint as total, coalesce(visits, 0) as visits,
@@ -95,7 +95,7 @@ VALUE = """count(registered_on) as patients, count(registered_on) filter (where 
     coalesce(sum(refunded), 0)::bigint as refunded, coalesce(sum(received), 0)::bigint as received,
     coalesce(round(sum(received)::numeric / nullif(count(registered_on), 0)), 0)::bigint as average_received,
     coalesce(round(sum(visits)::numeric / nullif(count(registered_on), 0), 2), 0)::float8 as average_visits
-from lifetimes where clinic_id = %s and (%s::date is null or first_visit >= %s) and (%s::date is null or first_visit <= %s) and (%s::text is null or source = %s)"""
+from patient_lifetimes where clinic_id = %s and (%s::date is null or first_visit >= %s) and (%s::date is null or first_visit <= %s) and (%s::text is null or source = %s)"""
 VALUES = {
     None: f"select {VALUE}",
     "month": f"select date_trunc('month', first_visit)::date as month, {VALUE} group by 1 order by 1 nulls last",
@@ -104,7 +104,7 @@ VALUES = {
 
 COHORTS = """
 with firsts as (
-    select patient_id, date_trunc('month', first_visit)::date as month from lifetimes
+    select patient_id, date_trunc('month', first_visit)::date as month from patient_lifetimes
     where clinic_id = %s and first_visit between %s and %s and (%s::uuid is null or first_doctor_id = %s) and (%s::uuid is null or first_doctor_id = %s)
         and (%s::text is null or source = %s)
 ), sizes as (
@@ -123,7 +123,7 @@ select source, count(registered_on) as patients, round(count(registered_on)::num
     count(*) filter (where visits > 0) as came, coalesce(sum(visits), 0)::bigint as visits, coalesce(sum(billed), 0)::bigint as billed,
     coalesce(sum(voided), 0)::bigint as voided, coalesce(sum(received), 0)::bigint as received,
     round(sum(received)::numeric / count(registered_on))::bigint as average_received
-from lifetimes where clinic_id = %s and registered_on is not null and (%s::date is null or registered_on >= %s) and (%s::date is null or registered_on <= %s)
+from patient_lifetimes where clinic_id = %s and registered_on is not null and (%s::date is null or registered_on >= %s) and (%s::date is null or registered_on <= %s)
     and (%s::text is null or source = %s)
 group by source order by patients desc, source nulls last
 """

@@ -15,6 +15,7 @@ from domain.invoices import (
     InvoiceEdited,
     InvoiceEvent,
     InvoiceIssued,
+    InvoiceReassigned,
     InvoiceSettled,
     InvoiceVoided,
     PaymentRecorded,
@@ -60,14 +61,17 @@ def changed(row: InvoiceRow, event: Any) -> dict[str, Any]:  # noqa: PLR0911 - o
             return {"status": "partly-paid" if row.paid > back else "issued", "refunded": back, "due": row.due + amount}
         case InvoiceVoided(reason=reason):
             return {"status": "void", "void_reason": reason, "due": 0}
+        case InvoiceReassigned(patient_id=patient):
+            return {"patient_id": patient}
     return {}  # reopened: the refund said it all
 
 
 def of_payment(fact: Fact) -> Iterable[tuple[Any, ...]]:
-    return [(fact.event.payment_id,)]  # type: ignore[attr-defined]
+    event: Any = fact.event
+    return [(payment,) for payment in event.payments] if isinstance(event, InvoiceReassigned) else [(event.payment_id,)]
 
 
-@projects(PaymentRow, of=PaymentRecorded | PaymentRefunded, key=of_payment)
+@projects(PaymentRow, of=PaymentRecorded | PaymentRefunded | InvoiceReassigned, key=of_payment)
 def payments(row: PaymentRow | None, fact: Fact, key: tuple[Any, ...]) -> PaymentRow | None:
     match fact.event:
         case PaymentRecorded() as event:
@@ -78,6 +82,8 @@ def payments(row: PaymentRow | None, fact: Fact, key: tuple[Any, ...]) -> Paymen
         case PaymentRefunded() as event if row:
             back = Refund(id=event.refund_id, amount=event.amount, method=event.method, reason=event.reason, refunded_on=event.refunded_on)
             return replace(row, refunded=row.refunded + event.amount, refunds=[*row.refunds, back])
+        case InvoiceReassigned(patient_id=patient) if row:
+            return replace(row, patient_id=patient)
     return row
 
 

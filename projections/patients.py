@@ -2,7 +2,8 @@
 
 import re
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
@@ -10,17 +11,24 @@ from msgspec.structs import replace
 from domain.kit import Fact, only
 from domain.patients import (
     Demographics,
+    Entries,
     MedicalHistoryAmended,
     PatientArchived,
     PatientChanged,
     PatientEvent,
     PatientRegistered,
+    PatientReinstated,
+    PatientReplaced,
     PatientRestored,
+    PatientsMerged,
+    PatientsUnmerged,
 )
-from projections.kit import installs, projects
+from projections.kit import PROJECTIONS, installs, projects
+from projections.kit.keys import KeyRing
+from projections.kit.past import Moment, past, pasts
 from projections.kit.reading import Reader
 from schemas.kit import fold
-from schemas.patients import TAIL, MedicalHistoryRow, PatientRow, digits, runs, slips, words
+from schemas.patients import TAIL, MedicalHistoryRow, MergedRecord, PatientRow, digits, runs, slips, words
 
 MOST = 8  # words of a question that count
 FEW = 2  # letters, with which very many names begin
@@ -29,7 +37,7 @@ ISO_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 
 
 @projects(PatientRow, of=PatientEvent)
-def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:
+def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: PLR0911 - one case per event
     match fact.event:
         case PatientRegistered() as event:
             return PatientRow(id=fact.id, version=fact.version, **only(Demographics, event), registered_on=event.registered_on)
@@ -39,6 +47,15 @@ def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:
             return row and replace(row, version=fact.version, archived=True)
         case PatientRestored():
             return row and replace(row, version=fact.version, archived=False)
+        case PatientsMerged(records=records):
+            taken = [MergedRecord(id=record, merged_at=fact.recorded_at) for record in records]
+            return row and replace(row, version=fact.version, merged_records=[*row.merged_records, *taken])
+        case PatientsUnmerged(records=gone):
+            return row and replace(row, version=fact.version, merged_records=[one for one in row.merged_records if one.id not in gone])
+        case PatientReplaced(survivor_id=survivor):
+            return row and replace(row, version=fact.version, merged_into=survivor, merged_at=fact.recorded_at)
+        case PatientReinstated():
+            return row and replace(row, version=fact.version, merged_into=None, merged_at=None)
         case _:
             return row and replace(row, version=fact.version)
 
@@ -46,7 +63,9 @@ def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:
 @projects(MedicalHistoryRow, of=PatientRegistered | MedicalHistoryAmended)
 def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHistoryRow | None:
     match fact.event:
-        case PatientRegistered():
+        case PatientRegistered(given_name=name):
+            if name is None:  # the key is destroyed, and with it even that nothing was noted
+                return MedicalHistoryRow(id=fact.id, allergies=None, conditions=None, medications=None)
             return MedicalHistoryRow(id=fact.id, allergies=[], conditions=[], medications=[])
         case MedicalHistoryAmended(allergies=allergies, conditions=conditions, medications=medications):
             return MedicalHistoryRow(
@@ -54,6 +73,48 @@ def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHisto
                 amended_by=fact.actor,
             )
     return row
+
+
+async def due(reader: Reader, invoices: list[UUID]) -> int:
+    """Return what is still to be paid on these invoices."""
+    found = await reader.ask("select coalesce(sum(due), 0)::bigint from invoices where clinic_id = %s and id = any(%s::uuid[])", (reader.clinic, invoices))
+    return int(found.rows[0][0])
+
+
+async def whole_history(reader: Reader, keys: KeyRing, row: MedicalHistoryRow, moment: Moment | None) -> MedicalHistoryRow:
+    """Return a medical history with those of the records that were merged into this one since it was last entered, at a moment or now."""
+    patient: Any
+    if moment is None:
+        patient = await reader.one(PatientRow, row.id)
+    else:
+        found = await past(reader, keys, PROJECTIONS["patients"], row.id, moment)
+        patient = found and found.row
+    merged = [one.id for one in patient.merged_records if row.amended_at is None or one.merged_at > row.amended_at] if patient else []
+    if not merged:
+        return row
+    others: list[Any]
+    if moment is None:
+        others = list(await reader.find(MedicalHistoryRow, id=merged))
+    else:
+        others = [one.row for one in (await pasts(reader, keys, PROJECTIONS["medical_histories"], merged, moment)).values()]
+    return joined(row, sorted(others, key=lambda other: merged.index(other.id)))
+
+
+def joined(row: MedicalHistoryRow, others: list[MedicalHistoryRow]) -> MedicalHistoryRow:
+    """Return a medical history with what others say beside it, each entry once; who amended it last, and when, is of all of them."""
+    said = [one for one in (row, *others) if one.amended_at is not None]
+    if not said:
+        return row
+    last = max(said, key=lambda one: (one.amended_at, one.id))
+    lists = {name: entries(said, name) for name in ("allergies", "conditions", "medications")}
+    return replace(row, **lists, amended_at=last.amended_at, amended_by=last.amended_by)
+
+
+def entries(rows: list[MedicalHistoryRow], name: str) -> Entries | None:
+    """Return the entries of a list, each once; None if they are not known any more."""
+    known = [found for row in rows if (found := getattr(row, name)) is not None]
+    every = [entry for found in known for entry in found]
+    return [entry for n, entry in enumerate(every) if entry not in every[:n]] if known else None
 
 
 # A row must hold something of every term, and the best hold the very words; or its name must start so. Runs as its owner, past row-level security,

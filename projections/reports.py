@@ -28,7 +28,7 @@ VISITS = """select coalesce(sum(booked), 0)::bigint as booked, coalesce(sum(comp
     coalesce(sum(no_show), 0)::bigint as no_show, coalesce(sum(rescheduled), 0)::bigint as rescheduled
 from appointment_days where clinic_id = %s and day between %s and %s"""
 PATIENTS = """select count(*) filter (where not archived) as patients, count(*) filter (where registered_on between %s and %s) as new_patients
-from patients where clinic_id = %s and registered_on <= %s"""
+from patients where clinic_id = %s and registered_on <= %s and merged_into is null"""
 
 
 class PeriodImpossible(Invalid):

@@ -9,8 +9,8 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from domain.appointments import AppointmentBooked, AppointmentRescheduled
-from domain.invoices import InvoiceDrafted, InvoiceEdited
+from domain.appointments import AppointmentBooked, AppointmentReassigned, AppointmentRescheduled
+from domain.invoices import InvoiceDrafted, InvoiceEdited, InvoiceReassigned
 from domain.kit import Fact
 from domain.schedules import TimeBlocked
 from projections.kit import projects
@@ -22,7 +22,9 @@ def each(fact: Fact) -> Iterable[tuple[Any, ...]]:
     return ((fact.position,),)
 
 
-@projects(TrailRow, of=AppointmentBooked | AppointmentRescheduled | InvoiceDrafted | InvoiceEdited | TimeBlocked, key=each, fresh=True)
+@projects(
+    TrailRow, key=each, fresh=True,
+    of=AppointmentBooked | AppointmentRescheduled | AppointmentReassigned | InvoiceDrafted | InvoiceEdited | InvoiceReassigned | TimeBlocked)
 def trails(_: TrailRow | None, fact: Fact, __: tuple[Any, ...]) -> TrailRow:
     event: Any = fact.event
     return TrailRow(

@@ -9,6 +9,7 @@ from domain.appointments import (
     AppointmentBooked,
     AppointmentCancelled,
     AppointmentCompleted,
+    AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
     PatientArrived,
@@ -21,7 +22,7 @@ from schemas.visits import VisitRow
 
 VisitEvent = (
     AppointmentBooked | AppointmentRescheduled | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled | PatientMissed
-    | AppointmentRemoved
+    | AppointmentRemoved | AppointmentReassigned
 )
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -55,6 +56,8 @@ def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: PLR091
         return replace(row, status="cancelled", late_cancelled=event.late)
     if kind is PatientMissed:
         return replace(row, status="no-show")
+    if kind is AppointmentReassigned:
+        return replace(row, patient_id=event.patient_id)
     return row if row.status in OVER else None
 
 

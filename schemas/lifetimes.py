@@ -8,14 +8,14 @@ from domain.patients import Source
 from schemas.kit import Row
 
 
-class LifetimeRow(Row):
+class Lifetime(Row):
     """A patient's visits and money so far, in minor units of the clinic's currency, tax included.
 
     `received` is what was collected less what was given back: the lifetime value. `billed` is before `voided`. Visits are those that were completed;
-    `firstDoctorId` saw the patient on the first of them.
+    `firstDoctorId` saw the patient on the first of them. Records of one patient that were merged are one line, with the day and the source of the one that stands for them.
     """
 
-    table: ClassVar[str] = "lifetimes"
+    table: ClassVar[str] = "patient_lifetimes"
     permission: ClassVar[str] = "reports.revenue"
     key: ClassVar[tuple[str, ...]] = ("patient_id",)
     patient_id: PatientId
@@ -33,3 +33,11 @@ class LifetimeRow(Row):
     refunded: int = 0
     received: int = 0
     nameless: bool = False  # forgotten, or nobody knows whose it was: it counts, and is never shown
+
+
+class LifetimeRow(Lifetime):
+    """What has been noted under one record of a patient's; `survivorId` is the record that stands for it and others that were merged."""
+
+    table: ClassVar[str] = "lifetimes"
+    formula: ClassVar[int] = 2
+    survivor_id: PatientId | None = None

@@ -6,8 +6,10 @@ from datetime import date, datetime
 from typing import Annotated, ClassVar
 from uuid import UUID
 
-from domain.kit import Frozen, Personal
-from domain.patients import Demographics, Entries
+from msgspec import field
+
+from domain.kit import Frozen, Money, PatientId, Personal
+from domain.patients import Belonging, Demographics, Entries
 from schemas.kit import INDEXED, Row, computed, fold
 from schemas.kit.row import Computed
 
@@ -55,8 +57,19 @@ def runs(number: str) -> Iterator[str]:
     return (number[n : n + RUN] for n in range(len(number) - RUN + 1))
 
 
+class MergedRecord(Frozen):
+    """A record that was merged into another one, and when."""
+
+    id: PatientId
+    merged_at: datetime
+
+
 class PatientRow(Demographics, Row):
-    """A patient's particulars. Once a patient's key is destroyed they read null."""
+    """A patient's particulars. Once a patient's key is destroyed they read null.
+
+    A record that was merged into another one of the same patient's says into which (`mergedInto`), is found by its id alone, and has nothing but its particulars
+    and medical history; `mergedRecords` are those that were merged into this one.
+    """
 
     table: ClassVar[str] = "patients"
     permission: ClassVar[str] = "patients.view"
@@ -66,11 +79,14 @@ class PatientRow(Demographics, Row):
     id: UUID
     registered_on: Annotated[date, INDEXED]
     archived: bool = False
+    merged_into: PatientId | None = None
+    merged_at: datetime | None = None
+    merged_records: list[MergedRecord] = field(default_factory=list)
     version: int
 
     hidden: ClassVar[dict[str, Computed]] = {
-        "sort_name": computed("text", sort_name, null=False),
-        "tokens": computed("text[]", tokens, null=False),
+        "sort_name": computed("text", lambda row: "" if row.merged_into else sort_name(row), null=False),
+        "tokens": computed("text[]", lambda row: [] if row.merged_into else tokens(row), null=False),
         "digits": computed("text", lambda row: digits(row.phone or ""), null=False),
     }
     indexes: ClassVar[tuple[str, ...]] = ("sort_name, id",)
@@ -80,6 +96,7 @@ class PatientRow(Demographics, Row):
 class MedicalHistoryRow(Row):
     """A patient's medical history as it stands; earlier versions are in the patient's history.
 
+    Of a record into which others were merged it holds theirs as well, until somebody has entered the whole anew.
     Empty lists mean that there is nothing only if `amended_at` says when that was noted; null means that the patient's key is destroyed.
     """
 
@@ -98,3 +115,14 @@ class PatientsFound(Frozen):
     """The patients that fit what was asked, the best fit first."""
 
     items: list[PatientRow]
+
+
+class MergePreview(Frozen):
+    """What merging one record into another would move, as things stand: how many appointments and invoices, which, and what is still due on them, in minor units."""
+
+    survivor_id: PatientId
+    loser_id: PatientId
+    appointments: int
+    invoices: int
+    due: Money
+    moved: list[Belonging]

@@ -35,7 +35,10 @@ COMPOSES = {  # name other modules, which is their whole business
 ALLOWED = {
     ("commands/erasures.py", "schemas.appointments.AppointmentRow"): "retention counts from the last visit",
     ("commands/erasures.py", "schemas.invoices.InvoiceRow"): "and from the last bill",
+    ("commands/patients.py", "domain.appointments.OPEN"): "which of the survivor's visits may be in the way of a merge",
+    ("commands/patients.py", "schemas.appointments.AppointmentRow"): "and where these are found",
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
+    ("gateway/erasures.py", "domain.patients.PatientMerged"): "how somebody is refused who names a record that stands for nobody any more",
     ("gateway/figures.py", "domain.patients.Source"): "the word of a list by which figures are narrowed down",
     ("gateway/health.py", "psycopg.Error"): "a database that answers with an error is told as down; health itself must not fail",
 }

@@ -69,6 +69,8 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["ClinicBrandingSet", "ClinicBrandingRemoved"], "a demo has no pictures"),
     **dict.fromkeys([
         "StaffInvited", "StaffInvitationResent", "StaffInvitationCancelled", "StaffJoined", "StaffAccountGiven"], "its people were there from the beginning"),
+    **dict.fromkeys([
+        "PatientsMerged", "PatientReplaced", "PatientsUnmerged", "PatientReinstated", "AppointmentReassigned", "InvoiceReassigned"], "everybody is registered once"),
     "PatientAccessRefreshed": "nobody of it uses the portal",
     **dict.fromkeys(["ApiKeyIssued", "ApiKeyRevoked", "MobileModuleSwitched"], "no program or telephone comes to it"),
     **dict.fromkeys([

@@ -46,8 +46,10 @@ from commands.patients import (
     ArchivePatient,
     ChangeMedicalHistory,
     ChangePatient,
+    MergePatients,
     RegisterPatient,
     RestorePatient,
+    UnmergePatients,
 )
 from commands.referral_payouts import RequestReferralPayout, WithdrawClinicReferral
 from commands.retention import PlaceLegalHold
@@ -226,6 +228,8 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((BlockTime, "room_id"), BlockTime(room_id=other["rooms"], start=MONDAY, end=town.at(60)), None),
         ((PlaceLegalHold, "patient_id"), PlaceLegalHold(reason="A lawsuit", patient_id=other["patients"]), None),
         ((ErasePatient, "patient_id"), ErasePatient(reason="They asked", patient_id=other["patients"]), None),
+        ((MergePatients, "loser_id"), MergePatients(loser_id=other["patients"]), other["twin"]),
+        ((UnmergePatients, "loser_id"), UnmergePatients(loser_id=other["patients"]), other["twin"]),
         ((RequestReferralPayout, "referrals"), RequestReferralPayout(referrals=[other["clinic_referrals"]], amount=100), None),
     ]
 
@@ -233,7 +237,7 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
 async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_found(database: Any, town: Town) -> None:
     """In every reference of every command; nothing is stored, and the three cannot be told apart."""
     far = await Town.open(town.handler)
-    mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False)}
+    mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False), "twin": await town.register()}
     strange = {
         "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral()},
         "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room},
@@ -251,8 +255,8 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
     own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4()}
-    for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4()}):
-        if issubclass(shape[0], ChangeAppointment | EditInvoice):
+    for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4()}):
+        if issubclass(shape[0], ChangeAppointment | EditInvoice | MergePatients | UnmergePatients):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -295,7 +299,8 @@ def later(town: Town) -> list[Command]:
         SetClinicBranding(type="logo", digest="ab" * 32, media="image/png", size=1), OverrideStaffPermissions(permissions={}),
         EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(),
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
-        ChangePatient(given_name="A", family_name="B"), ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),
+        MergePatients(loser_id=town.patient), UnmergePatients(loser_id=town.patient), ChangePatient(given_name="A", family_name="B"),
+        ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),
         RestorePatient(), ChangeRoom(name="Mine"), DeleteRoom(), UnblockTime(), ChangeStaff(name="A", email="a@b.example", role="doctor"),
         DeactivateStaff(), ReactivateStaff(), OverrideStaffPermissions(permissions={}), WithdrawClinicReferral(), ChangeSeatRequest(doctors=40),
         ExportClinic(), CloseClinic(name="Grachten", reason="No"), KeepClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(), EndEmergency(),

@@ -16,13 +16,17 @@ import httpx
 import psycopg
 import pytest
 from msgspec import json, to_builtins
+from msgspec.structs import replace
 
+from commands.appointments import BookAppointment, ChangeAppointmentStatus
 from commands.invoices import IssueInvoice, MarkInvoicePaid, RecordPayment, RefundPayment
 from commands.kit import Command, NameTaken, TimeTaken
 from commands.kit.handling import Handler, Receipt
+from commands.patients import MOVES, MergePatients
 from commands.rooms import AddRoom
 from domain.invoices import InvoiceAlreadyPaid, InvoiceNotDraft, PaymentTooLarge, RefundTooLarge
 from domain.kit import Refused
+from domain.patients import PatientMerged
 from gateway.kit.errors import code
 from tests.clinic import NOW, Town, handling, stored
 from tests.laws.project import REFUSALS
@@ -150,6 +154,34 @@ async def test_one_patient_is_in_one_place(arena: Arena) -> None:
 
 def overlap(a: tuple[datetime, int], b: tuple[datetime, int]) -> bool:
     return a[0] < b[0] + timedelta(minutes=b[1]) and b[0] < a[0] + timedelta(minutes=a[1])
+
+
+async def test_nobody_books_past_a_merge(arena: Arena) -> None:
+    """While a record is merged into another one it is booked and billed, and its visits and bills go on: whatever was accepted is the other one's afterwards."""
+    town = arena.town
+    doctors = [await town.hire(f"Dr {n}") for n in range(6)]
+    for day in range(4):
+        loser, survivor = await town.register(), await town.register()
+
+        def visit(n: int, day: int = day, loser: UUID = loser) -> BookAppointment:
+            return town.visit(town.at(1440 * day + 60 * n), doctor_id=doctors[n], room_id=None, patient_id=loser)
+
+        booked, billed = (await town(visit(0))).id, (await town(replace(town.bill(100), patient_id=loser))).id
+        before: list[Wish] = [(visit(1), None), (visit(2), None), (replace(town.bill(100), patient_id=loser), None)]
+        after: list[Wish] = [(visit(3), None), (visit(4), None), (replace(town.bill(100), patient_id=loser), None), (visit(5), None)]
+        outcomes = await arena.race([
+            *before, (ChangeAppointmentStatus(status="confirmed"), booked), (MergePatients(loser_id=loser), survivor), (RecordPayment(amount=30, method="cash"), billed), *after])
+        assert lost(outcomes).keys() <= {PatientMerged}
+        assert isinstance(outcomes[4], Receipt)
+        made = {outcome.id for outcome in (*outcomes[:3], *outcomes[6:]) if isinstance(outcome, Receipt)}
+        assert whose(arena, loser) == set()
+        assert whose(arena, survivor) == {booked, billed, *made}
+
+
+def whose(arena: Arena, patient: UUID) -> set[UUID]:
+    """Return the appointments and invoices that are a patient's, by what their events said last."""
+    said = {event.stream: found for event in stored(arena.database) if event.kind in MOVES if (found := json.decode(event.body).get("patientId"))}
+    return {stream for stream, owner in said.items() if owner == str(patient)}
 
 
 async def test_twenty_payments_on_one_balance(arena: Arena) -> None:

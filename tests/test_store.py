@@ -17,6 +17,7 @@ from eventsourcing.tests.persistence import (
     ApplicationRecorderTestCase,
     NonInterleavingNotificationIDsBaseCase,
 )
+from msgspec.structs import replace
 
 from commands.kit import writer as w
 from commands.kit.recorder import SnapshotRecorder, StoreRecorder
@@ -96,6 +97,26 @@ async def test_positions_are_dense_and_the_chain_holds(writer: Writer, owner: ps
     for clinic in CLINICS:
         times = [e.recorded_us for e in events if e.clinic == clinic]
         assert times == sorted(times)
+
+
+async def test_a_save_that_rests_on_nobody_having_been_named_falls_if_somebody_was(writer: Writer) -> None:
+    """Since a position, in the same clinic, by what was stored before or is decided in the same batch; whoever else is named is in nobody's way."""
+    anybody, other = uuid4(), uuid4()
+
+    def saying(who: UUID, **more: Any) -> Save:
+        made = save(**more)
+        return replace(made, events=[replace(made.events[0], body=b'{"patientId":"%s"}' % str(who).encode())])
+
+    first = await writer.save(saying(anybody))
+    assert (await writer.save(save(unnamed=[(anybody, first.position or 0)]))).status == w.SAVED
+    assert (await writer.save(save(unnamed=[(other, 0)]))).status == w.SAVED
+    assert (await writer.save(save(unnamed=[(anybody, 0)], clinic=CLINICS[1]))).status == w.SAVED
+    assert (await writer.save(save(unnamed=[(anybody, 0)]))).status == w.MOVED
+    assert (await writer.save(save(unnamed=[(other, 0), (anybody, 0)]))).status == w.MOVED
+    head = (await writer.save(save())).position or 0
+    outcomes = await asyncio.gather(*(writer.save(one) for one in (
+        save(unnamed=[(anybody, head)]), saying(anybody), save(unnamed=[(anybody, head)]), save(unnamed=[(other, head)]), saying(other, clinic=CLINICS[2]), save())))
+    assert [outcome.status for outcome in outcomes] == [w.SAVED, w.SAVED, w.MOVED, w.SAVED, w.SAVED, w.SAVED]
 
 
 async def test_the_chain_test_can_fail(writer: Writer, owner: psycopg.Connection[Any]) -> None:

@@ -397,6 +397,11 @@ async def patients(me: Person, ids: Json) -> None:
     assert [one["id"] for one in (await me("BrowsePatientRow", query={"archived": "true"}))["items"]] == [patient]
     await me("RestorePatient", {}, id=patient)
     assert [one["id"] for one in (await me("SearchPatients", query={"q": "nóor smit"}))["items"]] == [patient]
+    twin = (await me("RegisterPatient", {**noor, "source": None}))["id"]
+    assert (await me("PreviewMerge", id=patient, loserId=twin))["moved"] == []
+    assert [one["id"] for one in (await me("MergePatients", {"loserId": twin}, id=patient))["mergedRecords"]] == [twin]
+    assert (await me("UnmergePatients", {"loserId": twin, "reason": "They are sisters"}, id=patient))["mergedRecords"] == []
+    await me("MergePatients", {"loserId": twin}, id=patient)
 
 
 async def appointments(me: Person, ids: Json) -> None:
@@ -500,9 +505,9 @@ async def figures(me: Person, ids: Json) -> None:
     assert did["collected"] in {54_450, None}  # the front desk sees no money
     grown = (await me("GetPatientGrowth", query={**until_then, "groupBy": "month"}))["items"]
     assert sum(one["newPatients"] for one in grown) == grown[-1]["total"] >= 1
-    (worth,) = (await me("BrowseLifetimeRow", query={"source": "recommendation"}))["items"]
+    (worth,) = (await me("BrowseLifetime", query={"source": "recommendation"}))["items"]
     assert (worth["patientId"], worth["received"], worth["visits"]) == (ids["patients"], 54_000, 1)
-    assert (await me("BrowseLifetimeRow", query={"format": "csv"})).startswith("patientId,registeredOn,source,visits,")
+    assert (await me("BrowseLifetime", query={"format": "csv"})).startswith("patientId,registeredOn,source,visits,")
     assert (await me("GetLifetimeValue", query={"groupBy": "source"}))["groups"][0]["source"] == "recommendation"
     (retained,) = (await me("GetRetentionCohorts", query={"year": str(MONDAY.year)}))["items"]
     assert retained["months"][0] == {"since": 0, "patients": 1, "share": 1.0}

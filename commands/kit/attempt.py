@@ -6,6 +6,7 @@ would be queued in the wrong order; whatever needs awaiting (look-ups, keys) com
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -16,6 +17,7 @@ from commands.kit import writer as w
 from commands.kit.command import Command, Creation, Decision
 from commands.kit.errors import Contended, KeyReused, NameTaken, StaleVersion, TimeTaken, Unavailable
 from commands.kit.ids import mac_content, new_id, resource
+from commands.kit.naming import naming
 from commands.kit.receipt import PSEUDO, Receipt, Who, own_column
 from commands.kit.references import references
 from commands.kit.store import Store
@@ -54,6 +56,7 @@ class Looking:
         self.at = at
         self.entries: dict[UUID, Entry] = {}
         self.versions: dict[UUID, int] = {}
+        self.unnamed: list[tuple[UUID, int]] = []
         self.from_cache = False
 
     async def entry(self, state: type[State], stream: UUID, *, row: bool = False) -> Entry:
@@ -85,6 +88,12 @@ class Looking:
     async def find(self, row: type[R], **equals: Any) -> list[R]:
         """Return rows of a read model; they may lag behind."""
         return await self.store.find(row, self.at.clinic, equals)
+
+    async def naming(self, id: UUID, kinds: Sequence[str]) -> list[tuple[str, UUID]]:  # noqa: A002
+        """Return the streams of these kinds that name a patient, and guard that no other one comes to."""
+        found, upto = await naming(self.store.lanes, self.at.clinic, id, kinds)
+        self.unnamed.append((id, upto))
+        return found
 
     def moved(self) -> bool:
         """Say whether a stream has moved in this process since it was read, or a save that it rests on was not stored."""
@@ -152,7 +161,18 @@ class Attempt:
             grants=self.who.grants, subject=self.who.subject, role=self.who.role,
         )
 
-    async def _once(self, look: Looking) -> Receipt:
+    async def rehearse(self) -> Decision:
+        """Decide once, and store nothing; a refusal that rests on cached streams is looked at again."""
+        look = Looking(self.store, await self._at())
+        try:
+            return (await self._decided(look))[2]
+        except Refused:
+            for stream in look.entries:
+                await self.store.streams.drop(stream)
+            return (await self._decided(Looking(self.store, look.at)))[2]
+
+    async def _decided(self, look: Looking) -> tuple[UUID, Entry, Decision]:
+        """Return the stream that the command is about, as it is, and what follows from it."""
         stream = self.command.stream(look.at) if isinstance(self.command, Creation) else self.stream
         self._wall(stream)
         await self._references()
@@ -160,7 +180,11 @@ class Attempt:
         entry = await self._target(look, stream)
         plans = self.command.decide(entry.state, look.at, **found)
         self._remains_theirs(entry, stream, look.at, plans)
-        await self._seal(stream, plans)
+        return stream, entry, plans
+
+    async def _once(self, look: Looking) -> Receipt:
+        stream, entry, plans = await self._decided(look)
+        await self._seal(look, entry, stream, plans)
         if look.moved():
             raise Conflict
         if not plans and look.from_cache and not self.doubted:  # that nothing needs doing may be news of yesterday
@@ -229,14 +253,13 @@ class Attempt:
                 row = projection.next(row, fact, (stream,))
         self._theirs(row, stream)
 
-    async def _seal(self, stream: UUID, plans: Decision) -> None:
+    async def _seal(self, look: Looking, entry: Entry, stream: UUID, plans: Decision) -> None:
         """See that there are keys for whatever personal data is about to be written."""
-        persons = {
-            who
-            for plan in plans
-            for event in (plan.events if isinstance(plan, Elsewhere) else [plan])
-            if (who := person(event, plan.id if isinstance(plan, Elsewhere) else stream)) is not None
-        }
+        persons = set()
+        for plan in plans:
+            events, owner, there = (plan.events, plan.id, look.entries.get(plan.id)) if isinstance(plan, Elsewhere) else ([plan], stream, entry)
+            found = {who for event in events if (who := person(event, owner)) is not None}
+            persons |= {there.state.keeper(who) for who in found} if there else found
         if persons:
             await self.store.ensure_keys(self.tenant, persons)
 
@@ -262,6 +285,7 @@ class Prepared:
     def __init__(self, attempt: Attempt, look: Looking, stream: UUID, entry: Entry, plans: Decision) -> None:
         self.attempt = attempt
         self.store = attempt.store
+        self.unnamed = look.unnamed
         self.stream = stream
         self.entry = entry
         self.before = entry.version
@@ -306,6 +330,7 @@ class Prepared:
 
     def _stored(self, owner: UUID, entry: Entry, event: Event) -> NewEvent:
         attempt, event_id, topic, who = self.attempt, new_id(), type(event).__name__, person(event, owner)
+        who = entry.state.keeper(who) if who is not None else None
         body = encode(event, event_id=event_id, person=who, key=self.store.keys.key_of(who) if who else None)
         content = mac_content(event_id, attempt.tenant, owner, entry.version, topic, attempt.who.actor, attempt.command_id, body)
         return NewEvent(owner, entry.version, topic, entry.kind, event_id, who, self.store.mac(content), body)
@@ -325,6 +350,7 @@ class Prepared:
             command=attempt.command_id, clinic=attempt.tenant, actor=attempt.who.actor, correlation=attempt.correlation,
             causation=attempt.causation, events=self.written, expected=self.expected, rests=self.rests, request_hash=attempt.request_hash,
             recorded_at=attempt.now, slots=self.taken[0], names=self.taken[1], slots_freed=self.freed[0], names_freed=self.freed[1],
+            unnamed=self.unnamed,
         ))
         for move in self.touched:
             move.entry.tail = future
@@ -350,7 +376,7 @@ class Prepared:
         match outcome.status:
             case w.SAVED:
                 version = self.before + len(self.events)
-                touched = frozenset(move.entry.kind for move in self.touched)
+                touched = frozenset([*(move.entry.kind for move in self.touched), *(event.topic for event in self.written)])
                 return Receipt(id=self.stream, version=version, position=outcome.position or 0, row=self.row, touched=touched)
             case w.TIME_TAKEN:
                 raise TimeTaken(taken=self.taken[0][outcome.detail - 1][1].kind)

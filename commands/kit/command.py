@@ -22,7 +22,7 @@ Every stream loaded so is a guard: if it has changed when the events are written
 choose, never guarantee. `decide` may return `Elsewhere(...)` among its events: a second stream, saved with the first or not at all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
@@ -48,6 +48,9 @@ class Look(Protocol):
 
     async def require(self, state: type[S], stream: UUID) -> S:
         """As `load`, but refuse with NotFound a stream that does not exist, is of another kind or another clinic's."""
+
+    async def naming(self, id: UUID, kinds: Sequence[str]) -> list[tuple[str, UUID]]:  # noqa: A002
+        """Return every stream of these kinds (kind, id) that names a patient: none is missing, for the save falls if another one comes to name them."""
 
     async def find(self, row: type[R], **equals: Any) -> list[R]:
         """Return rows of a read model; they may lag behind."""

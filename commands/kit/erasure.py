@@ -10,7 +10,8 @@ it is kept apart, and a restore applies every erasure that came after it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -96,9 +97,15 @@ class TracesOf(NamedTuple):
     destroyed_at: datetime | None
 
 
-async def traces_of(lanes: Lanes, person: UUID, clinic: UUID) -> TracesOf:
-    """Return what is kept about a person of a clinic."""
-    return TracesOf(*(await lanes.ask(None, "select * from traces_of(%s, %s)", (person, clinic))).rows[0])
+async def traces_of(lanes: Lanes, records: Sequence[UUID], clinic: UUID) -> TracesOf:
+    """Return what is kept about a person of a clinic, who may have several records."""
+    each = [TracesOf(*(await lanes.ask(None, "select * from traces_of(%s, %s)", (record, clinic))).rows[0]) for record in records]
+    events = sum((Counter(one.events) for one in each), Counter[str]())
+    moments = [one.destroyed_at for one in each if one.destroyed_at]
+    return TracesOf(
+        keys=sum(one.keys for one in each), events=dict(events), sealed=sum(one.sealed for one in each), sessions=sum(one.sessions for one in each),
+        secrets=sum(one.secrets for one in each), links=sum(one.links for one in each), addresses=sum(one.addresses for one in each),
+        destroyed_at=max(moments, default=None))
 
 
 class Erasures:

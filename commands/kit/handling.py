@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 
 from commands.kit.attempt import Attempt
-from commands.kit.command import Command
+from commands.kit.command import Command, Decision
 from commands.kit.errors import Unavailable
 from commands.kit.ids import derived, new_id
 from commands.kit.receipt import Receipt, Who
@@ -24,6 +24,12 @@ __all__ = ["Handler", "Receipt", "Who"]
 
 class Handler(Store):
     """Decides commands and stores what follows from them."""
+
+    async def rehearse(self, command: Command, who: Who, id: UUID) -> Decision:  # noqa: A002
+        """Return what would follow from a command as things stand, of which nothing is stored; raise what would refuse it."""
+        if not who.may(command.permission):
+            raise who.refusal(command.permission)
+        return await Attempt(self, command, who, id, new_id()).rehearse()
 
     async def handle(
         self, command: Command, who: Who, *, id: UUID | None = None, expect: int | None = None, key: str | None = None,  # noqa: A002

@@ -82,4 +82,4 @@ class Receipt(Frozen):
     position: int
     row: Row | None = None
     replayed: bool = False
-    touched: frozenset[str] = frozenset()  # the kinds of all that was written on
+    touched: frozenset[str] = frozenset()  # the kinds of all that was written on, and the events

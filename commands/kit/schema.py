@@ -4,7 +4,7 @@ How it works. `append_events` takes a batch of saves and decides each of them ex
 
 1. It takes the append lock as a statement of its own, so that every later statement sees all that was committed before. From here on it is alone.
 2. The hopeful way: if no command was seen before and every expected version stands, take all claims with one statement, guarded by the constraints.
-3. If that fails, the careful way: decide save by save, in the order they came, by probing indexes, never by catching exceptions. A refused save
+3. If that fails, or a save rests on somebody not having been named since a position (`n_id`), the careful way: decide save by save, in the order they came, by probing indexes, never by catching exceptions. A refused save
    leaves nothing behind, and takes with it the later saves of the batch that rest on it; a slot that an earlier save of the batch freed is free.
 4. Insert the events of the accepted saves with dense positions, a recording time that never decreases within a clinic, and a SHA-256 chain per
    clinic over the previous hash, the envelope and the stored bytes; move the heads.
@@ -107,7 +107,7 @@ end $$;
 
 APPEND = """
 do $$ declare former regprocedure; begin
-    for former in select f.oid::regprocedure from pg_proc f where f.proname = 'append_events' and not ('x_rests' = any(f.proargnames)) loop
+    for former in select f.oid::regprocedure from pg_proc f where f.proname = 'append_events' and not ('n_since' = any(f.proargnames)) loop
         execute format('drop function %s', former);
     end loop;
 end $$;
@@ -120,7 +120,8 @@ create or replace function append_events(
     u_claim uuid[], u_owner uuid[],
     v_claim uuid[], v_owner uuid[],
     t_resource uuid[], t_start timestamptz[], t_end timestamptz[], t_owner uuid[], t_forced boolean[], t_expires timestamptz[],
-    r_resource uuid[], r_start timestamptz[], r_owner uuid[]
+    r_resource uuid[], r_start timestamptz[], r_owner uuid[],
+    n_save int[] default '{}', n_id uuid[] default '{}', n_since bigint[] default '{}'
 ) returns table (outcome smallint, first_position bigint, recorded_us bigint, stream uuid, version bigint, last_position bigint, detail int)
 language plpgsql volatile security definer
 set search_path = public, pg_temp
@@ -133,7 +134,7 @@ declare
     streams uuid[] := array_fill(null::uuid, array[n]);
     versions bigint[] := array_fill(null::bigint, array[n]);
     positions bigint[] := array_fill(null::bigint, array[n]);
-    good boolean := hopeful;
+    good boolean := hopeful and cardinality(n_save) = 0;
     top bigint;
     parts int;
     clashing int;
@@ -222,6 +223,15 @@ begin
             perform 1 from unnest(e_stream[coalesce(s_e[before], 0) + 1:s_e[i]], e_version[coalesce(s_e[before], 0) + 1:s_e[i]]) w(stream, version)
             where (select 1 from stored_events o where o.originator_id = w.stream and o.originator_version = w.version limit 1) is not null limit 1;
             if found then outcomes[i] := 3; continue; end if;
+            if i = any(n_save) then
+                perform 1 from unnest(n_save, n_id, n_since) w(save, named, since) where w.save = i and ((
+                    select 1 from stored_events o where o.clinic_id = s_clinic[i] and o.notification_id > w.since
+                        and position(convert_to(w.named::text, 'UTF8') in o.state) > 0 limit 1) is not null or (
+                    select 1 from unnest(e_save[1:coalesce(s_e[before], 0)], e_body[1:coalesce(s_e[before], 0)]) o(save, body)
+                    where outcomes[o.save] = 0 and s_clinic[o.save] = s_clinic[i] and position(convert_to(w.named::text, 'UTF8') in o.body) > 0 limit 1) is not null)
+                limit 1;
+                if found then outcomes[i] := 3; continue; end if;
+            end if;
 
             u := array[coalesce(s_u[before], 0) + 1, s_u[i]];
             if u[1] <= u[2] then

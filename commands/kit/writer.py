@@ -46,6 +46,7 @@ ARRAYS = [  # the types of the arguments of `append_events`, in its order
     "uuid", "uuid", "uuid", "uuid",  # names taken, names freed
     "uuid", "timestamptz", "timestamptz", "uuid", "boolean", "timestamptz",  # times taken
     "uuid", "timestamptz", "uuid",  # times freed
+    "int", "uuid", "bigint",  # whom nobody may have named since
 ]
 CLAIM_ENDS = {NAME_TAKEN: 9, TIME_TAKEN: 11}  # the columns s_u and s_t
 CALL = "select * from append_events(%s, %s, " + ", ".join(f"%s::{kind}[]" for kind in ARRAYS) + ")"  # noqa: S608 - names of ours
@@ -92,6 +93,7 @@ class Save(Struct, frozen=True):
     names_freed: Sequence[tuple[UUID, UUID]] = ()
     slots: Sequence[tuple[UUID, Slot]] = ()  # owner, slot
     slots_freed: Sequence[tuple[UUID, Slot]] = ()
+    unnamed: Sequence[tuple[UUID, int]] = ()  # ids that no event of the clinic after that position may name
 
 
 class Outcome(Struct, frozen=True):
@@ -120,7 +122,7 @@ def parameters(saves: Sequence[Save], places: Mapping["asyncio.Future[Outcome]",
     (command, hashes, clinic, actor, correlation, causation, recorded, s_e, s_x, s_u, s_v, s_t, s_r,
      e_save, e_stream, e_version, e_topic, e_kind, e_id, e_person, e_mac, e_body,
      x_save, x_stream, x_before, x_after, x_rests, u_claim, u_owner, v_claim, v_owner,
-     t_resource, t_start, t_end, t_owner, t_forced, t_expires, r_resource, r_start, r_owner) = columns
+     t_resource, t_start, t_end, t_owner, t_forced, t_expires, r_resource, r_start, r_owner, n_save, n_id, n_since) = columns
     written: set[UUID] = set()
     entangled = False
     for number, save in enumerate(saves, 1):
@@ -166,6 +168,10 @@ def parameters(saves: Sequence[Save], places: Mapping["asyncio.Future[Outcome]",
             r_resource.append(slot.resource)
             r_start.append(slot.start)
             r_owner.append(owner)
+        for named, since in save.unnamed:
+            n_save.append(number)
+            n_id.append(named)
+            n_since.append(since)
         s_e.append(len(e_save))
         s_x.append(len(x_save))
         s_u.append(len(u_claim))

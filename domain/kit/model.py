@@ -112,6 +112,10 @@ class State(Frozen):
         """Return what this aggregate must hold alone, as it stands now."""
         return frozenset()
 
+    def keeper(self, who: UUID) -> UUID:
+        """Return under whose key it is sealed what this aggregate says about `who`: theirs, unless it was begun under a record that was merged into theirs."""
+        return who
+
     @classmethod
     def replay(cls, events: Iterable[Event]) -> Self:
         """Fold a whole history."""

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from litestar import Response
 
-from commands.kit import Command
+from commands.kit import Command, Decision
 from commands.kit.handling import Receipt, Who
 from domain.kit import PLATFORM
 from gateway.kit.call import Call
@@ -77,6 +77,11 @@ class Desk:
     async def handle(self, command: Command, id: UUID | None = None, command_id: UUID | None = None) -> Receipt:  # noqa: A002
         """Have a command decided; If-Match and Idempotency-Key are seen to, or `command_id` makes it happen once."""
         return await self.call.handle(command, id, command_id)
+
+    async def rehearse(self, command: Command, id: UUID) -> Decision:  # noqa: A002
+        """Return what would follow from a command, of which nothing is stored."""
+        self.require(command.permission)
+        return await self.call.services.handler.rehearse(command, self.who, id)
 
     async def known(self, kind: str, id: UUID) -> bool:  # noqa: A002
         """Say whether the clinic has such a thing."""

@@ -44,11 +44,13 @@ class Kinds(NamedTuple):
     template_of: Callable[[UUID, str], UUID]
     emergency: type[State]
     emergency_of: Callable[[UUID, UUID], UUID]
+    patient: type[State]
+    turning: frozenset[str]  # events after which one record of a patient stands for another one, or does no longer
 
     @property
-    def words(self) -> set[str]:
-        """Their kinds."""
-        return {state.kind for state in (self.clinic, self.staff, self.account, self.template, self.key, self.emergency)}
+    def words(self) -> frozenset[str]:
+        """Their kinds, and what happens to patients that is as weighty."""
+        return frozenset(state.kind for state in (self.clinic, self.staff, self.account, self.template, self.key, self.emergency)) | self.turning
 
 
 class Members:
@@ -121,8 +123,16 @@ class Members:
                 if not staff.active:
                     raise UserInactive
                 role, override = staff.role, staff.overrides
+        if subject is not None and role == "patient":
+            subject = await self._standing_for(subject, clinic)
         keys = effective(role, here.plan, off=here.off, template=await self._template(clinic, role), override=override).keys
         return Who(role=role, subject=subject, grants=keys, clinic=clinic, **_terms(here), **found)
+
+    async def _standing_for(self, record: UUID, clinic: UUID) -> UUID:
+        """Return the record of a patient into which theirs was merged, if it was: its owner goes on with that one."""
+        while (into := (await self._now(self.kinds.patient, record, clinic)).merged_into) is not None:
+            record = into
+        return record
 
     async def _clinic(self, clinic: UUID) -> Any:
         """Return a clinic that is served at all."""

@@ -19,7 +19,7 @@ condition added whatever it asks for; a patient sees nothing of rows that do not
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -42,8 +42,9 @@ from gateway.kit.past import AS_OF, AsOf, moment, then
 from gateway.kit.query import Query, bare, no_query
 from gateway.kit.sheets import CSV, SheetTooLong, named, of_rows
 from projections.kit import PROJECTIONS
+from projections.kit.keys import KeyRing
 from projections.kit.past import Moment, Then, past, shaped, told
-from projections.kit.reading import Page
+from projections.kit.reading import Page, Reader
 from schemas.kit import Row
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -130,11 +131,16 @@ class CommandRoute(Route):
             raise (BodyInvalid if body or not call.scope["query_string"] else QueryInvalid)(**problem(str(error))) from None
 
 
+Whole = Callable[[Reader, KeyRing, Any, Moment | None], Awaitable[Row]]
+"""How a row is put together with others, as they are or as they were at a moment."""
+
+
 class FetchRoute(Route):
     """One row."""
 
-    def __init__(self, row: type[Row], path: str) -> None:
+    def __init__(self, row: type[Row], path: str, whole: Whole | None = None) -> None:
         self.row = row
+        self.whole = whole
         self.permission = row.detail or row.permission
         self.versioned = (projection := PROJECTIONS.get(row.table)) is not None and projection.key is None  # it is one stream's own
         self.tenant = TENANT in parameters(path)
@@ -161,9 +167,13 @@ class FetchRoute(Route):
             if wanted.get(own, call.who.subject) != call.who.subject:
                 raise NotFound
             wanted[own] = call.who.subject
-        found = await (await call.reader()).fetch(self.row, wanted)
+        reader = await call.reader()
+        found = await reader.fetch(self.row, wanted)
         if found is None:
             raise NotFound
+        if self.whole:
+            row = msgspec.json.decode(found.body, type=self.row)
+            found = found._replace(body=_encode(await self.whole(reader, call.services.handler.keys, row, None)))
         await self._on_record(call, emergency=emergency)
         headers = [(b"etag", b'"%d"' % found.version)] if found.version else []
         if headers and call.headers.get(b"if-none-match") == headers[0][1]:
@@ -184,7 +194,10 @@ class FetchRoute(Route):
         found = await past(reader, call.services.handler.keys, self.past, id_, at)
         if found is None or (own is not None and getattr(found.row, own) != call.who.subject):
             raise NotFound
-        return Answer(self.status, _encode(shaped(self.row, found.row)), [(b"x-position", b"%d" % found.position)])
+        row = shaped(self.row, found.row)
+        if self.whole:
+            row = await self.whole(reader, call.services.handler.keys, row, at)
+        return Answer(self.status, _encode(row), [(b"x-position", b"%d" % found.position)])
 
 
 class BrowseRoute(Route):
@@ -250,11 +263,11 @@ def browse(
     return handler("GET", path, how, said(row, "Browse"), typed, asked, listed(row), options)
 
 
-def fetch(path: str, row: type[Row], **options: Any) -> HTTPRouteHandler:
-    """Show one row; the path's parameters are its key."""
+def fetch(path: str, row: type[Row], whole: Whole | None = None, **options: Any) -> HTTPRouteHandler:
+    """Show one row; the path's parameters are its key. `whole` puts it together with others."""
     types = hints(row)
     typed = {p: bare(types[snake(p)]) if p != TENANT else UUID for p in parameters(path)}
-    how = FetchRoute(row, path)
+    how = FetchRoute(row, path, whole)
     asked = {AS_OF: AsOf} if how.past else {}
     return handler("GET", path, how, said(row, "Get"), typed, asked, row, options)
 

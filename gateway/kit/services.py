@@ -186,7 +186,7 @@ class Services:
         """See to it that nothing rests on what a clinic, a person or a template was before, nor on a key that is destroyed."""
         if persons := erased([stored]):
             self.handler.erase(persons)
-        if stored.kind not in self.kinds.words:
+        if self.kinds.words.isdisjoint((stored.kind, stored.topic)):
             return
         self.members.noticed(stored.stream, stored.clinic, stored.version)
         self.gate.forget()

@@ -8,7 +8,7 @@ back, are dropped, for going back is refused after an erasure anyway; so is what
 What may go wrong: a projection that puts something personal into a field that does not say so would leave it there; a law looks for that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, TypeVar, get_args
 from uuid import UUID
@@ -130,15 +130,15 @@ async def blank_table(conn: AsyncConnection[Any], projection: Projection, relati
         await conn.execute(mapper.upsert_sql(relation), mapper.encoded(changes))
 
 
-async def readable(reader: Reader, person: UUID) -> dict[str, int]:
-    """Return how many rows of each read model hold something personal of somebody."""
+async def readable(reader: Reader, records: Sequence[UUID]) -> dict[str, int]:
+    """Return how many rows of each read model hold something personal of somebody, under any of their records."""
     found = {}
     for name, projection in PROJECTIONS.items():
         if (column := about(projection.row)) is None:
             continue
         some = " or ".join(f't."{field}" is not null' for field in personal(projection.row))
-        statement = f'select count(*) from {name} t where t."{column}" = %s and ({some})'  # noqa: S608
-        if count := (await reader.ask(statement, (person,))).rows[0][0]:
+        statement = f'select count(*) from {name} t where t."{column}" = any(%s::uuid[]) and ({some})'  # noqa: S608
+        if count := (await reader.ask(statement, (list(records),))).rows[0][0]:
             found[name] = count
     return found
 

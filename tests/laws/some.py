@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import cache
 from random import Random
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 from uuid import UUID, uuid5
 
 import msgspec
@@ -197,9 +198,11 @@ class World(Some):
     def found(self, annotation: Any) -> Any:
         if get_origin(annotation) is list:
             return [self.found(get_args(annotation)[0]) for _ in range(self.dice.randint(0, 2))]
+        if get_origin(annotation) is dict:
+            return {self.dice.choice(IDS): self.found(get_args(annotation)[1]) for _ in range(self.dice.randint(0, 2))}
         if isinstance(annotation, type) and issubclass(annotation, State):
             return self.dice.choice(self.others[annotation])
-        if type(None) in get_args(annotation):
+        if get_origin(annotation) in (Union, UnionType):
             chosen = self.dice.choice(get_args(annotation))
             return None if chosen is type(None) else self.found(chosen)
         return self.value(i.type_info(annotation))

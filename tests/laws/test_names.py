@@ -26,6 +26,7 @@ PSEUDO = {"superadmin", "admin", "self", "public", "house"}  # what follows from
 
 INTERNAL = {  # rows without an address of their own -> where what they say is seen
     "CalendarRow": "CalendarEntry adds the names",
+    "LifetimeRow": "Lifetime counts the records of one patient together",
     "AuditRow": "AuditLine adds what changed and from where",
     "SeriesRow": "the next number",
     "TrailRow": "lists as they were, for which it is an index",
@@ -68,8 +69,10 @@ BARE = {  # ids that point at no stream -> why
     **dict.fromkeys([f"{name}.person_id" for name in ("PersonErased", "ErasureRefused", "ErasePerson")], "of one of several kinds, which the kind beside it says"),
     "PersonErased.persons": "likewise",
     "LegalHoldPlaced.hold_id": "a hold is a part of its clinic's retention", "LegalHoldLifted.hold_id": "likewise", "LiftLegalHold.hold_id": "likewise",
+    "Belonging.id": "of one of several kinds, which the kind beside it says",
     "LetterResendAsked.letter": "a letter is the outbox's, which is no stream",
     "ResendLetter.letter": "a letter is the outbox's, and looked for there",
+    "InvoiceReassigned.payments": "payments are parts of their invoice's stream",
     "PaymentRecorded.payment_id": "a payment is a part of its invoice's stream",
     "PaymentRefunded.payment_id": "a payment is a part of its invoice's stream",
     "PaymentRefunded.refund_id": "a refund is a part of its invoice's stream",
