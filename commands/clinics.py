@@ -186,6 +186,16 @@ class ExportClinic(Command):
         return clinic.export()
 
 
+class ExportEvidence(Command):
+    """Take an auditor's export of the clinic's history; that it was taken is noted."""
+
+    state = Clinic
+    permission = "audit.logs.export"
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.give_evidence()
+
+
 class ReactivateClinic(Command):
     """Reactivate a clinic."""
 

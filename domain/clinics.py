@@ -113,10 +113,14 @@ class ClinicExported(Event):
     """Everything of the clinic was taken along, by whoever the envelope names."""
 
 
+class EvidenceExported(Event):
+    """An auditor's export of the clinic's history was taken, by whoever the envelope names."""
+
+
 ClinicEvent = (
     ClinicOpened | ClinicChanged | ClinicPlanChanged | ClinicLicensed | ClinicModuleSwitched | ClinicModulesReset | ClinicBrandingSet
     | ClinicBrandingRemoved | ClinicDeactivated
-    | ClinicReactivated | ClinicDeleted | ClinicExported | ClinicClosing | ClinicClosingReminded | ClinicKept
+    | ClinicReactivated | ClinicDeleted | ClinicExported | EvidenceExported | ClinicClosing | ClinicClosingReminded | ClinicKept
 )
 
 
@@ -220,7 +224,7 @@ class Clinic(State):
                 return replace(self, closing=None)
             case ClinicExported() if self.closing:
                 return replace(self, closing=replace(self.closing, taken=True))
-            case ClinicExported() | ClinicClosingReminded():
+            case ClinicExported() | EvidenceExported() | ClinicClosingReminded():
                 return self
 
     def _switched(self, event: ClinicModuleSwitched) -> Self:
@@ -318,6 +322,10 @@ class Clinic(State):
     def export(self) -> list[Event]:
         self.ensure_there()
         return [ClinicExported()]
+
+    def give_evidence(self) -> list[Event]:
+        self.ensure_there()
+        return [EvidenceExported()]
 
     def reactivate(self) -> list[Event]:
         self.ensure_there()

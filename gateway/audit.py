@@ -7,6 +7,7 @@ from uuid import UUID
 from litestar import Router, get, post
 from litestar.params import PathParameter, QueryParameter
 
+from commands.kit.evidence import verifier
 from domain.kit import Forbidden, NotFound
 from gateway.kit import Desk, browse
 from gateway.kit.query import no_query
@@ -55,6 +56,13 @@ async def heads(desk: Desk) -> SignedHeads:
     return await signed_heads(desk.reader)
 
 
+@get("/verifier", operation_id="GetVerifier", media_type="text/x-python", opt={"permission": AuditRow.permission, "media": "text/x-python"})
+async def script(desk: Desk) -> bytes:
+    """Read the script that checks an auditor's export: plain Python, nothing of ours. Whoever has it from here need not take the one in the export."""
+    no_query(desk.call.query())
+    return verifier()
+
+
 @post("/heads", operation_id="WishSignedHead", status_code=204, opt={"permission": AuditRow.permission})
 async def wish(desk: Desk) -> None:
     """Have the clinic's history checked and its head signed now, instead of within a minute; it is in the list about a second later."""
@@ -77,7 +85,7 @@ async def looks(desk: Desk, id: PatientId, limit: Limit = 50, before: Before = N
 
 
 LOGS = Router("/audit-logs", route_handlers=[
-    browsed, heads, wish,
+    browsed, heads, script, wish,
     browse("/reads", ChartLookRow, by=["patient", "actor", "emergency", "at.."], sort="-at"),
     browse("/denied", DeniedRequestRow, by=["actor", "code", "at.."], sort="-at"),
 ])

@@ -20,6 +20,7 @@ from commands.clinics import (
     DeactivateClinic,
     DeleteClinic,
     ExportClinic,
+    ExportEvidence,
     FinishClosing,
     FoundClinic,
     KeepClinic,
@@ -45,6 +46,7 @@ from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit.call import Call
 from gateway.kit.document import refusals_of
 from gateway.kit.errors import BodyInvalid, BodyUnexpected
+from gateway.kit.evidence import bundle
 from gateway.kit.images import PICTURES, PictureTooLarge, PictureUnreadable, sniffed
 from gateway.kit.services import Services
 from gateway.kit.uploads import received
@@ -180,6 +182,20 @@ async def export(desk: Desk, id: FromPath[UUID]) -> Response[bytes]:  # noqa: A0
     return cast("Response[bytes]", stream)
 
 
+@post("/{id:uuid}/evidence", operation_id="ExportEvidence", status_code=200, opt={
+    "permission": ExportEvidence.permission, "lapsed": True, "media": "application/zip"})
+async def evidence(desk: Desk, id: FromPath[UUID]) -> Response[bytes]:  # noqa: A002
+    """Take an auditor's export of a clinic's history.
+
+    A ZIP with every event from the first on (envelope, stored bytes, hash, MAC, and the event as it reads, personal fields sealed), the same as a table, the signed heads, the
+    public key, and a script that checks all of it with plain Python. That it was taken, by whom and from where, stands in the audit log, and in the export.
+    """
+    await desk.within(id)
+    await desk.handle(ExportEvidence(), id)
+    headers = {"content-disposition": f'attachment; filename="evidence-{id}.zip"', "cache-control": "private, no-store"}
+    return cast("Response[bytes]", Stream(bundle(desk.reader), media_type="application/zip", headers=headers))
+
+
 class Closure(Frozen, forbid_unknown_fields=True):
     """The clinic's name typed again, why it is being closed, and your password."""
 
@@ -273,6 +289,7 @@ router = Router("/api/v1", route_handlers=[
         brand,
         unbrand,
         export,
+        evidence,
         act("/{id:uuid}/deactivate", DeactivateClinic),
         act("/{id:uuid}/reactivate", ReactivateClinic),
         close,

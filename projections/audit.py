@@ -13,7 +13,7 @@ from domain.kit import Fact, span
 from projections.erasures import records_of
 from projections.kit import ALL, projects
 from projections.kit.reading import Reader, Wanted
-from schemas.audit import AuditLine, AuditPage, AuditRow, ChartLook, ChartLooks, Origin, SignedHead, SignedHeads
+from schemas.audit import AuditLine, AuditPage, AuditRow, ChartLook, ChartLooks, HeadKey, Origin, SignedHead, SignedHeads
 
 AGO = 100  # events of a stream in which is sought what was said before
 STEPS = """
@@ -98,10 +98,14 @@ HEADS = """select position, events, encode(hash, 'hex') as hash, signed_at, key,
 || to_char(signed_at, 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00') as statement from signed_heads where clinic_id = %s order by position desc limit 100"""
 
 
+KEYS = "select key, encode(public, 'hex') as public from head_keys order by since desc"
+
+
 async def signed_heads(reader: Reader) -> SignedHeads:
     """Return the newest signed heads of a clinic."""
     items = await reader.select(SignedHead, HEADS, reader.clinic)
-    return SignedHeads(items=items, public_keys=sorted({head.key for head in items}))
+    keys = await reader.select(HeadKey, KEYS)
+    return SignedHeads(items=items, public_keys=sorted({head.key for head in items}), keys=keys)
 
 
 async def wish_head(reader: Reader) -> None:

@@ -84,11 +84,19 @@ class SignedHead(Frozen):
     statement: str
 
 
+class HeadKey(Frozen):
+    """A key that signs heads: its name, as heads bear it, and the public key (Ed25519, hexadecimal). Have it from elsewhere as well."""
+
+    key: str
+    public: str
+
+
 class SignedHeads(Frozen):
-    """The newest signed heads, and the names of the keys that signed them."""
+    """The newest signed heads, the names of the keys that signed them, and every key that was ever in use, the newest first."""
 
     items: list[SignedHead]
     public_keys: list[str]
+    keys: list[HeadKey]
 
 
 class ChartLookRow(Row):

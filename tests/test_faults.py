@@ -25,6 +25,7 @@ from nats.errors import Error as NatsError
 
 from anamnesis.scratch import Scratch
 from commands.kit.ids import mac_content
+from gateway.kit.tokens import Keys
 from projections.kit.pages import LAST, MAC, PREV, pack, subject_of
 from projections.kit.rebuild import verify
 from projections.kit.stored import COLUMNS, Stored
@@ -235,18 +236,25 @@ def mac_of(event: Stored, key: bytes) -> bytes:
     return hmac.new(key, content, hashlib.sha256).digest()
 
 
+def lasting(stack: Scratch, token: str) -> str:
+    """Return a token for the same session that outlives any trial."""
+    key = stack.settings("gateway").signing_key
+    said = Keys(key).read(token)
+    return Keys(key, lifetime=24 * 3600).sign(account=said.account, clinic=said.clinic, role=said.role, session=said.session, subject=said.subject)
+
+
 @asynccontextmanager
-async def trial(stack: Scratch, seed: int) -> AsyncIterator[tuple[Trial, int]]:
+async def trial(stack: Scratch, seed: int, rate: float = OFFERED) -> AsyncIterator[tuple[Trial, int]]:
     """Three clinics in a stack, and their clients at work."""
     database = Installation(stack)
     async with handling(database) as handler, httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
         api, places = Api(client, handler, stack.settings("gateway")), []
         for _ in range(3):
             town = await Town.open(handler, today())
-            places.append(Place(town, (await api.person(town.id, "admin")).session["accessToken"]))
+            places.append(Place(town, lasting(stack, (await api.person(town.id, "admin")).session["accessToken"])))
             await places[-1].furnish()
     since = stored(database)[-1].position
-    async with Load(stack.url, places, seed, OFFERED) as load:
+    async with Load(stack.url, places, seed, rate) as load:
         yield Trial(stack, load, seed), since
 
 

@@ -21,6 +21,7 @@ from commands.clinics import (
     ChangeClinic,
     CloseClinic,
     ExportClinic,
+    ExportEvidence,
     KeepClinic,
     OpenClinic,
     RemoveClinicBranding,
@@ -303,7 +304,7 @@ def later(town: Town) -> list[Command]:
         ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),
         RestorePatient(), ChangeRoom(name="Mine"), DeleteRoom(), UnblockTime(), ChangeStaff(name="A", email="a@b.example", role="doctor"),
         DeactivateStaff(), ReactivateStaff(), OverrideStaffPermissions(permissions={}), WithdrawClinicReferral(), ChangeSeatRequest(doctors=40),
-        ExportClinic(), CloseClinic(name="Grachten", reason="No"), KeepClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(), EndEmergency(),
+        ExportClinic(), ExportEvidence(), CloseClinic(name="Grachten", reason="No"), KeepClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(), EndEmergency(),
         ChangeWebhook(url="https://hooks.example.org/"), RotateWebhookSecret(secret_id=uuid4()), EnableWebhook(), DisableWebhook(), SendWebhookTest(),
         ResendDelivery(delivery=uuid4()), ResendFailedDeliveries(since=NOW), DeleteWebhook(),
     ]

@@ -1,5 +1,6 @@
 """Whoever changes history is found out, and where; whoever checks an export needs nothing of ours."""
 
+import csv
 import json
 import random
 import subprocess
@@ -7,9 +8,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
+from zipfile import ZipFile
 
 import psycopg
 import pytest
@@ -28,7 +31,9 @@ from commands.kit.verify import Verdict, verify
 from commands.patients import ArchivePatient, RegisterPatient
 from commands.rooms import AddRoom
 from domain.clinics import Clinic
+from domain.kit import PLATFORM
 from domain.kit.grants import effective
+from gateway.kit import evidence
 from tests.served import served, until, working
 from workers.kit.notary import Notary
 
@@ -269,6 +274,49 @@ def test_an_export_is_checked_without_this_software_and_shows_what_was_done_to_i
     heads = (folder / "heads.jsonl").read_text().splitlines()
     (folder / "heads.jsonl").write_text("".join(json.dumps({**json.loads(head), "signedAt": "2026-01-01T00:00:00.000000+00:00"}) + "\n" for head in heads))
     assert "is not the key's" in checked(folder).stdout
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_administrator_takes_evidence_away_over_rest(books, tmp_path):
+    """It proves itself without this software, says that it was taken, and shows what was done to it."""
+    async with served(books.database) as web:
+        boss, other = await web.person(CLINICS[1], "admin"), await web.person(CLINICS[0], "admin")
+        books.notary.round()
+        answer = await boss("POST", f"/clinics/{CLINICS[1]}/evidence")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+        assert (await other("POST", f"/clinics/{CLINICS[1]}/evidence")).status_code == 404
+        assert (await (await web.person(CLINICS[1], "doctor"))("POST", f"/clinics/{CLINICS[1]}/evidence")).status_code == 403
+        owner = await web.person(PLATFORM, "superadmin")
+        assert (await owner("POST", f"/clinics/{CLINICS[1]}/evidence")).status_code == 200
+        script, listed = await boss("GET", "/audit-logs/verifier"), (await boss("GET", "/audit-logs/heads")).json()
+    with ZipFile(BytesIO(answer.content)) as made:
+        assert made.testzip() is None
+        made.extractall(tmp_path)
+    assert script.content == (tmp_path / "verify.py").read_bytes()
+    assert [key["public"] for key in listed["keys"]] == [(tmp_path / "public-key.txt").read_text().split()[0]] == [books.notary.seal.public.hex()]
+    assert len((tmp_path / "heads.jsonl").read_text().splitlines()) == len(listed["items"])
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    rows = list(csv.DictReader((tmp_path / "events.csv").open(newline="")))
+    assert [row["hash"] for row in rows] == [event["hash"] for event in events]
+    assert (events[-1]["topic"], {event["clinic"] for event in events}) == ("EvidenceExported", {str(CLINICS[1])})
+    assert "Noor" not in (tmp_path / "events.jsonl").read_text()
+    assert checked(tmp_path).returncode == 0
+    manifest = dict(reversed(line.split()) for line in (tmp_path / "MANIFEST.sha256").read_text().splitlines())
+    assert manifest == {file.name: sha256(file.read_bytes()).hexdigest() for file in tmp_path.iterdir() if file.name != "MANIFEST.sha256"}
+    (tmp_path / "events.jsonl").write_text("".join(json.dumps({**event, "actor": events[0]["actor"]}) + "\n" for event in events))
+    assert checked(tmp_path).returncode == 1
+    books.last = books.verdict().position
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_evidence_is_made_a_page_at_a_time(books, monkeypatch):
+    monkeypatch.setattr(evidence, "NEXT", evidence.NEXT.replace(f"limit {evidence.PAGE}", "limit 7"))
+    async with served(books.database) as web:
+        reader = await web.services.reader(CLINICS[2], 0)
+        parts = [part async for part in evidence.bundle(reader)]
+        ((events,),) = (await reader.ask("select count(*) from stored_events where clinic_id = %s", (CLINICS[2],))).rows
+    assert len(parts) > 2 * events // 7
+    assert ZipFile(BytesIO(b"".join(parts))).read("events.jsonl").count(b"\n") == events
 
 
 @pytest.mark.soak

@@ -546,6 +546,8 @@ async def records(me: Person, ids: Json) -> None:
             "select notification_id, hash from stored_events where clinic_id = %s and notification_id <= %s order by 1", [me.clinic, head["position"]]).fetchall()
     assert told == [(position, b64encode(seal).decode()) for position, seal in there]
     assert taken[-1]["event"] == "ClinicExported"
+    assert (await me("GetVerifier")).startswith('"""Checks an auditor')
+    assert await me("ExportEvidence", id=me.clinic)
     patients = [one["value"]["id"] for one in taken if one.get("row") == "patients"]
     registered = {one["stream"]: one["said"]["givenName"] for one in taken if one.get("event") == "PatientRegistered"}
     assert (ids["patients"] in patients, set(patients)) == (True, set(registered))

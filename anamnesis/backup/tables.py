@@ -18,6 +18,7 @@ KEPT = {
     "webhook_deliveries": "true",
     "webhook_attempts": "true",
     "parked_events": "state = 'discarded'",  # somebody's decision; what is only parked is tried again
+    "head_keys": "true",
     "restorations": "number > 0",
 }
 """What the key store keeps, and which lines of it; one that refers to another comes after it."""

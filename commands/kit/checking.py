@@ -2,7 +2,7 @@
 
 For every line of events.jsonl it computes the SHA-256 over the hash before (of the same clinic), the envelope and the stored bytes, and compares it with the hash of that
 line; a clinic's chain begins with the SHA-256 of its id. Then it checks the signatures (Ed25519, RFC 8032, section 5.1.7) of heads.jsonl with the key in
-public-key.txt, which you should compare with the one you were given by other means, and that each signed head is the hash at its place in the chain.
+public-key.txt (after a change of keys: the keys), which you should compare with the one you were given by other means, and that each signed head is the hash at its place in the chain.
 """
 
 import base64
@@ -84,7 +84,7 @@ def check(folder: Path) -> list[str]:
     wrong: list[str] = []
     hashes: dict[str, str] = {}
     counts: dict[str, int] = {}
-    public = bytes.fromhex((folder / "public-key.txt").read_text("ascii").split()[0])
+    keys = [bytes.fromhex(line.split()[0]) for line in (folder / "public-key.txt").read_text("ascii").splitlines() if line]
     heads = {(head["clinic"], head["position"]): head for head in lines(folder / "heads.jsonl")}
     for one in lines(folder / "events.jsonl"):
         clinic, before = one["clinic"], hashes.get(one["clinic"])
@@ -98,7 +98,7 @@ def check(folder: Path) -> list[str]:
     wrong += [f"position {head['position']}: the event of the head signed at {head['signedAt']} is not there" for head in heads.values()]
     for head in lines(folder / "heads.jsonl"):
         said = "anamnesis head 1 clinic {clinic} position {position} events {events} hash {hash} at {signedAt}".format(**head)
-        if not genuine(public, bytes.fromhex(head["signature"]), said.encode()):
+        if not any(genuine(public, bytes.fromhex(head["signature"]), said.encode()) for public in keys):
             wrong.append(f"position {head['position']}: the signature of the head of {head['signedAt']} is not the key's")
     sys.stdout.write(f"{sum(counts.values())} events of {len(counts)} clinics; {len(wrong)} findings\n")
     return wrong

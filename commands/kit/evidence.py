@@ -11,6 +11,7 @@ What may go wrong. The export shows a clinic from its first event on, for a chai
 import base64
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -45,16 +46,21 @@ heads.jsonl     heads that were signed while history was being written
 Progress = Callable[[int, int], None]
 
 
-def record(line: Line, key_of: KeyOf | None = None) -> dict[str, Any]:
-    """Return an event as it is exported; with `key_of` what is about a person is opened beside."""
+def envelope(line: Line) -> dict[str, Any]:
+    """Return what an event says besides its body."""
     names = ("stream", "clinic", "id", "command", "correlation", "causation", "actor", "person")
     raw = (line.stream, line.clinic, line.event_id, line.command, line.correlation, line.causation, line.actor, line.person)
-    found: dict[str, Any] = {
+    return {
         "position": line.position, "recordedAt": (EPOCH + line.recorded_us * MICRO).isoformat(timespec="microseconds"),
         "recordedMicroseconds": line.recorded_us, "topic": line.topic, "kind": line.kind, "version": line.version, "partition": line.partition,
         **{name: str(uuid_of(value)) if value else None for name, value in zip(names, raw, strict=True)},
-        "mac": line.mac.hex(), "hash": line.hash.hex(), "event": msgspec.json.decode(line.body),
+        "mac": line.mac.hex(), "hash": line.hash.hex(),
     }
+
+
+def record(line: Line, key_of: KeyOf | None = None) -> dict[str, Any]:
+    """Return an event as it is exported; with `key_of` what is about a person is opened beside."""
+    found = {**envelope(line), "event": msgspec.json.decode(line.body)}
     if key_of is not None and line.person is not None:
         opened = decode(line.topic, line.body, event_id=uuid_of(line.event_id), person=uuid_of(line.person), key_of=key_of)
         found["opened"] = msgspec.to_builtins(opened)
@@ -77,7 +83,7 @@ class Evidence:
         """Write events, in order of position."""
         for line in lines:
             found = record(line, key_of)
-            self._lines.write(json.dumps(found, ensure_ascii=False) + "\n")
+            self._lines.write(told(found))
             self._csv.writerow(found)
             self.events += 1
 
@@ -86,11 +92,36 @@ class Evidence:
         self._lines.close()
         self._table.close()
         (self.folder / "heads.jsonl").write_text("".join(head.line() + "\n" for head in heads), "ascii")
-        (self.folder / "public-key.txt").write_text(f"{public.hex()}  Ed25519\n", "ascii")
+        (self.folder / "public-key.txt").write_text(known_by(public), "ascii")
         (self.folder / "README.txt").write_text(README, "ascii")
-        (self.folder / "verify.py").write_bytes(Path(checking.__file__).read_bytes())
+        (self.folder / "verify.py").write_bytes(verifier())
         names = ("README.txt", "events.csv", "events.jsonl", "heads.jsonl", "public-key.txt", "verify.py")
         (self.folder / "MANIFEST.sha256").write_text("".join(f"{_digest(self.folder / name)}  {name}\n" for name in names), "ascii")
+
+
+def told(found: dict[str, Any]) -> str:
+    """Return an event as a line."""
+    return json.dumps(found, ensure_ascii=False) + "\n"
+
+
+def tabled(lines: Iterable[Line], *, first: bool) -> str:
+    """Return envelopes as lines of a table, the first of it under their names."""
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, ENVELOPE, extrasaction="ignore")
+    if first:
+        table.writeheader()
+    table.writerows(map(envelope, lines))
+    return text.getvalue()
+
+
+def known_by(public: bytes) -> str:
+    """Return a public key as a line."""
+    return f"{public.hex()}  Ed25519\n"
+
+
+def verifier() -> bytes:
+    """Return the script that checks an export."""
+    return Path(checking.__file__).read_bytes()
 
 
 def heads_of(heads: Iterable[Head], clinics: set[UUID], upto: int) -> list[Head]:

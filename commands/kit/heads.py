@@ -26,6 +26,7 @@ create table if not exists signed_heads (
     clinic_id uuid not null, position bigint not null, events bigint not null, hash bytea not null, signed_at timestamptz not null, key text not null,
     signature bytea not null, primary key (clinic_id, position, key)
 );
+create table if not exists head_keys (key text primary key, public bytea not null, since timestamptz not null default now());
 create table if not exists head_wishes (clinic_id uuid primary key, wished_at timestamptz not null default now());
 create table if not exists proof_findings (
     position bigint not null, kind text not null, clinic_id uuid, said text not null, found_at timestamptz not null default now(),
@@ -50,17 +51,18 @@ create or replace function proof_health(out findings bigint, out first_position 
 language sql stable security definer set search_path = public, pg_temp as $$
     select (select count(*) from proof_findings), (select min(position) from proof_findings), (select max(h.signed_at) from signed_heads h);
 $$;
-revoke all on signed_heads, head_wishes, proof_findings from public;
+revoke all on signed_heads, head_keys, head_wishes, proof_findings from public;
 revoke all on function wish_head, proof_health from public;
 grant usage on schema public to anamnesis_notary;
-grant select on signed_heads to anamnesis_gateway;
+grant select on signed_heads, head_keys to anamnesis_gateway;
 grant execute on function wish_head, proof_health to anamnesis_gateway;
 grant select on stored_events, store_head, store_settings, chain_heads to anamnesis_notary;
-grant select, insert on signed_heads, proof_findings to anamnesis_notary;
+grant select, insert on signed_heads, head_keys, proof_findings to anamnesis_notary;
 grant select, delete on head_wishes to anamnesis_notary;
 """
 STATEMENT = "anamnesis head 1 clinic {clinic} position {position} events {events} hash {hash} at {at}"
 KEEP = "insert into signed_heads (clinic_id, position, events, hash, signed_at, key, signature) values (%s, %s, %s, %s, %s, %s, %s) on conflict do nothing"
+SHOW = "insert into head_keys (key, public) values (%s, %s) on conflict do nothing"
 KEPT = "select clinic_id, position, events, hash, signed_at, key, signature from signed_heads"
 
 
@@ -148,6 +150,11 @@ def kept(conn: Connection[Any], clinic: UUID | None = None) -> list[Head]:
     """Return the signed heads in the database."""
     where, params = (" where clinic_id = %s", (clinic,)) if clinic else ("", ())
     return [Head(*record) for record in conn.execute(f"{KEPT}{where} order by position", params).fetchall()]
+
+
+def show(conn: Connection[Any], seal: Seal) -> None:
+    """Let it be known which public key heads are signed with from now on."""
+    conn.execute(SHOW, (seal.name, seal.public))
 
 
 def keep(conn: Connection[Any], folder: Path, heads: list[Head]) -> None:

@@ -22,7 +22,7 @@ import structlog
 from psycopg import Connection
 
 from commands.kit import ledger
-from commands.kit.heads import Head, Seal, genuine, keep, kept, outside
+from commands.kit.heads import Head, Seal, genuine, keep, kept, outside, show
 from commands.kit.proof import Walk, pages
 from workers.kit.ending import heed
 
@@ -95,9 +95,10 @@ class Notary:
         self.looked = head
 
     def learn(self, conn: Connection[Any]) -> None:
-        """Find out, once, where it stopped."""
+        """Find out, once, where it stopped; and say which key it signs with."""
         if self.known:
             return
+        show(conn, self.seal)
         for head in [*kept(conn), *(head for _, head in outside(self.folder) if head)]:
             before = self.last.get(head.clinic)
             if head.key == self.seal.name and genuine(head, self.seal.public) and (before is None or before.position < head.position):
