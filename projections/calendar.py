@@ -115,8 +115,7 @@ async def week_then(reader: Reader, keys: KeyRing, first: date, last: date, whos
     visits = [visit for visit in visits if first <= visit.date <= last]
     blocks: list[Any] = []
     if "patient_id" not in whose:  # no time is blocked for a patient
-        blocks = await _then(reader, keys, "blocks", await _ever(reader, "blocks", first - LONGEST - timedelta(days=1), last, upto), whose, upto)
-        blocks = [block for block in blocks if block.last_date >= first and block.date <= last]
+        blocks = await _then(reader, keys, "blocks", await _ever(reader, "blocks", first, last, upto, LONGEST + timedelta(days=1)), whose, upto)
     patients = await _named(reader, keys, "patients", (visit.patient_id for visit in visits), upto)
     staff = await _named(reader, keys, "staff", (one.doctor_id for one in (*visits, *blocks)), upto)
     rooms = await _named(reader, keys, "rooms", (one.room_id for one in (*visits, *blocks)), upto)
@@ -128,8 +127,8 @@ async def week_then(reader: Reader, keys: KeyRing, first: date, last: date, whos
     ))
 
 
-async def _ever(reader: Reader, kind: str, first: date, last: date, upto: int) -> list[UUID]:
-    found = await on_days(reader, kind, first, last, upto, MOST_THEN + 1)
+async def _ever(reader: Reader, kind: str, first: date, last: date, upto: int, longest: timedelta = timedelta()) -> list[UUID]:
+    found = await on_days(reader, kind, first, last, upto, MOST_THEN + 1, longest)
     if len(found) > MOST_THEN:
         raise CalendarTooLong
     return found

@@ -5,7 +5,7 @@ leaves a line. It says "may": whoever asks folds the stream and looks.
 """
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -28,17 +28,18 @@ def each(fact: Fact) -> Iterable[tuple[Any, ...]]:
 def trails(_: TrailRow | None, fact: Fact, __: tuple[Any, ...]) -> TrailRow:
     event: Any = fact.event
     return TrailRow(
-        seq=fact.position, kind=fact.kind, id=fact.id, patient_id=getattr(event, "patient_id", None), date=getattr(event, "on", None))
+        seq=fact.position, kind=fact.kind, id=fact.id, patient_id=getattr(event, "patient_id", None), date=getattr(event, "on", None),
+        last_date=getattr(event, "last_on", None))
 
 
-ON_DAYS = "select distinct id from trails where clinic_id = %s and kind = %s and date between %s and %s and seq <= %s limit %s"
+ON_DAYS = """select distinct id from trails where clinic_id = %s and kind = %s and date between %s and %s and coalesce(last_date, date) >= %s and seq <= %s limit %s"""
 OF_PATIENT = """select id from trails where clinic_id = %s and patient_id = %s and kind = %s and seq <= %s group by id order by max(seq) desc limit %s"""
 BORN = """select entity_id, seq from audit_log where clinic_id = %s and action = %s and seq <= %s and seq {beyond} %s order by seq {order} limit %s"""
 
 
-async def on_days(reader: Reader, kind: str, first: date, last: date, upto: int, most: int) -> list[UUID]:
-    """Return what had ever been put on these days by a position; `most` of it."""
-    return [id_ for (id_,) in (await reader.ask(ON_DAYS, (reader.clinic, kind, first, last, upto, most))).rows]
+async def on_days(reader: Reader, kind: str, first: date, last: date, upto: int, most: int, longest: timedelta = timedelta()) -> list[UUID]:
+    """Return what had ever been put on these days by a position, or, being no longer than `longest`, begins before them and lasts into them; `most` of it."""
+    return [id_ for (id_,) in (await reader.ask(ON_DAYS, (reader.clinic, kind, first - longest, last, first, upto, most))).rows]
 
 
 async def of_patient(reader: Reader, kind: str, patient: UUID, upto: int, most: int) -> list[UUID]:

@@ -8,7 +8,7 @@ from schemas.kit import Row
 
 
 class TrailRow(Row):
-    """What an event put where: an appointment on a day of a patient's, blocked time on its first day, an invoice into a patient's name."""
+    """What an event put where: an appointment on a day of a patient's, blocked time on its days, an invoice into a patient's name."""
 
     table: ClassVar[str] = "trails"
     permission: ClassVar[str] = "audit.logs.view"
@@ -18,5 +18,6 @@ class TrailRow(Row):
     id: Id
     patient_id: PatientId | None = None
     date: dt.date | None = None
+    last_date: dt.date | None = None
 
     indexes: ClassVar[tuple[str, ...]] = ("kind, date, seq", "patient_id, kind, seq")
