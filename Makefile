@@ -2,6 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
+# Compiled modules are kept, wherever somebody's environment says otherwise: a dozen processes start here, again and again.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: up test check soak interop bench released lock venv
 
 up: venv

@@ -1,5 +1,6 @@
 """Real servers for tests: one Postgres a run, a fresh migrated database a test, a NATS where one is asked for, and the whole stack."""
 
+import gc
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -10,12 +11,20 @@ import pytest
 from anamnesis.installation import Installation
 from anamnesis.migrations import migrate
 from anamnesis.scratch import Scratch, temporary_directory
+from anamnesis.serve import rest_collector
 from anamnesis.settings import Kind, Settings
 from anamnesis.stack import EmbeddedNats, EmbeddedPostgres
 from anamnesis.stack.roles import OWNER, create_database, secure_database
 from tests.till import Till
 
 TEMPLATE = "anamnesis_template"
+gc.disable()  # nothing of what is imported goes away again, and looking through it takes a third of the time
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, in portions as our own processes do."""
+    rest_collector()
+    gc.enable()
 
 
 class Database:

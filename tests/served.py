@@ -18,6 +18,7 @@ from commands.kit.handling import Who
 from gateway.app import create_app, services_of
 from gateway.kit import http
 from gateway.kit.app import Gateway
+from tests.client import client
 from workers import projector, relay
 
 PASSWORD = "correct horse battery staple"
@@ -116,8 +117,8 @@ async def served(database: Any, nats: Any = None, **changed: Any) -> AsyncIterat
             raise RuntimeError("the gateway did not start")
         await asyncio.sleep(0.01)
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            yield Web(app, client, database.url("owner"), port)
+        async with client(f"http://127.0.0.1:{port}") as http_client:
+            yield Web(app, http_client, database.url("owner"), port)
     finally:
         server.should_exit = True
         await task

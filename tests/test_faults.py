@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any, NamedTuple
 
-import httpx
 import nats
 import psycopg
 import pytest
@@ -29,6 +28,7 @@ from gateway.kit.tokens import Keys
 from projections.kit.pages import LAST, MAC, PREV, pack, subject_of
 from projections.kit.rebuild import verify
 from projections.kit.stored import COLUMNS, Stored
+from tests.client import client
 from tests.clinic import Town, handling, stored
 from tests.load import Accepted, Load, Place, today
 from tests.test_store import chain_of
@@ -57,8 +57,9 @@ class Installation(NamedTuple):
 class Trial:
     """A stack under load, and the ways to hurt it."""
 
-    def __init__(self, stack: Scratch, load: Load, seed: int) -> None:
+    def __init__(self, stack: Scratch, load: Load, seed: int, enough: float = ENOUGH) -> None:
         self.stack = stack
+        self.enough = enough
         self.load = load
         self.dice = Random(seed)
         self.database = Installation(stack)
@@ -80,8 +81,8 @@ class Trial:
     async def under_load(self) -> None:
         """Wait for some moment at which enough is going on; clients that fall over end the trial."""
         deadline, wait = time.monotonic() + 60, self.dice.uniform(0, 0.5)
-        while self.load.per_second < ENOUGH or wait > 0:
-            wait -= 0.01 if self.load.per_second >= ENOUGH else 0
+        while self.load.per_second < self.enough or wait > 0:
+            wait -= 0.01 if self.load.per_second >= self.enough else 0
             self.load.healthy()
             assert time.monotonic() < deadline, f"{self.load.per_second} commands a second, after {self.told}"
             await asyncio.sleep(0.01)
@@ -244,18 +245,18 @@ def lasting(stack: Scratch, token: str) -> str:
 
 
 @asynccontextmanager
-async def trial(stack: Scratch, seed: int, rate: float = OFFERED) -> AsyncIterator[tuple[Trial, int]]:
+async def trial(stack: Scratch, seed: int, rate: float = OFFERED, enough: float = ENOUGH) -> AsyncIterator[tuple[Trial, int]]:
     """Three clinics in a stack, and their clients at work."""
     database = Installation(stack)
-    async with handling(database) as handler, httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
-        api, places = Api(client, handler, stack.settings("gateway")), []
+    async with handling(database) as handler, client(stack.url) as wire:
+        api, places = Api(wire, handler, stack.settings("gateway")), []
         for _ in range(3):
             town = await Town.open(handler, today())
             places.append(Place(town, lasting(stack, (await api.person(town.id, "admin")).session["accessToken"])))
             await places[-1].furnish()
     since = stored(database)[-1].position
     async with Load(stack.url, places, seed, rate) as load:
-        yield Trial(stack, load, seed), since
+        yield Trial(stack, load, seed, enough), since
 
 
 async def suffered(rounds: int) -> None:

@@ -113,7 +113,10 @@ def test_without_the_key_nothing_of_the_person_is_left_and_the_rest_still_reads(
 
 def test_every_particular_is_marked_as_personal():
     plain = {c.name for c in table_of(PatientRow).columns if not c.personal and c.computed is None}
-    assert plain == {"id", "registered_on", "archived", "version", "source"}  # the last is a word of a list, and names nobody
+    assert plain == {
+        "id", "registered_on", "archived", "version", "merged_into", "merged_at", "merged_records",
+        "source",  # a word of a list, that names nobody
+    }
 
 
 def met(question: str, person: PatientRow) -> bool:

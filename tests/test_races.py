@@ -28,6 +28,7 @@ from domain.invoices import InvoiceAlreadyPaid, InvoiceNotDraft, PaymentTooLarge
 from domain.kit import Refused
 from domain.patients import PatientMerged
 from gateway.kit.errors import code
+from tests.client import client
 from tests.clinic import NOW, Town, handling, stored
 from tests.laws.project import REFUSALS
 from tests.walk import OPERATIONS, Api, Person, Request
@@ -110,10 +111,10 @@ async def handled(request: pytest.FixtureRequest) -> AsyncIterator[Arena]:
 @asynccontextmanager
 async def served(request: pytest.FixtureRequest) -> AsyncIterator[Arena]:
     stack = request.getfixturevalue("stack")
-    database, limits = Installation(stack), httpx.Limits(max_connections=100)
-    async with handling(database) as handler, httpx.AsyncClient(base_url=stack.url, timeout=20, limits=limits) as client:
+    database = Installation(stack)
+    async with handling(database) as handler, client(stack.url) as wire:
         town = await Town.open(handler, datetime.now(UTC))
-        yield Served(database, town, client, await Api(client, handler, stack.settings("gateway")).person(town.id, "admin"))
+        yield Served(database, town, wire, await Api(wire, handler, stack.settings("gateway")).person(town.id, "admin"))
 
 
 def won(outcomes: Sequence[Receipt | Refused]) -> list[Receipt]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import psycopg
 
 from anamnesis.scratch import Scratch, temporary_directory
+from tests.client import client
 from tests.load import Accepted
 from tests.test_faults import Trial, sound, trial
 
@@ -34,9 +34,9 @@ CHANGES = {  # what the next release is: a read model with another column, a vie
 
 
 def next_release(folder: Path) -> Path:
-    """This release, a little further."""
+    """This release, a little further; what is compiled already need not be again."""
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, folder / package)
     change(folder, CHANGES)
     return folder
 
@@ -74,7 +74,7 @@ async def upgraded(folder: Path, later: Path) -> None:
     (program := folder / "program").symlink_to(ROOT)
     with Scratch(cwd=folder, env={"PYTHONPATH": str(program), "PYTHONDONTWRITEBYTECODE": "1"}) as stack:
         data = ["--data-dir", str(stack.data_dir)]
-        async with trial(stack, seed=7) as (upgrade, since):
+        async with trial(stack, seed=7, rate=150, enough=75) as (upgrade, since):
             await upgrade.under_load()
             broken = upgrade.load.broken
             assert "anamnesis projections rebuild rooms" in run(later, "migrate", *data, cwd=folder)
@@ -113,11 +113,11 @@ async def room(upgrade: Trial) -> Any:
     """Add a room and read it, as it is after that."""
     place = upgrade.load.wishes[0][0]
     headers = {"authorization": f"Bearer {place.token}"}
-    async with httpx.AsyncClient(base_url=f"{upgrade.stack.url}/api/v1/protected", headers=headers, timeout=20) as client:
-        added = await client.post("/rooms", json={"name": f"Room {uuid4()}", "type": "surgery"})
+    async with client(f"{upgrade.stack.url}/api/v1/protected", headers=headers) as wire:
+        added = await wire.post("/rooms", json={"name": f"Room {uuid4()}", "type": "surgery"})
         assert added.status_code == 201, added.text
         at = int(added.headers["x-position"])
         upgrade.load.accepted[f"room {at}"] = Accepted(added.json()["id"], 1, at)
-        found = await client.get("/rooms", params={"limit": 200}, headers={"x-position": str(at)})
+        found = await wire.get("/rooms", params={"limit": 200}, headers={"x-position": str(at)})
         assert found.status_code == 200, found.text
     return next(one for one in found.json()["items"] if one["id"] == added.json()["id"])

@@ -19,6 +19,7 @@ import pytest
 from pyotp import TOTP
 
 from tests.authenticator import Authenticator
+from tests.client import client
 from tests.clinic import handling
 from tests.served import until
 from tests.till import sign
@@ -41,8 +42,8 @@ def at(clock: str, on: date = MONDAY) -> str:
 
 @pytest.fixture
 async def caller(stack: Any) -> AsyncIterator[Api]:
-    async with handling(stack) as handler, httpx.AsyncClient(base_url=stack.url, timeout=20) as client:
-        api = Api(client, handler, stack.settings("gateway"))
+    async with handling(stack) as handler, client(stack.url) as wire:
+        api = Api(wire, handler, stack.settings("gateway"))
         api.till = stack.till
         api.owner_url = stack.database_url("owner")
         yield api

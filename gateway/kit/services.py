@@ -40,6 +40,11 @@ CHORE_SECONDS = 60
 POLLS = (0.005, 0.015, 0.03)  # seconds between looks at the tracked position; the last repeats
 BEHIND_SECONDS = 5.0
 TRACKED = "select t.position, h.position from projector_tracking t cross join store_head h where t.grp = 'live' and t.partition = %s::smallint"
+LEVEL = (  # a partition of which no clinic has had a later event is as far as the store: nobody waits for its next look at the store
+    "select case when exists (select from chain_heads c where c.position > t.position and mod(get_byte(uuid_send(c.clinic_id), 15), s.partitions) = t.partition) "
+    "then t.position else h.position end, h.position "
+    "from projector_tracking t cross join store_head h cross join store_settings s where t.grp = 'live' and t.partition = %s::smallint"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -141,9 +146,10 @@ class Services:
         """Return a clinic's reader, once the read models have reached a position."""
         reader = await self.reading.of(clinic)
         if position:
-            for partition in range(await self.reading.partitions()) if clinic == PLATFORM else (reader.partition,):  # the platform's sees all clinics' rows
+            everywhere = clinic == PLATFORM  # whose reader sees all clinics' rows
+            for partition in range(await self.reading.partitions()) if everywhere else (reader.partition,):
                 if self.watermarks.reached.get(partition, 0) < position:
-                    await self._caught_up(partition, position)
+                    await self._caught_up(partition, position, LEVEL if everywhere else TRACKED)
         return reader
 
     async def end_session(self, session: UUID) -> None:
@@ -152,7 +158,7 @@ class Services:
         self.hub.end(session)
         await self.bus.say(SESSIONS, session.bytes)
 
-    async def _caught_up(self, partition: int, position: int) -> None:
+    async def _caught_up(self, partition: int, position: int, tracked_by: str) -> None:
         loop = asyncio.get_running_loop()
         deadline, polls = loop.time() + BEHIND_SECONDS, iter(POLLS)
         reached, pause = self.watermarks.wait(partition, position), POLLS[0]
@@ -161,7 +167,7 @@ class Services:
             await asyncio.wait([reached], timeout=pause)
             if reached.done():
                 return
-            rows = (await self.reading.lanes.ask(None, TRACKED, (partition,))).rows
+            rows = (await self.reading.lanes.ask(None, tracked_by, (partition,))).rows
             tracked, head = rows[0] if rows else (0, 0)
             self.watermarks.move(partition, tracked)
             if loop.time() > deadline or position > head:  # nobody was ever given a position beyond the head: not worth waiting for
