@@ -186,59 +186,48 @@ def restore(
 def gateway(fd: Annotated[int | None, typer.Option(help="A listening socket to inherit instead of opening a port.")] = None) -> None:
     """Run one gateway process, told by the environment."""
     from anamnesis.serve import gateway
-    from anamnesis.settings import Settings
 
-    gateway(Settings.read("gateway"), fd)
+    gateway(fd)
 
 
 @worker_app.command("relay")
 def relay() -> None:
     """Publish the store's events to JetStream (one leads, others wait)."""
     from anamnesis.serve import worker
-    from anamnesis.settings import Settings
-    from workers.relay import main
 
-    worker(main, Settings.read("relay"))
+    worker("relay")
 
 
 @worker_app.command("projector")
 def projector() -> None:
     """Keep the read models up to date (any number share the partitions)."""
     from anamnesis.serve import worker
-    from anamnesis.settings import Settings
-    from workers.projector import main
 
-    worker(main, Settings.read("projector"))
+    worker("projector")
 
 
 @worker_app.command("courier")
 def courier() -> None:
     """Write and send the letters that events ask for (any number share the work)."""
     from anamnesis.serve import worker
-    from anamnesis.settings import Settings
-    from workers.courier import main
 
-    worker(main, Settings.read("courier"))
+    worker("courier")
 
 
 @worker_app.command("notary")
 def notary() -> None:
     """Check what is added to history, and sign each clinic's head."""
     from anamnesis.serve import worker
-    from anamnesis.settings import Settings
-    from workers.notary import main
 
-    worker(main, Settings.read("notary"))
+    worker("notary")
 
 
 @worker_app.command("builder")
 def builder() -> None:
     """Make read models anew when a superadmin asks (one at a time)."""
     from anamnesis.serve import worker
-    from anamnesis.settings import Settings
-    from workers.builder import main
 
-    worker(main, Settings.read("builder"))
+    worker("builder")
 
 
 @app.command()

@@ -11,12 +11,13 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from anamnesis.logs import configure
-from anamnesis.settings import Settings
+from anamnesis.settings import Kind, Settings
 from anamnesis.trouble import Trouble
 
 GRACE_SECONDS = 5
@@ -24,13 +25,15 @@ BACKLOG = 2048
 COLLECT = (20_000, 5, 1000)
 
 
-def gateway(settings: Settings, fd: int | None = None) -> None:
+def gateway(fd: int | None = None) -> None:
     """Serve HTTP until told to stop."""
+    gc.disable()
     import uvicorn  # noqa: PLC0415 - only the gateway needs it
 
     from gateway.app import create_app  # noqa: PLC0415 - nor the application
     from gateway.kit.http import Protocol, Server  # noqa: PLC0415 - likewise
 
+    settings = Settings.read("gateway")
     configure("gateway")
     listener = socket.socket(fileno=fd) if fd is not None else listen(settings.host, settings.port, shared=True)
     app = create_app(settings)
@@ -52,11 +55,14 @@ def gateway(settings: Settings, fd: int | None = None) -> None:
     Server(config).run(sockets=[listener])
 
 
-def worker(main: Callable[[Settings], Coroutine[Any, Any, None]], settings: Settings) -> None:
-    """Run a worker until told to stop."""
+def worker(kind: Kind) -> None:
+    """Run a worker, `main` of its module, until told to stop."""
+    gc.disable()
     import uvloop  # noqa: PLC0415 - only workers come here
 
-    configure(settings.kind)
+    settings = Settings.read(kind)
+    main = import_module(f"workers.{kind}").main
+    configure(kind)
     rest_collector()
     with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_until_told(main(settings)))
@@ -65,11 +71,13 @@ def worker(main: Callable[[Settings], Coroutine[Any, Any, None]], settings: Sett
 def rest_collector() -> None:
     """Have Python look for garbage in cycles less often: a process that keeps many streams would spend a quarter of its time walking over them.
 
-    What is here at the start stays; what is new is looked through as ever, only in larger portions; all of it, rarely.
+    What is here at the start stays (looking through it while it comes would take a quarter of a start); what is new is looked through as ever, only in larger
+    portions; all of it, rarely.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT)
+    gc.enable()
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:

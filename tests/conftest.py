@@ -1,9 +1,12 @@
 """Real servers for tests: one Postgres a run, a fresh migrated database a test, a NATS where one is asked for, and the whole stack."""
 
 import gc
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -18,13 +21,25 @@ from anamnesis.stack.roles import OWNER, create_database, secure_database
 from tests.till import Till
 
 TEMPLATE = "anamnesis_template"
-gc.disable()  # nothing of what is imported goes away again, and looking through it takes a third of the time
+MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108 - nothing is put there but what `mkdtemp` makes
+gc.disable()  # until everything is here (`anamnesis.serve.rest_collector`)
+
+
+def roomy(place: Path) -> bool:
+    """Is there a file system in memory, and enough memory, for what tests write, and for the programs of Postgres?"""
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        return False
+    found, free = os.statvfs(place), os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(found.f_bavail * found.f_frsize, free) > ROOM and not found.f_flag & os.ST_NOEXEC
+
+
+if "TMPDIR" not in os.environ and roomy(MEMORY):  # thousands of small files come and go, which file systems on a disk are slow at
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 def pytest_collection_finish() -> None:
     """Look for garbage from here on, in portions as our own processes do."""
     rest_collector()
-    gc.enable()
 
 
 class Database:

@@ -47,8 +47,7 @@ class Some:
 
     def struct(self, cls: type[Any], known: Sequence[Any] = ()) -> Any:
         """Return a struct; `known` are ids, days and numbers worth repeating."""
-        fields = i.type_info(cls).fields  # type: ignore[attr-defined]
-        given = {f.name: self.value(f.type, known) for f in fields if f.required or self.dice.random() < 0.6}
+        given = {f.name: self.value(f.type, known) for f in fields_of(cls) if f.required or self.dice.random() < 0.6}
         return cls(**given)
 
     def value(self, t: i.Type, known: Sequence[Any] = (), examples: Sequence[Any] = ()) -> Any:  # noqa: C901, PLR0911, PLR0912 - one case per type
@@ -131,6 +130,11 @@ class Some:
             return noon
         now, zone, grants = self.dice.choice(NOWS), self.dice.choice(ZONES), self.dice.choice(ROLES)
         return replace(noon, now=now, today=now.date(), zone=zone, grants=grants, subject=self.dice.choice([None, *IDS]))
+
+
+@cache
+def fields_of(cls: type[Any]) -> tuple[i.Field, ...]:
+    return i.type_info(cls).fields  # type: ignore[attr-defined, no-any-return]
 
 
 @cache

@@ -67,7 +67,10 @@ def faults(state: type[State], events: Sequence[Event], projections: Sequence[Pr
         yield "a snapshot gives another state"
     if any(isinstance(claim, TimeClaim) and claim.start >= claim.end for claim in now.claims()):
         yield "it claims a time that ends before it starts"
+    told = {type(event).__name__ for event in events}
     for projection in projections:
+        if told.isdisjoint(projection.topics):
+            continue
         yield from (f"{projection.name}: {fault}" for fault in row_faults(state, projection, kept, blank))
 
 
