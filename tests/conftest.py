@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -129,28 +130,30 @@ def module_database(make_database) -> Iterator[Database]:
     _drop(made)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_nats() -> Iterator[Callable[[], EmbeddedNats]]:
-    """Makes a running NATS of its own at each call; whoever stops or purges it hurts nobody else."""
-    servers: list[EmbeddedNats] = []
-
-    def make() -> EmbeddedNats:
-        server = EmbeddedNats(temporary_directory())
-        server.start()
-        servers.append(server)
-        return server
-
-    yield make
-    for server in servers:
-        server.stop()
-        server.home.release()
-        shutil.rmtree(server.home.path)
+    """Makes a running NATS of its own at each call, until the file ends; whoever stops or purges it hurts nobody else."""
+    with ExitStack() as servers:
+        yield lambda: servers.enter_context(nats_of_its_own())
 
 
 @pytest.fixture
-def nats_server(make_nats) -> EmbeddedNats:
+def nats_server() -> Iterator[EmbeddedNats]:
     """A NATS of this test alone."""
-    return make_nats()
+    with nats_of_its_own() as server:
+        yield server
+
+
+@contextmanager
+def nats_of_its_own() -> Iterator[EmbeddedNats]:
+    server = EmbeddedNats(temporary_directory())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        server.home.release()
+        shutil.rmtree(server.home.path)
 
 
 @pytest.fixture(scope="session")

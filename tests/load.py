@@ -101,7 +101,7 @@ class Load:
         self.keys = count(1)
         self.accepted: dict[str, Accepted] = {}
         self.refused: Counter[str] = Counter()
-        self.broken = 0  # connections that ended, or answers that said "not now", while a request was on its way
+        self.broken = Counter[str]()  # what came instead of an answer while a request was on its way: a connection that ended, or "not now"
         self.replayed = 0
         self.lately: deque[float] = deque()
         self.open = True
@@ -175,13 +175,16 @@ class Connection:
         path = wanted.path.format(id=id_)
         head = f"{wanted.method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nidempotency-key: {key}\r\ncontent-length: {len(body)}\r\n\r\n"
         while True:
-            with suppress(*BROKEN):
+            try:
                 async with asyncio.timeout(20):
                     status, headers, answer = await self.ask(head.encode() + body)
                 if status != 503:
                     return status, headers, answer
+                why = msgspec.json.decode(answer)["code"]
+            except BROKEN as error:
+                why = type(error).__name__
             await self.close()
-            self.load.broken += 1
+            self.load.broken[why] += 1
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def ask(self, request: bytes) -> tuple[int, dict[bytes, bytes], bytes]:

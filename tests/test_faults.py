@@ -99,10 +99,10 @@ class Trial:
 
     async def gateway(self) -> None:
         """Every client must have noticed, for its connection is gone."""
-        before = self.load.broken
+        before = self.load.broken.total()
         await self.killed("gateway-1")
         await self.under_load()
-        assert self.load.broken > before
+        assert self.load.broken.total() > before
 
     async def postgres(self) -> None:
         await self.killed("postgres")

@@ -1,6 +1,7 @@
 """Schedules: hours in the clinic's zone, right on the days the clocks change; blocked time."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -181,16 +182,17 @@ DAYS = [
 MINUTE = timedelta(minutes=1)
 
 
+@cache
+def walls(zone: str, on: date) -> list[tuple[datetime, date, int]]:
+    """Every minute around a day, and what the wall says then."""
+    first = datetime(on.year, on.month, on.day, tzinfo=UTC) - timedelta(hours=40)
+    found = [(moment, moment.astimezone(ZoneInfo(zone))) for moment in (first + n * MINUTE for n in range(104 * 60))]
+    return [(moment, wall.date(), wall.hour * 60 + wall.minute) for moment, wall in found]
+
+
 def walk(zone: str, on: date, hours: dict[date, list[tuple[int, int]]]) -> dict[datetime, tuple[date, int, bool]]:
     """Every minute around a day: what the wall says, and whether it is worked."""
-    found = {}
-    moment = datetime(on.year, on.month, on.day, tzinfo=UTC) - timedelta(hours=40)
-    for _ in range(104 * 60):
-        wall = moment.astimezone(ZoneInfo(zone))
-        clock = wall.hour * 60 + wall.minute
-        found[moment] = (wall.date(), clock, any(a <= clock < b for a, b in hours.get(wall.date(), [])))
-        moment += MINUTE
-    return found
+    return {moment: (day, clock, any(a <= clock < b for a, b in hours.get(day, ()))) for moment, day, clock in walls(zone, on)}
 
 
 def slots_by_walking(zone, on, hours, busy, *, grid, length, before, after):

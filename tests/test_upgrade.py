@@ -76,10 +76,10 @@ async def upgraded(folder: Path, later: Path) -> None:
         data = ["--data-dir", str(stack.data_dir)]
         async with trial(stack, seed=7, rate=150, enough=75) as (upgrade, since):
             await upgrade.under_load()
-            broken = upgrade.load.broken
+            broken = upgrade.load.broken.copy()
             assert "anamnesis projections rebuild rooms" in run(later, "migrate", *data, cwd=folder)
             await upgrade.under_load()
-            assert upgrade.load.broken == broken, "a migration is noticed by nobody"
+            assert upgrade.load.broken - broken == {}, "a migration is noticed by nobody"
             run(later, "projections", "rebuild", "rooms", *data, cwd=folder)
             program.unlink()
             program.symlink_to(later)
@@ -118,6 +118,8 @@ async def room(upgrade: Trial) -> Any:
         assert added.status_code == 201, added.text
         at = int(added.headers["x-position"])
         upgrade.load.accepted[f"room {at}"] = Accepted(added.json()["id"], 1, at)
-        found = await wire.get("/rooms", params={"limit": 200}, headers={"x-position": str(at)})
+        async with asyncio.timeout(60):  # a projector that is only just being started may be behind
+            while (found := await wire.get("/rooms", params={"limit": 200}, headers={"x-position": str(at)})).status_code == 503:
+                assert found.json()["code"] == "READ_BEHIND", found.text
         assert found.status_code == 200, found.text
     return next(one for one in found.json()["items"] if one["id"] == added.json()["id"])
