@@ -23,6 +23,7 @@ from tests.till import Till
 
 TEMPLATE = "anamnesis_template"
 MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108 - nothing is put there but what `mkdtemp` makes
+LONG = {"test_upgrade.py", "test_newcomer.py", "test_matrix.py", "test_stack.py", "test_histories.py", "test_rebuild.py"}
 gc.disable()  # until everything is here (`anamnesis.serve.rest_collector`)
 
 
@@ -36,6 +37,11 @@ def roomy(place: Path) -> bool:
 
 if "TMPDIR" not in os.environ and roomy(MEMORY):  # thousands of small files come and go, which file systems on a disk are slow at
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that nobody waits for it at the end."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def pytest_collection_finish() -> None:
@@ -69,7 +75,7 @@ class Database:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     folder = temporary_directory()
-    server = EmbeddedPostgres(folder)
+    server = EmbeddedPostgres(folder, settings={"scram_iterations": "1"})  # thousands of logins, with passwords that nobody could guess
     server.start()
     wait_for_disk(server, "off")  # a database of a test is not worth it
     yield server
