@@ -40,8 +40,11 @@ if "TMPDIR" not in os.environ and roomy(MEMORY):  # thousands of small files com
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that nobody waits for it at the end."""
-    items.sort(key=lambda item: item.path.name not in LONG)
+    """A file is one worker's, and all that share the stack are, so that there is one; what takes longest comes first, so that nobody waits for it at the end."""
+    sharing = {item.path for item in items if "stack" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (item.path.name not in LONG, item.path not in sharing))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("stack" if item.path in sharing else item.path.name))
 
 
 def pytest_collection_finish() -> None:
