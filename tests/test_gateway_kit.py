@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from domain.kit import PLATFORM
 from gateway.kit import services
 from gateway.kit.app import ShortWay
 from gateway.kit.tokens import AUDIENCE, ISSUER
@@ -68,6 +69,22 @@ async def test_a_position_that_is_not_reached_is_given_up(admin, monkeypatch):
     failure(answer, 503, "READ_BEHIND")
     assert answer.headers["retry-after"] == "1"
     failure(await admin("GET", "/rooms", headers={"x-position": "soon"}), 400, "QUERY_INVALID")
+
+
+async def test_the_platform_waits_only_for_partitions_in_which_something_happened(database, monkeypatch):
+    monkeypatch.setattr(services, "BEHIND_SECONDS", 0.1)
+    async with served(database) as web:
+        root, clinic = await web.person(PLATFORM, "superadmin"), await web.clinic()
+        admin = await web.person(clinic, "admin")
+        made = await admin("POST", "/rooms", ROOM)
+        with psycopg.connect(database.url("owner"), autocommit=True) as owner:
+            head = int(made.headers["x-position"])
+            told = {partition for (partition,) in owner.execute("select distinct partition from stored_events")}
+            assert len(told) < 4
+            for partition in sorted(told):
+                failure(await root("GET", "/admin/users/multi-clinic", headers={"x-position": str(head)}), 503, "READ_BEHIND")
+                owner.execute("update projector_tracking set position = %s where grp = 'live' and partition = %s", (head, partition))
+        assert (await root("GET", "/admin/users/multi-clinic", headers={"x-position": str(head)})).status_code == 200
 
 
 async def test_an_etag_pins_a_version(admin):
