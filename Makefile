@@ -13,7 +13,7 @@ up: venv
 # As many at a time as there are cores, each with a Postgres of its own; what insists on a certain load comes first and alone.
 test: venv
 	$(BIN)/pytest tests/test_faults.py
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder --ignore tests/test_faults.py
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore tests/test_faults.py
 
 check: venv
 	$(BIN)/ruff check

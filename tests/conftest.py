@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from anamnesis.installation import Installation
 from anamnesis.migrations import migrate
@@ -24,6 +26,7 @@ from tests.till import Till
 TEMPLATE = "anamnesis_template"
 MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108 - nothing is put there but what `mkdtemp` makes
 LONG = {"test_upgrade.py", "test_newcomer.py", "test_matrix.py", "test_stack.py", "test_histories.py", "test_rebuild.py"}
+SHARING = {"test_matrix.py", "test_walk.py", "test_races.py", "test_bench.py"}
 gc.disable()  # until everything is here (`anamnesis.serve.rest_collector`)
 
 
@@ -39,12 +42,23 @@ if "TMPDIR" not in os.environ and roomy(MEMORY):  # thousands of small files com
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
+class ByFile(LoadFileScheduling):
+    """A file is one worker's, and those that share the whole stack are, so that there is one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "stack" if Path(file).name in SHARING else str(file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Say which tests go together."""
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file is one worker's, and all that share the stack are, so that there is one; what takes longest comes first, so that nobody waits for it at the end."""
-    sharing = {item.path for item in items if "stack" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: (item.path.name not in LONG, item.path not in sharing))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("stack" if item.path in sharing else item.path.name))
+    """Begin with what takes longest, so that nobody waits for it at the end."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def pytest_collection_finish() -> None:
