@@ -15,13 +15,13 @@ from uuid import UUID
 from domain.kit.codec import hints, metas
 from projections.kit import PROJECTIONS
 from projections.kit.lanes import Lanes
-from projections.kit.tables import LIVE
+from projections.kit.tables import LIVE, PARTITION
 
 NAMING = """
 with head as (select position from store_head), reached as (
     select case when exists (select from parked_events k where k.clinic_id = %s and k.state = 'parked' and k.projection = any(%s)) then 0
         else (select coalesce(min(t.position), 0) from projector_tracking t
-            where t.grp = '{live}' and t.partition = mod(get_byte(uuid_send(%s), 15), (select partitions from store_settings))) end as position
+            where t.grp = '{live}' and t.partition = {partition}) end as position
 )
 select h.position, null as kind, null as id from head h {rows}
 union select null, e.stream_kind, e.originator_id from reached r join stored_events e on e.clinic_id = %s and e.notification_id > r.position
@@ -33,7 +33,7 @@ ROWS = "union select null, '{kind}', t.id from {kind} t where t.clinic_id = %s a
 @cache
 def _asked(kinds: tuple[str, ...]) -> str:
     rows = " ".join(ROWS.format(kind=kind, column=_column(kind)) for kind in kinds)
-    return NAMING.format(rows=rows, live=LIVE)
+    return NAMING.format(rows=rows, live=LIVE, partition=PARTITION.format(clinic="%s", partitions="(select partitions from store_settings)"))
 
 
 def _column(kind: str) -> str:

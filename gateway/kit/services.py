@@ -35,15 +35,16 @@ from gateway.kit.tracing import Spans
 from projections.kit.erasing import erased
 from projections.kit.reading import Reader, Reading
 from projections.kit.stored import Stored
+from projections.kit.tables import LIVE, PARTITION
 
 CHORE_SECONDS = 60
 POLLS = (0.005, 0.015, 0.03)  # seconds between looks at the tracked position; the last repeats
 BEHIND_SECONDS = 5.0
-TRACKED = "select t.position, h.position from projector_tracking t cross join store_head h where t.grp = 'live' and t.partition = %s::smallint"
+TRACKED = f"select t.position, h.position from projector_tracking t cross join store_head h where t.grp = '{LIVE}' and t.partition = %s::smallint"  # noqa: S608
 LEVEL = (  # a partition of which no clinic has had a later event is as far as the store: nobody waits for its next look at the store
-    "select case when exists (select from chain_heads c where c.position > t.position and mod(get_byte(uuid_send(c.clinic_id), 15), s.partitions) = t.partition) "
+    f"select case when exists (select from chain_heads c where c.position > t.position and {PARTITION.format(clinic='c.clinic_id', partitions='s.partitions')} = t.partition) "  # noqa: S608
     "then t.position else h.position end, h.position "
-    "from projector_tracking t cross join store_head h cross join store_settings s where t.grp = 'live' and t.partition = %s::smallint"
+    f"from projector_tracking t cross join store_head h cross join store_settings s where t.grp = '{LIVE}' and t.partition = %s::smallint"
 )
 
 log = structlog.get_logger(__name__)

@@ -31,6 +31,8 @@ from schemas.kit.row import Column, table_of
 
 LIVE = "live"  # the group of projectors that maintains the active versions
 INSTALL_LOCK = 7020043
+PARTITION = "mod(get_byte(uuid_send({clinic}), 15), {partitions})"
+"""A clinic's partition in SQL, as `append_events` assigns it and `Reading.of` looks it up."""
 
 COMMON = """
 create table if not exists read_models (

@@ -18,16 +18,18 @@ from anamnesis.scratch import Scratch, temporary_directory, until
 from anamnesis.stack import EmbeddedPostgres
 from anamnesis.trouble import Trouble
 from projections.kit.rebuild import verify
+from projections.kit.tables import LIVE, PARTITION
 
-BEHIND = """
+OF_CLINIC = PARTITION.format(clinic="c.clinic_id", partitions="s.partitions")
+BEHIND = f"""
 select coalesce(max(c.position - t.position), 0), coalesce(sum(c.position), 0) from chain_heads c cross join store_settings s
-join projector_tracking t on t.grp = 'live' and t.partition = get_byte(uuid_send(c.clinic_id), 15) % s.partitions
+join projector_tracking t on t.grp = '{LIVE}' and t.partition = {OF_CLINIC}
 where c.position > t.position
-"""
-SAMPLE = """
-select get_byte(uuid_send(c.clinic_id), 15) % s.partitions, max(c.position), max(t.position) from chain_heads c cross join store_settings s
-join projector_tracking t on t.grp = 'live' and t.partition = get_byte(uuid_send(c.clinic_id), 15) % s.partitions group by 1
-"""
+"""  # noqa: S608
+SAMPLE = f"""
+select {OF_CLINIC}, max(c.position), max(t.position) from chain_heads c cross join store_settings s
+join projector_tracking t on t.grp = '{LIVE}' and t.partition = {OF_CLINIC} group by 1
+"""  # noqa: S608
 CATCH_UP_SECONDS = 600.0
 SAMPLE_SECONDS = 0.05
 
