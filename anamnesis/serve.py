@@ -28,12 +28,12 @@ COLLECT = (20_000, 5, 1000)
 def gateway(fd: int | None = None) -> None:
     """Serve HTTP until told to stop."""
     gc.disable()
+    settings = Settings.read("gateway")
     import uvicorn  # noqa: PLC0415 - only the gateway needs it
 
     from gateway.app import create_app  # noqa: PLC0415 - nor the application
     from gateway.kit.http import Protocol, Server  # noqa: PLC0415 - likewise
 
-    settings = Settings.read("gateway")
     configure("gateway")
     listener = socket.socket(fileno=fd) if fd is not None else listen(settings.host, settings.port, shared=True)
     app = create_app(settings)
