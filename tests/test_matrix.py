@@ -84,8 +84,8 @@ def faults(got: httpx.Response, due: Answer, request: Request) -> list[str]:
 
 
 async def test_whoever_is_let_through_gets_it_done_and_nobody_else(caller: Api) -> None:
-    """The clinical chapters of the walk, by a doctor and by a receptionist, on each plan that differs for them."""
-    for plan in ("Pro", "Pro+"):
+    """The clinical chapters of the walk, by a doctor and by a receptionist, on each plan."""
+    for plan in PLANS:
         for role in ("doctor", "receptionist"):
             _, admin = await opened(caller, "Grachten")
             root = await caller.superadmin()
