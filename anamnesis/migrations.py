@@ -1,11 +1,11 @@
 """Bringing a database to this release's shape, under the previous release's processes.
 
 How it works. Each step belongs to the layer whose tables it makes and is idempotent: it adds what is missing and replaces
-functions. All steps run at every migration, one migrator at a time (an advisory lock), each statement in its own transaction; then the
-release is written down in `migrations`. There is no way down: a step only ever adds what the previous release can ignore.
+functions. All steps run at every migration, one migrator at a time (an advisory lock); then the release is written down in `migrations`. There is no way down: a step only ever adds what the previous release can ignore.
 
 What may go wrong. A statement that waits for a table's lock makes everybody behind it wait as well; so it waits for a moment only,
-lets the traffic through and tries again. A migrator that is killed leaves some steps done; the next one goes on, since every step
+lets the traffic through and tries again. A step that holds one table and waits for the next may be in a deadlock with the traffic: its moment is shorter than
+the second after which Postgres ends one of both, so that the one to give up is the migrator. A migrator that is killed leaves some steps done; the next one goes on, since every step
 may be repeated. The owner's role is needed: with a process's role the first statement is refused.
 """
 
@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 import psycopg
-from psycopg.errors import InsufficientPrivilege, LockNotAvailable
+from psycopg.errors import DeadlockDetected, InsufficientPrivilege, LockNotAvailable
 
 from anamnesis import __version__
 from anamnesis.trouble import Trouble
@@ -29,7 +29,7 @@ STEPS = (
     "commands.kit.codes", "commands.kit.keys", "commands.kit.deliveries", "commands.kit.heads", "commands.kit.sightings", "projections.kit.tables", "projections.kit.rebuilds", "projections.kit.replays", "workers.courier", "projections.kit.erasing", "commands.kit.erasure",
 )
 ADVISORY_LOCK = 4_210_070_331
-LOCK_TIMEOUT = "2s"
+LOCK_TIMEOUT = "500ms"
 ATTEMPTS = 30
 LEDGER = """
 create table if not exists migrations (
@@ -79,6 +79,6 @@ def _patiently(install: Callable[[Connection], list[str] | None], connection: Co
     for attempt in range(ATTEMPTS):
         try:
             return install(connection)
-        except LockNotAvailable:
+        except (LockNotAvailable, DeadlockDetected):
             time.sleep(min(0.1 * 2**attempt, 2))
     raise Trouble("the tables are locked by others; the migration gave up and can be repeated")

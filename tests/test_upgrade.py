@@ -50,10 +50,11 @@ def change(folder: Path, changes: dict[str, list[tuple[str, str]]]) -> None:
         (folder / name).write_text(text, "utf-8")
 
 
-def run(tree: Path, *arguments: str, cwd: Path) -> str:
-    """Run a command of that release."""
+async def run(tree: Path, *arguments: str, cwd: Path) -> str:
+    """Run a command of that release; the clients go on meanwhile."""
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, "-m", "anamnesis", *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, "-m", "anamnesis", *arguments]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
@@ -77,10 +78,10 @@ async def upgraded(folder: Path, later: Path) -> None:
         async with trial(stack, seed=7, rate=150, enough=75) as (upgrade, since):
             await upgrade.under_load()
             broken = upgrade.load.broken.copy()
-            assert "anamnesis projections rebuild rooms" in run(later, "migrate", *data, cwd=folder)
+            assert "anamnesis projections rebuild rooms" in await run(later, "migrate", *data, cwd=folder)
             await upgrade.under_load()
             assert upgrade.load.broken - broken == {}, "a migration is noticed by nobody"
-            run(later, "projections", "rebuild", "rooms", *data, cwd=folder)
+            await run(later, "projections", "rebuild", "rooms", *data, cwd=folder)
             program.unlink()
             program.symlink_to(later)
             await replaced(stack, "projector-1")
@@ -92,7 +93,7 @@ async def upgraded(folder: Path, later: Path) -> None:
         assert upgrade.load.refused.keys() <= {"CONTENDED"}
         await upgrade.level()
         sound(upgrade, since)
-        assert '"differing": 0' in run(later, "projections", "verify", "rooms", "invoices", "calendar", *data, cwd=folder)
+        assert '"differing": 0' in await run(later, "projections", "verify", "rooms", "invoices", "calendar", *data, cwd=folder)
         with psycopg.connect(stack.database_url("owner")) as connection:
             assert len(connection.execute("select distinct release from migrations").fetchall()) == 2
         stack.stop()
