@@ -3,7 +3,8 @@
 What may go wrong. A tool that cannot do it now says why, in one line. An unknown name is answered with those that there are.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID, uuid4
 
@@ -18,7 +19,8 @@ from projections.kit.parked import StillFailingError
 from projections.kit.parked import discard as discard_events
 from projections.kit.parked import listing as parked_streams
 from projections.kit.parked import retry as retry_events
-from projections.kit.rebuild import Progress, RebuildError, Report
+from projections.kit.rebuild import MOST_JOBS, Progress, RebuildError, Report
+from projections.kit.rebuild import rebuild as make
 from projections.kit.rebuild import verify as verify_models
 from projections.kit.rebuilds import Cancelled, Wish, typed
 from projections.kit.tables import load
@@ -69,6 +71,20 @@ def discard(installation: Installation, projection: str, stream: UUID, reason: s
     if not gone:
         raise Trouble(f"nothing of {stream} is parked for {chosen}")
     CONSOLE.print(f"{gone} events discarded.")
+
+
+def furnish(owner_url: str, kek: bytes, told: Callable[[str, int, int], object]) -> None:
+    """Make all read models from the events, on all cores, for an installation that nobody reads yet; `told` is called with a name, how many are begun, and of how many."""
+    load()
+    begun: dict[str, None] = {}
+
+    def tell(name: str, phase: str, _done: int, _total: int) -> None:
+        if phase == "replay" and name not in begun:
+            begun[name] = None
+            told("read models", len(begun), len(PROJECTIONS))
+
+    if not make(owner_url, list(PROJECTIONS), kek=kek, jobs=min(os.cpu_count() or 1, MOST_JOBS), progress=tell).swapped:
+        raise Trouble("the read models could not be made: `anamnesis projections rebuild` tries again")
 
 
 def _do(installation: Installation, wish: Wish) -> Report:

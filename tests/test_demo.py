@@ -8,6 +8,7 @@ from itertools import pairwise
 import msgspec
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from anamnesis import demo
 from anamnesis.demo.places import PLACES, easter, nth
@@ -18,6 +19,7 @@ from commands.kit.vault import HASHER
 from domain.kit import PLATFORM, zone
 from domain.kit.codec import classes, decode
 from projections.kit.keys import KeyRing
+from projections.kit.rebuild import verify
 from projections.kit.stored import COLUMNS, Stored
 from tests.test_store import chain_of
 
@@ -28,12 +30,12 @@ MIDNIGHT = datetime(2026, 3, 20, tzinfo=UTC)
 class Made:
     """A database with a demo in it."""
 
-    def __init__(self, database, seed):
+    def __init__(self, database, seed, *, apart=None):
         self.database = database
         home = database.postgres.home
         roles = {role: database.url(role) for role in ("owner", "gateway", "relay", "projector", "courier", "notary")}
         self.installation = Installation(home.path, home.secrets(), roles, dict.fromkeys(("gateway", "relay", "projector", "courier"), "nats://nowhere:1"))
-        demo.run(self.installation, size="small", seed=seed, until=UNTIL, told=lambda *_: None)
+        demo.run(self.installation, size="small", seed=seed, until=UNTIL, told=lambda *_: None, apart=apart)
         self.events = [Stored(*row) for row in self.rows(f"select {COLUMNS} from stored_events order by notification_id")]  # noqa: S608 - constants
         self.topics = Counter(event.topic for event in self.events)
 
@@ -191,6 +193,16 @@ def test_the_same_seed_and_day_make_the_same_history(made, make_database):
     assert lasting_events(again) == lasting_events(made)
 
 
+def test_made_apart_each_clinic_is_the_same_and_all_of_it_is_shown(made, make_database):
+    apart = Made(make_database(), seed=1, apart=True)
+    assert by_clinic(apart) == by_clinic(made)
+    assert {at for (at,) in apart.rows("select position from projector_tracking")} == {len(apart.events)}
+    assert apart.rows("select owner from projector_tracking where owner is not null") == []
+    report = verify(apart.database.url("owner"), kek=apart.installation.settings("owner").kek)
+    assert report.equal
+    assert report.position == len(apart.events)
+
+
 def test_another_seed_makes_another_history():
     def commands(seed):
         return [(ask.at, ask.id, ask.command) for ask in demo.asks(demo.houses("small", seed, UNTIL))]
@@ -242,3 +254,11 @@ def lasting(event):
     drawn = {"event_id", "mac", "hash", "body"}
     return body, [getattr(event, field) for field in Stored.__struct_fields__ if field not in drawn]
 
+
+def by_clinic(made):
+    """Return what two demos of one seed and day have in common of each clinic, in whatever order the clinics' events lie between each other."""
+    found = defaultdict(list)
+    for event in made.events:
+        if event.kind != "accounts":
+            found[event.clinic].append(lasting(replace(event, position=0)))
+    return found

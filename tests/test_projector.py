@@ -14,7 +14,7 @@ from projections.kit.pages import MESSAGE_ID, pack, subject_of
 from projections.kit.rebuild import verify
 from projections.kit.stored import Stored
 from projections.kit.tables import load
-from projections.kit.tracking import health_sync
+from projections.kit.tracking import health_sync, resting
 from tests.history import CLINICS, KEK, History, running, until
 from workers import relay
 from workers.kit.bus import HEARTBEAT, STREAM, Bus
@@ -233,6 +233,24 @@ async def test_a_projector_that_lost_its_epoch_while_it_slept_writes_nothing(dat
             assert history.tracked() == before
             assert history.value("select count(*) from audit_log") == min(before.values())
         await until(history.level, "it took over what the other left")
+    assert alike(database)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_it_rests_while_somebody_writes_the_whole_history(database, history, killed):
+    async with projecting(database.settings("projector")) as projector:
+        history.life(5)
+        await until(lambda: history.level() and len(projector.leases.held) == 4, "level")
+        with resting(database.url("owner")):
+            before = history.tracked()
+            history.life(5)
+            await until(lambda: not projector.leases.held, "it rests")
+            assert history.tracked() == before
+            if killed:
+                with psycopg.connect(database.superuser_url, autocommit=True) as admin:
+                    admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'rest-%'")
+                await until(history.level, "whoever is gone keeps nobody from working")
+        await until(history.level, "it goes on")
     assert alike(database)
 
 

@@ -26,14 +26,13 @@ from anamnesis.migrations import migrate
 from anamnesis.progress import Bars, bars
 from anamnesis.settings import Settings
 from anamnesis.trouble import Trouble
+from anamnesis.upkeep import furnish
 from commands.kit import ledger
 from commands.kit.heads import KEEP, Seal, outside
 from commands.kit.ledger import Erased
 from commands.kit.reclaim import reclaim
 from commands.kit.restorations import begin, finish, unfinished
 from commands.kit.verify import verify
-from projections.kit import PROJECTIONS
-from projections.kit.rebuild import rebuild
 from projections.kit.tables import load
 from workers.courier import known
 
@@ -98,7 +97,8 @@ def put(installation: Installation, wish: Wish, given: Given) -> int:
         conn.execute("analyze")
         _verify(conn, settings, shown)
     migrate(url, restoring=True)  # which puts the walls up again
-    _models(url, settings)
+    with bars(CONSOLE) as shown:
+        furnish(url, settings.kek, shown)
     with psycopg.connect(url, autocommit=True) as conn:
         finish(conn, position)
     CONSOLE.print(f"Restored {position:,} of {given.manifest.position:,} events; {again:,} later erasures were applied. Everybody signs in anew; what waited to be sent is listed as failed.")
@@ -228,19 +228,6 @@ def _ensure_heads(conn: Connection[Any], manifest: Manifest, position: int) -> N
     here = {clinic: (at, hash_.hex()) for clinic, at, hash_ in conn.execute("select clinic_id, position, hash from chain_heads").fetchall()}
     if wrong := [clinic for clinic, head in manifest.heads.items() if head[0] <= position and here.get(clinic) != head]:
         raise Trouble(f"the history of clinic {wrong[0]} is not what was backed up")
-
-
-def _models(url: str, settings: Settings) -> None:
-    """Make the read models from the events."""
-    begun: dict[str, None] = {}
-    with bars(CONSOLE) as shown:
-        def tell(name: str, phase: str, _done: int, _total: int) -> None:
-            if phase == "replay" and name not in begun:
-                begun[name] = None
-                shown("read models", len(begun), len(PROJECTIONS))
-
-        if not rebuild(url, list(PROJECTIONS), kek=settings.kek, progress=tell).swapped:
-            raise Trouble("the read models could not be made: repeat the restore")
 
 
 def _verify(conn: Connection[Any], settings: Settings, shown: Bars) -> None:

@@ -4,20 +4,27 @@ How it works. Each clinic's story (`house`, `staffing`, `visits`, `billing`) is 
 and pumped through the handler, with the rules, claims, MACs and chain of every other command. So a demo differs from life in one thing only: the recording times lie in
 the past. The story ends at midnight UTC of the day it is made for: today's visits are booked and still to come.
 
-The same seed and day give the same events: streams, versions, times, ids of commands, and bodies, but for what is sealed; ids of events and the nonces of sealed
-values are drawn anew each time, and with them MACs and hashes.
+A demo that is more than a matter of seconds is made `apart`: each clinic by a process of its own, while the projectors rest, for it costs them three times as much to follow as
+it costs a rebuild to make all read models at the end.
 
-What may go wrong. A database that has events already is left alone.
+The same seed and day give the same events: streams, versions, times, ids of commands, and bodies, but for what is sealed; ids of events and the nonces of sealed
+values are drawn anew each time, and with them MACs and hashes. Positions are the same as well, unless it is made apart.
+
+What may go wrong. A database that has events already is left alone. A process that fails ends the others, and the demo; what it has made stays.
 """
 
 import asyncio
 import gc
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from heapq import merge
+from multiprocessing import get_context
 from operator import attrgetter
+from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -34,6 +41,7 @@ from anamnesis.progress import bars
 from anamnesis.settings import Settings
 from anamnesis.store import is_empty
 from anamnesis.trouble import Trouble
+from anamnesis.upkeep import furnish
 from commands.accounts import SCOPE, OpenAccount, enrolled
 from commands.kit.handling import Handler
 from commands.kit.ids import resource
@@ -42,13 +50,15 @@ from commands.kit.vault import HASHER, Vault
 from domain.clinics import Clinic
 from domain.kit import PLATFORM
 from domain.kit.grants import Role
-from projections.kit.tracking import health_sync
+from projections.kit.shares import follow_parent
+from projections.kit.tracking import health_sync, resting
 
 SCALES = {
     "small": Scale(doctors=3, desks=2, bookings=1_090, growth=4, grid=15),
     "medium": Scale(doctors=6, desks=3, bookings=34_000, growth=2, grid=15),
     "large": Scale(doctors=20, desks=6, bookings=600_000, growth=1.3, grid=5),
 }
+SWIFT = "small"  # there and seen within seconds: nothing is gained by making it apart
 EVENTS = {"small": 10_000, "medium": 300_000, "large": 5_000_000}
 PASSWORD = "anamnesis-demo"  # noqa: S105 - printed for everybody to use
 SUPERADMIN = "superadmin@platform.example"
@@ -82,10 +92,16 @@ def asks(made: list[House]) -> Iterator[Ask]:
     return merge(*(house.asks() for house in made), key=attrgetter("at"))
 
 
-async def fill(settings: Settings, *, size: str, seed: int, until: date | None = None, told: Told | None = None) -> list[House]:
-    """Make the history up to a day (today unless said otherwise), with a gateway's settings; return the clinics with the people in them."""
-    tell = told or (lambda _name, _done, _total: None)
-    made = houses(size, seed, until or datetime.now(UTC).date())
+class Made(NamedTuple):
+    """A clinic whose story is told, and who of it can sign in."""
+
+    clinic: UUID
+    place: Place
+    members: list[tuple[Role, UUID, str | None]]
+
+
+async def fill(settings: Settings, stories: list[House], told: Callable[[int], object] = lambda _position: None) -> list[Made]:
+    """Make the history of some clinics, with a gateway's settings; `told` is called with the store's last position now and then."""
     stored = 0
 
     def flushed(position: int) -> None:
@@ -96,15 +112,37 @@ async def fill(settings: Settings, *, size: str, seed: int, until: date | None =
     handler.writer.after_flush.append(flushed)
     gc.disable()  # nothing here goes in circles, and looking for them costs a fifth of the time
     try:
-        await pump(handler, asks(made), lambda: tell("events", stored, max(EVENTS[size], stored)))
+        await pump(handler, asks(stories), lambda: told(stored))
     finally:
         gc.enable()
         await handler.close()
-    tell("events", stored, stored)
-    return made
+    return [Made(house.clinic, house.place, members(house)) for house in stories]
 
 
-async def admit(settings: Settings, made: list[House]) -> None:
+def fill_apart(settings: Settings, size: str, seed: int, until: date, told: Callable[[int], object]) -> list[Made]:
+    """Make the history of all clinics, each by a process of its own."""
+    numbers = range(len(PLACES))
+    with ProcessPoolExecutor(len(PLACES), get_context("spawn"), follow_parent) as pool, psycopg.connect(settings.database_url, autocommit=True) as conn:
+        running = [pool.submit(_fill_one, settings, size, seed, until, number) for number in numbers]
+        try:
+            while wait(running, PAUSE, FIRST_EXCEPTION).not_done:
+                told(_head(conn))
+                for failed in (one for one in running if one.done()):
+                    failed.result()
+            return [one.result() for one in running]
+        except BrokenProcessPool:
+            raise Trouble("a process that made the demo has ended before its work was done; take another --data-dir and begin again") from None
+        finally:
+            for process in (pool._processes or {}).values():  # what has failed is not waited for  # noqa: SLF001
+                process.terminate()
+
+
+def _fill_one(settings: Settings, size: str, seed: int, until: date, number: int) -> Made:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(fill(settings, [houses(size, seed, until)[number]]))[0]
+
+
+async def admit(settings: Settings, made: list[Made]) -> None:
     """Give each clinic one account of each role, and the platform one of its own."""
     handler = await Handler.open(settings, clinic_state=Clinic)
     vault = Vault(handler.lanes, settings.kek)
@@ -114,9 +152,9 @@ async def admit(settings: Settings, made: list[House]) -> None:
         return await vault.put_hash(account, hashed)
 
     try:
-        for house in made:
-            for role, subject, name in members(house):
-                await enrolled(handler, OpenAccount(email=address(role, house.place), name=name), house.clinic, role, subject, secret)
+        for clinic, place, people in made:
+            for role, subject, name in people:
+                await enrolled(handler, OpenAccount(email=address(role, place), name=name), clinic, role, subject, secret)
         await enrolled(handler, OpenAccount(email=SUPERADMIN, name="Platform"), PLATFORM, "superadmin", None, secret)
     finally:
         vault.close()
@@ -155,17 +193,34 @@ def caught_up(owner_url: str, told: Told) -> None:
             time.sleep(PAUSE)
 
 
-def run(installation: Installation, *, size: str, seed: int, until: date | None = None, told: Told | None = None) -> None:
-    """Make a demo in an installation whose database is empty; its people can sign in afterwards."""
-    owner_url = installation.database_urls["owner"]
+def run(installation: Installation, *, size: str, seed: int, until: date | None = None, told: Told | None = None, apart: bool | None = None) -> None:
+    """Make a demo in an installation whose database is empty, the history up to a day (today unless said otherwise); its people can sign in afterwards."""
+    owner_url, settings = installation.database_urls["owner"], installation.settings("gateway")
     if not is_empty(owner_url):
         raise Trouble("this database has events; demo data goes into an empty one only (choose another --data-dir)")
+    last = until or datetime.now(UTC).date()
+    apart = size != SWIFT if apart is None else apart
     with bars() if told is None else nullcontext(told) as tell:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            made = runner.run(fill(installation.settings("gateway"), size=size, seed=seed, until=until, told=tell))
-            runner.run(admit(installation.settings("gateway"), made))
+
+        def stored(position: int) -> None:
+            tell("events", position, max(EVENTS[size], position))
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, resting(owner_url) if apart else nullcontext():
+            made = fill_apart(settings, size, seed, last, stored) if apart else runner.run(fill(settings, houses(size, seed, last), stored))
+            runner.run(admit(settings, made))
+            with psycopg.connect(owner_url, autocommit=True) as conn:
+                head = _head(conn)
+            tell("events", head, head)
+            if apart:
+                settle(owner_url)
+                furnish(owner_url, installation.settings("owner").kek, tell)
         settle(owner_url)
         caught_up(owner_url, tell)
+
+
+def _head(conn: psycopg.Connection[tuple[int]]) -> int:
+    found = conn.execute("select position from store_head").fetchone()
+    return found[0] if found else 0
 
 
 def logins(installation: Installation) -> list[Login]:

@@ -130,9 +130,15 @@ _stop: Any = None
 
 
 def _enter(told: Any, stop: Any) -> None:
-    """Begin in a process of the pool: its parent answers for Ctrl-C, and it does not outlive it."""
+    """Begin in a process of the pool."""
     global _told, _stop  # what a pool's process has for its whole life
     _told, _stop = told, stop
+    follow_parent()
+    load()
+
+
+def follow_parent() -> None:
+    """Leave Ctrl-C to the process that made this one, and do not outlive it."""
     signal(SIGINT, SIG_IGN)
     parent = parent_process()
     assert parent is not None
@@ -142,7 +148,6 @@ def _enter(told: Any, stop: Any) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    load()
 
 
 def _fill_apart(url: str, kek: bytes, share: Share, number: int) -> Filled:

@@ -6,12 +6,18 @@ compare-and-set on epoch and position in the same transaction as the rows, so of
 nothing. Members announce themselves; each takes its fair share and hands back what is beyond it. A lease is free when it has run out, was handed back, or its owner's session
 (known by its application name) is gone, so a killed projector is replaced at once.
 
+Who is about to write the whole history (a demo) has the projectors rest: all partitions are leased to its session, and free again with it.
+
 What may go wrong. A process that is stopped while its transaction is open holds the row's lock: the server ends such a session after a few
 seconds (`SETTINGS`). A lost lease is noticed at the next batch or tick, whichever comes first, and never by trusting a clock.
 """
 
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+import psycopg
 from psycopg import AsyncConnection, Connection
 
 from projections.kit.tables import LIVE
@@ -52,6 +58,8 @@ returning t.partition, t.epoch, t.position
 RELEASE = """
 update projector_tracking set owner = null, leased_until = null where grp = %(grp)s and owner = %(owner)s and partition = any(%(partitions)s::smallint[])
 """
+REST = "update projector_tracking set owner = %s, epoch = epoch + 1, leased_until = 'infinity' where grp = %s"
+WAKE = "update projector_tracking set owner = null, leased_until = null where owner = %s and grp = %s"
 FENCE = f"""
 update projector_tracking t
 set position = m.upto, leased_until = clock_timestamp() + interval '{LEASE}', current_at = clock_timestamp(), updated_at = clock_timestamp()
@@ -146,3 +154,16 @@ async def health(conn: AsyncConnection[Any], group: str = LIVE) -> list[Partitio
 def health_sync(conn: Connection[Any], group: str = LIVE) -> list[PartitionHealth]:
     """Return progress, on a blocking connection."""
     return [PartitionHealth(*line) for line in conn.execute(HEALTH, (group,)).fetchall()]
+
+
+@contextmanager
+def resting(owner_url: str, group: str = LIVE) -> Iterator[None]:
+    """Keep every projector from working, as long as this lasts and this process lives: a lease without its session is free."""
+    owner = f"rest-{secrets.token_hex(6)}"
+    with psycopg.connect(owner_url, autocommit=True, application_name=owner) as conn:
+        conn.execute(REST, (owner, group))
+        try:
+            yield
+        finally:
+            with suppress(psycopg.OperationalError):  # without its session nobody rests any more
+                conn.execute(WAKE, (owner, group))
