@@ -1,14 +1,16 @@
 """What may be asked of an appointment."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import Meta
 
 from commands.kit import Command, Creation, Look
-from domain.appointments import Appointment, Arrangement, Circumstances, Party, forced, when
+from domain.appointments import Appointment, Arrangement, Circumstances, Party, Response, forced, when
+from domain.clinics import Clinic
 from domain.kit import At, Event, Frozen, Minutes, Note, PatientId, Reason, RoomId, StaffId, Text
+from domain.kit.letters import LetterLanguage
 from domain.patients import Patient
 from domain.rooms import Room
 from domain.schedules import Schedule, schedule_of
@@ -117,3 +119,60 @@ class RemoveAppointment(Command):
 
     def decide(self, appointment: Appointment, at: At) -> list[Event]:
         return appointment.remove()
+
+
+class ShareAppointment(Command):
+    """Give out a link by which the patient looks at their appointment, confirms it or cancels it.
+
+    It is good until the appointment is over, cancelled or another patient's, or the link is taken back. Each time the address is another one, for none is
+    kept; those before stay good beside it.
+    """
+
+    state = Appointment
+    permission = "appointments.view_detail"
+
+    def decide(self, appointment: Appointment, at: At) -> list[Event]:
+        return appointment.share(at.now)
+
+
+class RevokeAppointmentLink(Command):
+    """Take the patient's link back: none of its addresses opens anything any more."""
+
+    state = Appointment
+    permission = "appointments.view_detail"
+
+    def decide(self, appointment: Appointment, at: At) -> list[Event]:
+        return appointment.revoke_link()
+
+
+class SendAppointmentSummary(Command):
+    """Write to the patient when and with whom the appointment is, with a link to confirm or cancel it."""
+
+    state = Appointment
+    permission = "appointments.send_summary"
+    language: LetterLanguage = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        whose = (await look.require(Appointment, look.at.id)).patient
+        patient = await look.require(Patient, whose)
+        return {"patient": patient, "reachable": getattr(await look.row(Patient, whose), "email", None) is not None}
+
+    def decide(self, appointment: Appointment, at: At, *, patient: Patient, reachable: bool) -> list[Event]:
+        patient.ensure_reachable(reachable=reachable)
+        return appointment.ask_summary(at.now, self.language)
+
+
+class AnswerAppointment(Command):
+    """Confirm or cancel an appointment as its patient, by the link of that id."""
+
+    state = Appointment
+    permission = "public"
+    response: Response
+    reason: Reason | None = None
+    link: UUID
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"clinic": await look.load(Clinic, look.at.clinic)}
+
+    def decide(self, appointment: Appointment, at: At, *, clinic: Clinic) -> list[Event]:
+        return appointment.answer(at.id, self.link, self.response, self.reason, at.now, timedelta(hours=clinic.cancel_notice))

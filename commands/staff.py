@@ -6,8 +6,9 @@ from commands.kit import Command, Creation, Decision, Look
 from domain.clinics import Clinic
 from domain.kit import AccountId, At, Email, Event, Text
 from domain.kit.grants import Wishes
+from domain.kit.letters import LetterLanguage
 from domain.seats import Seats, seats_of
-from domain.staff import INVITED_FOR, LetterLanguage, Profile, Staff
+from domain.staff import INVITED_FOR, Profile, Staff
 from schemas.staff import StaffRow
 
 

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -28,9 +28,13 @@ from domain.kit import (
     only,
     wall,
 )
+from domain.kit.letters import LetterLanguage, letter
 
 Status = Literal["booked", "confirmed", "arrived", "in-chair", "completed", "cancelled", "no-show"]
 Party = Literal["patient", "clinic"]
+Way = Literal["clinic", "link"]
+"""By which way an answer came: told to the clinic, or by the link that the patient was given."""
+Response = Literal["confirm", "cancel"]
 LocalTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", description="Wall-clock time in the clinic's zone.", examples=["2026-03-29T09:00:00"])]
 
 BUSY: frozenset[Status] = frozenset({"booked", "confirmed", "arrived", "in-chair", "completed"})  # holds its time
@@ -45,6 +49,7 @@ NEXT: dict[Status, frozenset[Status]] = {
 SHORTEST, LONGEST = 5, 24 * 60  # minutes
 REACH = timedelta(days=731)  # two years and a leap day
 LATE = timedelta(hours=24)
+LINK = "appointment-link"  # what the token in a patient's link is for
 
 
 class Visit(Frozen):
@@ -75,7 +80,9 @@ class AppointmentBooked(Event, Arrangement):
     reason: Annotated[Reason | None, Personal("patient_id")] = None  # of an overbooking
 
 
-class AppointmentConfirmed(Event, Visit): ...
+class AppointmentConfirmed(Event, Visit):
+    by: Party = "clinic"
+    way: Way = "clinic"
 
 
 class PatientArrived(Event, Visit): ...
@@ -92,6 +99,7 @@ class AppointmentCancelled(Event, Visit):
     by: Party
     late: bool  # less than a day ahead
     reason: Annotated[Reason | None, Personal("patient_id")] = None
+    way: Way = "clinic"
 
 
 class PatientMissed(Event, Visit): ...
@@ -127,9 +135,29 @@ class AppointmentReassigned(Event, Visit):
     overlaps: bool  # it lies behind, so it may overlap another visit of the patient's: the same one, noted twice
 
 
+class AppointmentLinkShared(Event, Visit):
+    """The patient can look at the visit, confirm it or cancel it by a link, until then at the latest. Its number tells it from links that were taken back."""
+
+    number: Annotated[int, Meta(ge=1)]
+    until: datetime
+
+
+class AppointmentLinkRevoked(Event, Visit):
+    """The patient's link opens nothing any more."""
+
+
+class AppointmentSummaryAsked(Event, Visit):
+    """The patient is to be written when and with whom the visit is, with the link of that number."""
+
+    number: Annotated[int, Meta(ge=1)]
+    until: datetime
+    language: LetterLanguage = None
+
+
 AppointmentEvent = (
     AppointmentBooked | AppointmentConfirmed | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled
     | PatientMissed | AppointmentRescheduled | AppointmentDetailsChanged | AppointmentRemoved | AppointmentReassigned
+    | AppointmentLinkShared | AppointmentLinkRevoked | AppointmentSummaryAsked
 )
 
 
@@ -167,6 +195,24 @@ class DurationOutOfRange(Invalid):
 
 class VisitTookPlace(Refused):
     """A visit that has begun stays in the history."""
+
+
+class VisitNotAhead(Refused):
+    """This visit has begun, is over or was cancelled. There is nothing left to confirm or cancel."""
+
+
+class VisitCancelled(Refused):
+    """This visit has been cancelled already. Call the clinic to make another appointment."""
+
+
+class CancellationTooLate(Refused):
+    """It is too late to cancel this visit by yourself. Call the clinic."""
+
+
+class AppointmentLinkOver(Refused):
+    """This link opens nothing any more: the visit is over or cancelled, or the link was taken back. Call the clinic."""
+
+    status = 410
 
 
 class Circumstances(Frozen):
@@ -219,15 +265,17 @@ class Appointment(State):
     arranged: Arrangement | None = None
     record: UUID | None = None  # the patient's record under which it was booked, whoever's it is now
     overlaps: bool = False
+    links: int = 0  # how many links the patient has been given, one after another
+    linked_until: datetime | None = None  # by the last of them, unless it was taken back
 
-    def evolve(self, event: AppointmentEvent) -> Self:  # noqa: C901, PLR0911 - one case per event
+    def evolve(self, event: AppointmentEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - one case per event
         match event:
             case AppointmentBooked():
                 return replace(self, status="booked", arranged=Arrangement(**only(Arrangement, event)), record=event.patient_id)
             case AppointmentRescheduled():
                 return replace(self, arranged=Arrangement(**only(Arrangement, event)), overlaps=False)
             case AppointmentReassigned(patient_id=patient, overlaps=overlaps):
-                return replace(self, arranged=self.arranged and replace(self.arranged, patient_id=patient), overlaps=overlaps)
+                return replace(self, arranged=self.arranged and replace(self.arranged, patient_id=patient), overlaps=overlaps, linked_until=None)
             case AppointmentDetailsChanged(room_id=room, type=what, forced=force):
                 return replace(self, arranged=replace(self._arranged, room_id=room, type=what, forced=force))
             case AppointmentConfirmed():
@@ -243,7 +291,13 @@ class Appointment(State):
             case PatientMissed():
                 return replace(self, status="no-show")
             case AppointmentRemoved():
-                return replace(self, status=None, arranged=None)
+                return replace(self, status=None, arranged=None, linked_until=None)
+            case AppointmentLinkShared(number=number, until=until):
+                return replace(self, links=number, linked_until=until)
+            case AppointmentLinkRevoked():
+                return replace(self, linked_until=None)
+            case AppointmentSummaryAsked():
+                return self
 
     def claims(self) -> frozenset[Claim]:
         """The doctor's and the room's time with its buffers, and the patient's own."""
@@ -297,6 +351,70 @@ class Appointment(State):
         late = self._arranged.starts_at - now < LATE
         return [AppointmentCancelled(**self._visit(), by=by, late=late, reason=reason)]
 
+    def share(self, now: datetime) -> list[Event]:
+        """Give the patient a link, until the visit is over; the one they have stays good, and lasts longer if the visit was moved."""
+        self.ensure_ahead(now)
+        until = self._arranged.ends_at
+        return [] if self.linked_until == until else [AppointmentLinkShared(**self._visit(), number=self._number, until=until)]
+
+    def revoke_link(self) -> list[Event]:
+        return [AppointmentLinkRevoked(**self._visit())] if self.linked_until is not None else []
+
+    def ask_summary(self, now: datetime, language: LetterLanguage) -> list[Event]:
+        """Have the patient written to, with the link."""
+        summary = AppointmentSummaryAsked(**self._visit(), number=self._number, until=self._arranged.ends_at, language=language)
+        return [*self.share(now), summary]
+
+    def answer(self, this: UUID, link: UUID, response: Response, reason: str | None, now: datetime, notice: timedelta) -> list[Event]:
+        """Take the patient's word, who has that link; the same word twice is one. Without `notice` it is too late to cancel."""
+        self.ensure_linked(this, link, now)
+        if response == "confirm":
+            return self._confirmed_by_patient(now)
+        return self._cancelled_by_patient(reason, now, notice)
+
+    def _confirmed_by_patient(self, now: datetime) -> list[Event]:
+        if self.status == "cancelled":
+            raise VisitCancelled
+        if self.status == "confirmed":
+            return []
+        self._ensure_to_come(now)
+        return [AppointmentConfirmed(**self._visit(), by="patient", way="link")]
+
+    def _cancelled_by_patient(self, reason: str | None, now: datetime, notice: timedelta) -> list[Event]:
+        if self.status == "cancelled":
+            return []
+        self._ensure_to_come(now)
+        starts = self._arranged.starts_at
+        if starts - now < notice:
+            raise CancellationTooLate(until=(starts - notice).isoformat())
+        return [AppointmentCancelled(**self._visit(), by="patient", late=starts - now < LATE, reason=reason, way="link")]
+
+    def ensure_linked(self, this: UUID, link: UUID, now: datetime) -> None:
+        """Refuse a link that is not, or not any more, the one that this visit's patient has."""
+        if self.linked_until is None or self.linked_until <= now or link != link_of(this, self.links):
+            raise AppointmentLinkOver
+
+    def ensure_shown(self, this: UUID, link: UUID, now: datetime) -> None:
+        """Refuse as well a link to what is over or cancelled."""
+        self.ensure_linked(this, link, now)
+        if self.status not in OPEN or self._arranged.ends_at <= now:
+            raise AppointmentLinkOver
+
+    def ensure_ahead(self, now: datetime) -> None:
+        """Refuse a visit of which nothing is left to be said beforehand."""
+        if self.status not in {"booked", "confirmed"} or self._arranged.ends_at <= now:
+            self._visit()  # one that was struck out is not there
+            raise VisitNotAhead
+
+    def _ensure_to_come(self, now: datetime) -> None:
+        if self.status not in {"booked", "confirmed"} or self._arranged.starts_at <= now:
+            raise VisitNotAhead
+
+    @property
+    def _number(self) -> int:
+        """Of the link that the patient has, or would be given."""
+        return self.links + (self.linked_until is None)
+
     def miss(self) -> list[Event]:
         self._may_become("no-show")
         return [PatientMissed(**self._visit())]
@@ -349,3 +467,45 @@ class Appointment(State):
     def _visit(self) -> dict[str, Any]:
         a = self._arranged
         return {"patient_id": a.patient_id, "doctor_id": a.doctor_id, "on": a.on}
+
+
+def link_of(appointment: UUID, number: int) -> UUID:
+    """Return the id under which the tokens of an appointment's link are kept; each link that is given after another was taken back has its own."""
+    return uuid5(appointment, f"link/{number}")
+
+
+SUMMARY_LETTER = letter(
+    "appointments.summary", "Tells a patient when and with whom an appointment is, with a link to confirm or cancel it.",
+    {
+        "date": "2026-03-02", "time": "09:00", "zone": "Europe/Amsterdam", "minutes": "30", "doctor": "Dr Sam Visser", "address": "Singel 1, Amsterdam",
+        "phone": "+31 20 123 4567", "link": "https://clinic.example/api/v1/appointments/links/01936f5e.x7Kq",
+    },
+    en=("Your appointment at {{clinic}} on {{date}}", """
+Dear {{name}},
+
+You have an appointment at {{clinic}}:
+
+{{date}}, {{time}} ({{zone}}), {{minutes}} minutes, with {{doctor}}
+
+By this link you can look at it, confirm it or cancel it. It is for you alone:
+
+{{link}}
+
+{{address}}
+{{phone}}
+"""),
+    es=("Su cita en {{clinic}} el {{date}}", """
+Hola, {{name}}:
+
+Tiene una cita en {{clinic}}:
+
+{{date}}, {{time}} ({{zone}}), {{minutes}} minutos, con {{doctor}}
+
+Con este enlace puede verla, confirmarla o cancelarla. Es solo para usted:
+
+{{link}}
+
+{{address}}
+{{phone}}
+"""),
+)

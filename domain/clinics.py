@@ -20,6 +20,7 @@ AssetType = Literal["logo", "favicon"]
 Digest = Annotated[str, Meta(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file.", examples=["2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"])]
 Colour = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$", description="The clinic's own.", examples=["#3366cc"])]
 Switcher = Literal["platform", "clinic"]
+Notice = Annotated[int, Meta(ge=0, le=720, description="Hours before a visit from which on patients cannot cancel it by themselves; 0: they can until it begins.")]
 
 GRACE = timedelta(days=30)  # in which a clinic that is being closed can be kept
 REMINDER = timedelta(days=7)  # before it is over
@@ -34,6 +35,7 @@ class Details(Frozen):
     email: Line = ""
     theme: Colour | None = None
     country: CountryCode | None = None
+    cancel_notice: Notice = 0
 
 
 class Asset(Frozen):
@@ -182,6 +184,7 @@ class Clinic(State):
     name: str = ""
     zone: str = "UTC"
     currency: str = "EUR"
+    cancel_notice: int = 0  # hours
     licence: Licence = Licence()
     licensed: bool = False  # whether the licence is more than what it opened with
     tried: bool = False
@@ -195,9 +198,9 @@ class Clinic(State):
     def evolve(self, event: ClinicEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - one case per event
         match event:
             case ClinicOpened():
-                return replace(self, name=event.name, zone=event.zone, currency=event.currency, licence=Licence(plan=event.plan))
-            case ClinicChanged(name=name):
-                return replace(self, name=name)
+                return replace(self, name=event.name, zone=event.zone, currency=event.currency, cancel_notice=event.cancel_notice, licence=Licence(plan=event.plan))
+            case ClinicChanged(name=name, cancel_notice=notice):
+                return replace(self, name=name, cancel_notice=notice)
             case ClinicPlanChanged(plan=plan):
                 return replace(self, licence=replace(self.licence, plan=plan))
             case ClinicLicensed():

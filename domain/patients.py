@@ -161,6 +161,8 @@ class VisitsClash(Refused):
 class PatientUnreachable(Refused):
     """There is no e-mail address to send the link to. Enter one first."""
 
+    status = 422
+
 
 class PatientNotArchived(Refused):
     """Only an archived patient can be restored."""
@@ -203,6 +205,12 @@ class Patient(State):
         """Refuse a record that stands for nobody any more, and say which one does."""
         if self.merged_into is not None:
             raise PatientMerged(into=str(self.merged_into))
+
+    def ensure_reachable(self, *, reachable: bool) -> None:
+        """Refuse to write to somebody who is gone, or of whom the clinic has no address."""
+        self.ensure_active()
+        if not reachable:
+            raise PatientUnreachable
 
     def register(self, person: Demographics, today: date) -> list[Event]:
         ensure_born(person, today)

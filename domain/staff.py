@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from domain.kit import AccountId, Email, Event, Forbidden, Frozen, NotFound, Personal, Phone, Refused, State, Text, only
 from domain.kit.grants import Plan, Wishes, agreed, effective, expanded, outranks
-from domain.kit.letters import letter
+from domain.kit.letters import LetterLanguage, letter
 
 INVITATION = "staff-invitation"  # what the token in its letter is for
 SETUP = "password-setup"
@@ -17,7 +17,6 @@ INVITED_FOR = timedelta(days=7)
 
 StaffRole = Literal["admin", "doctor", "receptionist"]
 StaffStatus = Literal["invited", "active", "removed"]
-LetterLanguage = Annotated[Literal["en", "es"] | None, Meta(description="Language of the letter; the clinic's unless said.")]
 Colour = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$", description="In the calendar.", examples=["#3366cc"])]
 
 

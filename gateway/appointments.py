@@ -1,21 +1,48 @@
-"""Where appointments live on the web, with the calendar and the slots that are free."""
+"""Where appointments live on the web, with the calendar and the slots that are free; and the door by which a patient answers without an account."""
 
 import datetime as dt
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Response, Router, get
-from litestar.params import FromQuery, QueryParameter
+from litestar import Response, Router, get, post
+from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
+from msgspec import Meta
 
-from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
-from domain.kit import NotFound
+from commands.appointments import (
+    AnswerAppointment,
+    BookAppointment,
+    ChangeAppointment,
+    ChangeAppointmentStatus,
+    RemoveAppointment,
+    RevokeAppointmentLink,
+    SendAppointmentSummary,
+    ShareAppointment,
+)
+from commands.kit import StaleVersion
+from commands.kit.codes import bearing, borne
+from domain.appointments import (
+    LINK,
+    Appointment,
+    AppointmentLinkOver,
+    CancellationTooLate,
+    VisitCancelled,
+    VisitNotAhead,
+    link_of,
+)
+from domain.appointments import (
+    Response as PatientsWord,
+)
+from domain.kit import Frozen, NotFound, Reason
 from gateway.kit import Desk, act, browse, create, fetch
+from gateway.kit import desk as kit
+from gateway.kit.document import refusals_of
+from gateway.kit.errors import ClinicIsClosing
 from gateway.kit.past import AsOf
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
 from projections.calendar import CalendarTooLong, week, week_then
 from projections.slots import available
-from schemas.appointments import AppointmentRow
+from schemas.appointments import AppointmentLink, AppointmentRow, AppointmentShown
 from schemas.calendar import Calendar, CalendarEntry, CalendarRow
 from schemas.slots import AvailableSlots
 
@@ -24,6 +51,9 @@ Room = Annotated[UUID | None, QueryParameter(name="roomId", description="Only sl
 First = Annotated[dt.date, QueryParameter(name="from", description="First day, in the clinic's zone.")]
 Last = Annotated[dt.date, QueryParameter(name="to", description="Last day, included.")]
 Days = Annotated[int, QueryParameter(ge=1, le=31, description="How many days from `date` on.")]
+AppointmentId = Annotated[UUID, PathParameter(description="Id of the appointment.")]
+Token = Annotated[str, PathParameter(description="The token of the patient's link.")]
+SECRET = {"cache-control": "no-store", "referrer-policy": "no-referrer"}  # what a link shows or is is its patient's alone
 Duration = Annotated[int, QueryParameter(ge=5, le=1440, description="Minutes.")]
 
 
@@ -68,6 +98,89 @@ async def known(desk: Desk, doctor: UUID | None, room: UUID | None = None) -> No
             raise NotFound(kind=kind, id=str(id_))
 
 
+# --- the patient's link
+
+
+class PatientsAnswer(Frozen, forbid_unknown_fields=True):
+    """What a patient answers to their appointment, with the token of their link."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=200)]
+    response: PatientsWord
+    reason: Annotated[Reason | None, Meta(description="Why, if it is cancelled.")] = None
+
+
+@get("/{id:uuid}/share-link", operation_id="ShareAppointment", summary="Give out a link by which the patient answers to their appointment", opt={
+    "permission": ShareAppointment.permission, "refusals": [*refusals_of(ShareAppointment), VisitNotAhead]})
+async def share(desk: Desk, id: AppointmentId) -> Response[AppointmentLink]:  # noqa: A002
+    """By it the patient looks at the appointment, confirms it or cancels it, without an account.
+
+    It is good until the appointment is over, cancelled or another patient's, or the link is taken back. Each time the address is another one, for none is
+    kept; those before stay good beside it.
+    """
+    no_query(desk.call.query())
+    if desk.who.closing:  # it is on record that there is a link, and in such a clinic nothing comes on record any more
+        raise ClinicIsClosing
+    receipt = await desk.handle(ShareAppointment(), id)
+    state: Any = (await desk.call.services.handler.streams.get(Appointment, id, desk.who.clinic)).state
+    until: dt.datetime = state.linked_until
+    left = max(1, int((until - dt.datetime.now(dt.UTC)).total_seconds()))
+    secret = await desk.call.services.codes.issue(LINK, link_of(receipt.id, state.links), left, desk.who.clinic)
+    token = bearing(receipt.id, secret)
+    return Response(AppointmentLink(url=f"{desk.call.services.address}/api/v1/appointments/links/{token}", token=token, expires_at=until), headers=SECRET)
+
+
+async def linked(desk: kit.Desk, text: str) -> tuple[UUID, UUID]:
+    """Return the appointment that a token is about and the id of its link, and go on in their clinic."""
+    found = borne(text)
+    whose = await desk.call.services.codes.whose(LINK, found.token) if found else None
+    if found is None or whose is None or whose.clinic is None:
+        raise AppointmentLinkOver
+    await desk.enter(whose.clinic)
+    clinic = await desk.clinic()
+    if not clinic.active or clinic.closing is not None:
+        raise AppointmentLinkOver
+    return found.stream, whose.subject
+
+
+@get("/links/{token:str}", operation_id="GetSharedAppointment", summary="Show: an appointment, to the patient who has its link", opt={
+    "public": True, "refusals": [AppointmentLinkOver]})
+async def look(desk: Desk, token: Token) -> Response[AppointmentShown]:
+    """When, with whom and where; and until when it can be cancelled by the link. The ETag can be sent back as `If-Match` with the answer."""
+    no_query(desk.call.query())
+    appointment, link = await linked(desk, token)
+    streams = desk.call.services.handler.streams
+    await streams.drop(appointment)  # it may have been taken back elsewhere, this very moment
+    entry = await streams.get(Appointment, appointment, desk.who.clinic, row=True)
+    state: Any = entry.state
+    state.ensure_shown(appointment, link, dt.datetime.now(dt.UTC))
+    return Response(await shown(desk, entry.row), headers={**SECRET, "etag": f'"{entry.version}"'})
+
+
+async def shown(desk: kit.Desk, row: Any) -> AppointmentShown:
+    """Return what a patient's link shows of an appointment."""
+    services, clinic = desk.call.services, desk.who.clinic
+    doctor: Any = (await services.handler.streams.get(services.kinds.staff, row.doctor_id, clinic, row=True)).row
+    here: Any = (await services.handler.streams.get(services.kinds.clinic, clinic, clinic, row=True)).row
+    return AppointmentShown(
+        status=row.status, start_local=row.start_local, zone=row.zone, minutes=(row.ends_at - row.starts_at) // dt.timedelta(minutes=1),
+        doctor_name=doctor.name if doctor else None, clinic_name=here.name, clinic_phone=here.phone, clinic_address=here.address,
+        cancel_until=row.starts_at - dt.timedelta(hours=here.cancel_notice))
+
+
+@post("/respond", operation_id="AnswerAppointment", status_code=200, opt={
+    "public": True, "refusals": [AppointmentLinkOver, VisitCancelled, VisitNotAhead, CancellationTooLate, StaleVersion]})
+async def respond(data: JSONBody[PatientsAnswer], desk: Desk) -> Response[AppointmentShown]:
+    """Confirm an appointment or cancel it, as its patient, by the link they were given.
+
+    The same answer twice is one. How long before the visit it can still be cancelled is the clinic's to say (`cancelNotice`); after that, and once
+    the visit has begun, the answer says so. With `If-Match` only the appointment that was looked at is answered to, not one that was moved meanwhile.
+    """
+    appointment, link = await linked(desk, data.token)
+    receipt = await desk.handle(AnswerAppointment(response=data.response, reason=data.reason, link=link), appointment)
+    return Response(await shown(desk, receipt.row), headers={**SECRET, "etag": f'"{receipt.version}"'})
+
+
+public = Router("/api/v1/appointments", tags=["Scheduling"], route_handlers=[look, respond])
 router = Router("/api/v1/protected/appointments", tags=["Scheduling"], route_handlers=[
     browse("/", CalendarEntry, by=["date", "date..", "doctor_id", "patient_id", "room_id", "status"], sort="-starts_at"),
     available_slots,
@@ -77,4 +190,7 @@ router = Router("/api/v1/protected/appointments", tags=["Scheduling"], route_han
     act("/{id:uuid}", ChangeAppointment, method="PUT"),
     act("/{id:uuid}/status", ChangeAppointmentStatus, method="PATCH"),
     act("/{id:uuid}", RemoveAppointment, method="DELETE"),
+    act("/{id:uuid}/send-summary", SendAppointmentSummary),
+    share,
+    act("/{id:uuid}/share-link", RevokeAppointmentLink, method="DELETE"),
 ])

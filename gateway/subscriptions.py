@@ -201,7 +201,7 @@ async def customer_of(desk: kit.Desk, paying: Subscription) -> str:
 
 async def checkout_form(desk: kit.Desk, data: Checkout, terms: Terms, customer: str) -> dict[str, Any]:
     """Return what Stripe is asked: a price of our own, and a mark by which the subscription is known to be this clinic's."""
-    home = public_url(desk)
+    home = desk.call.services.address
     told = {"clinic": desk.who.clinic, "users": terms.users, "doctors": terms.doctors}
     price = {
         "product": await product_of(desk, data.plan), "currency": terms.currency.lower(), "unit_amount": terms.price,
@@ -228,7 +228,7 @@ async def product_of(desk: kit.Desk, plan: Plan) -> str:
 
 async def portal(desk: kit.Desk, return_url: str | None) -> PortalPage:
     customer = await customer_of(desk, await paid_by(desk))
-    form = {"customer": customer, "return_url": return_url or f"{public_url(desk)}/billing"}
+    form = {"customer": customer, "return_url": return_url or f"{desk.call.services.address}/billing"}
     page = await desk.call.services.stripe.post(stripe.Link, "/v1/billing_portal/sessions", form, once(desk, "portal"))
     await desk.handle(intelligible(OpenPortal, customer=customer))
     return PortalPage(url=page.url)
@@ -317,10 +317,6 @@ def once(desk: kit.Desk, what: str) -> str | None:
     if (key := desk.call.key) is None:
         return None
     return str(derived(desk.who.clinic.bytes, desk.who.actor.bytes, what.encode(), key.encode()))
-
-
-def public_url(desk: kit.Desk) -> str:
-    return str(getattr(desk.call.services.settings, "public_url", "") or "http://127.0.0.1:8000").rstrip("/")
 
 
 def moment(seconds: int) -> datetime:

@@ -43,8 +43,7 @@ async def mint(desk: Desk, data: JSONBody[MintUpgradeInvite]) -> UpgradeLink:
     receipt = await desk.handle(data)
     row: Any = receipt.row
     token = await desk.call.services.codes.issue(PURPOSE, receipt.id, data.days * DAY, desk.who.clinic)
-    home = str(getattr(desk.call.services.settings, "public_url", "") or "http://127.0.0.1:8000").rstrip("/")
-    return UpgradeLink(id=receipt.id, token=token, url=f"{home}/upgrade/{token}", expires_at=row.expires_at)
+    return UpgradeLink(id=receipt.id, token=token, url=f"{desk.call.services.address}/upgrade/{token}", expires_at=row.expires_at)
 
 
 @get("/{token:str}", operation_id="GetUpgradeOffer", opt={"public": True, "refusals": [UpgradeOfferGone]})

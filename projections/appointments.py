@@ -11,9 +11,12 @@ from domain.appointments import (
     AppointmentConfirmed,
     AppointmentDetailsChanged,
     AppointmentEvent,
+    AppointmentLinkRevoked,
+    AppointmentLinkShared,
     AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
+    AppointmentSummaryAsked,
     PatientArrived,
     PatientMissed,
     PatientSeated,
@@ -24,7 +27,7 @@ from schemas.appointments import AppointmentRow
 
 
 @projects(AppointmentRow, of=AppointmentEvent)
-def appointments(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:  # noqa: C901, PLR0911 - one case per event
+def appointments(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:  # noqa: C901, PLR0911, PLR0912 - one case per event
     match fact.event:
         case AppointmentBooked() as event:
             return AppointmentRow(id=fact.id, status="booked", booked_at=fact.recorded_at, **arranged(event))
@@ -33,8 +36,8 @@ def appointments(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | Non
         case AppointmentDetailsChanged() as e if row:
             because = e.reason or row.overbooked_because
             return replace(row, room_id=e.room_id, type=e.type, overbooked=e.forced, notes=e.notes, overbooked_because=because)
-        case AppointmentConfirmed() if row:
-            return replace(row, status="confirmed")
+        case AppointmentConfirmed(by=by) if row:
+            return replace(row, status="confirmed", confirmed_by=by)
         case PatientArrived() if row:
             return replace(row, status="arrived", arrived_at=fact.recorded_at)
         case PatientSeated() if row:
@@ -46,7 +49,13 @@ def appointments(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | Non
         case PatientMissed() if row:
             return replace(row, status="no-show")
         case AppointmentReassigned(patient_id=patient) if row:
-            return replace(row, patient_id=patient)
+            return replace(row, patient_id=patient, linked_until=None)
+        case AppointmentLinkShared(until=until) if row:
+            return replace(row, linked_until=until)
+        case AppointmentLinkRevoked() if row:
+            return replace(row, linked_until=None)
+        case AppointmentSummaryAsked() if row:
+            return replace(row, summary_asked_at=fact.recorded_at)
         case AppointmentRemoved():
             return None
     return row

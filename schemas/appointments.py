@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Annotated, ClassVar
 
 from domain.appointments import Party, Status
-from domain.kit import Id, PatientId, Personal, RoomId, StaffId
+from domain.kit import Frozen, Id, PatientId, Personal, RoomId, StaffId
 from schemas.kit import Row
 
 
@@ -34,9 +34,37 @@ class AppointmentRow(Row):
     overbooked_because: Annotated[str | None, Personal("patient_id")] = None
     notes: Annotated[str | None, Personal("patient_id")] = None
     booked_at: dt.datetime
+    confirmed_by: Party | None = None
     arrived_at: dt.datetime | None = None
     seated_at: dt.datetime | None = None
     completed_at: dt.datetime | None = None
     cancelled_by: Party | None = None
     cancelled_late: bool | None = None
     cancelled_because: Annotated[str | None, Personal("patient_id")] = None
+    linked_until: dt.datetime | None = None  # by the link that the patient has been given
+    summary_asked_at: dt.datetime | None = None  # when the patient was last to be written to
+
+
+class AppointmentLink(Frozen):
+    """The address by which a patient looks at their appointment, confirms it or cancels it: for them alone. `token` is what its page answers with."""
+
+    url: str
+    token: str
+    expires_at: dt.datetime
+
+
+class AppointmentShown(Frozen):
+    """An appointment as its patient's link shows it: when, with whom and where, and nothing else about anybody.
+
+    `startLocal` is what the clocks of `zone` show. Until `cancelUntil` the patient can cancel it by the link.
+    """
+
+    status: Status
+    start_local: str
+    zone: str
+    minutes: int
+    doctor_name: str | None
+    clinic_name: str
+    clinic_phone: str
+    clinic_address: str
+    cancel_until: dt.datetime

@@ -42,6 +42,7 @@ class ClinicRow(Row):
     deleted: bool = False
     theme: str | None = None  # a colour
     country: str | None = None
+    cancel_notice: int = 0  # hours before a visit from which on patients cannot cancel it by themselves
     logo: BrandingAsset | None = None
     favicon: BrandingAsset | None = None
     closing_until: datetime | None = None  # when it is deleted, if it is being closed

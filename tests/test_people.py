@@ -179,7 +179,7 @@ async def test_a_patient_gets_a_fresh_link_and_the_one_before_opens_nothing(web)
     assert (await web.client.post("/api/v1/auth/set-password", json={"token": link, "password": PASSWORD})).status_code == 204
     patient = Person(web, (await web.sign_in(email)).json())
     assert (patient.session["user"]["role"], patient.session["user"]["subjectId"]) == ("patient", noor)
-    failure(await boss("POST", "/staff/refresh-patient-access", {"patientId": bare}), 409, "PATIENT_UNREACHABLE")
+    failure(await boss("POST", "/staff/refresh-patient-access", {"patientId": bare}), 422, "PATIENT_UNREACHABLE")
     failure(await stranger("POST", "/staff/refresh-patient-access", {"patientId": noor}), 404, "NOT_FOUND")
     failure(await patient("POST", "/staff/refresh-patient-access", {"patientId": noor}), 403, "FORBIDDEN")
     assert (await boss("POST", "/staff/refresh-patient-access", {"patientId": noor})).status_code == 202

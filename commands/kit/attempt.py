@@ -85,6 +85,10 @@ class Looking:
             raise NotFound(kind=state.kind, id=str(stream))
         return entry.state  # type: ignore[return-value]
 
+    async def row(self, state: type[State], stream: UUID) -> Any:
+        """Return the row of a stream's own and guard the stream."""
+        return (await self.entry(state, stream, row=True)).row
+
     async def find(self, row: type[R], **equals: Any) -> list[R]:
         """Return rows of a read model; they may lag behind."""
         return await self.store.find(row, self.at.clinic, equals)

@@ -15,6 +15,7 @@ connection breaks may have used the code up without learning so; the person asks
 
 import hashlib
 import hmac
+import re
 import secrets
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -27,6 +28,7 @@ from projections.kit.lanes import Lanes
 TRIES = 5  # of one number
 LONGEST = 128  # characters that are worth a look
 _BYTES = 32
+_STREAM = re.compile(r"[0-9a-f]{32}")
 
 SQL = """
 create table if not exists link_codes (
@@ -94,6 +96,24 @@ revoke all on function codes_sweep, link_issue, link_peek, link_redeem, digits_i
 grant execute on function link_issue, link_peek, link_redeem, digits_issue, digits_try, digits_spend, codes_withdraw to anamnesis_gateway;
 grant execute on function link_issue, digits_issue to anamnesis_courier;
 """
+
+
+class Borne(NamedTuple):
+    """What a token of an address says: the stream that it is about, and the token proper."""
+
+    stream: UUID
+    token: str
+
+
+def bearing(stream: UUID, token: str) -> str:
+    """Return a token that also names a stream, for whoever keeps tokens under ids from which the stream does not follow."""
+    return f"{stream.hex}.{token}"
+
+
+def borne(text: str) -> Borne | None:
+    """Return what such a token says; None if it is none."""
+    name, _, token = text.partition(".")
+    return Borne(UUID(name), token) if _STREAM.fullmatch(name) else None
 
 
 class Whose(NamedTuple):

@@ -49,6 +49,9 @@ class Look(Protocol):
     async def require(self, state: type[S], stream: UUID) -> S:
         """As `load`, but refuse with NotFound a stream that does not exist, is of another kind or another clinic's."""
 
+    async def row(self, state: type[State], stream: UUID) -> Any:
+        """Return the row of a stream's own as of its last event, personal data included, and guard the stream; None if there is none."""
+
     async def naming(self, id: UUID, kinds: Sequence[str]) -> list[tuple[str, UUID]]:  # noqa: A002
         """Return every stream of these kinds (kind, id) that names a patient: none is missing, for the save falls if another one comes to name them."""
 

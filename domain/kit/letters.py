@@ -18,6 +18,7 @@ from domain.kit.model import Frozen, Invalid
 
 Language = Literal["en", "es"]
 LANGUAGES: tuple[Language, ...] = ("en", "es")
+LetterLanguage = Annotated[Language | None, Meta(description="Language of the letter; the clinic's unless said.")]
 Subject = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\r\n]*\S[^\r\n]*$", description="One line; may hold {{variables}}.",
                               examples=["A letter from {{clinic}}"])]
 Body = Annotated[str, Meta(min_length=1, max_length=10_000, pattern=r"\S", description="Plain text; may hold {{variables}}. A blank line begins a new paragraph.",

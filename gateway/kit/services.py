@@ -85,6 +85,11 @@ class Services:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._tending: asyncio.Task[None] | None = None
 
+    @property
+    def address(self) -> str:
+        """Where this installation answers on the web, as its links say."""
+        return str(getattr(self.settings, "public_url", "") or "http://127.0.0.1:8000").rstrip("/")
+
     async def open(self) -> None:
         """Connect to everything; what is not there is awaited in the background."""
         await self.reading.open()
