@@ -14,7 +14,6 @@ from domain.accounts import (
     Account,
     AccountLockedOut,
     AccountOpened,
-    AddressKey,
     ClinicsAsked,
     Language,
     PasswordResetAsked,
@@ -23,7 +22,7 @@ from domain.accounts import (
     PlaceRole,
     SecretId,
 )
-from domain.kit import PLATFORM, At, ClinicId, Email, Event, NotFound, Phone, Reason, Text
+from domain.kit import PLATFORM, AddressKey, At, ClinicId, Email, Event, NotFound, Phone, Reason, Text
 
 
 class OpenAccount(Creation):

@@ -7,8 +7,9 @@ from commands.kit import Command, Creation, Decision, Look
 from domain.appointments import OPEN, Appointment
 from domain.erasures import Erasure, erasure_of
 from domain.invoices import Invoice
-from domain.kit import AccountId, At, Elsewhere, Event, Forbidden, PatientId, Reason
+from domain.kit import AccountId, At, Elsewhere, Email, Event, Forbidden, PatientId, Phone, Reason
 from domain.patients import (
+    Address,
     Belonging,
     Demographics,
     Entries,
@@ -28,6 +29,7 @@ MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoic
 STAYS: dict[str, str] = {
     "patients": "a record says itself what it was merged into, and keeps its particulars and medical history, which are shown with the other one's",
     "emergencies": "it was this very chart that was opened, under this record, for a while; whoever needs the other one asks again",
+    "portal_invitations": "it asks in whoever that record stands for, and whoever came by it goes on with the record that stands for theirs",
     "retention": "a hold names the record on which it was placed; whoever deletes asks about all records of the patient",
 }
 """What names a patient and stays with the record it names, and why that is right."""
@@ -70,6 +72,35 @@ class ChangeMedicalHistory(Command):
         if not at.may("patients.view_medical_history"):
             raise Forbidden(permission="patients.view_medical_history")
         return patient.amend(self.allergies, self.conditions, self.medications)
+
+
+class ChangeOwnRecord(Command):
+    """Change how the clinic reaches you; what is left out stays. Your name, day of birth and national id are the clinic's to change, which has seen your papers."""
+
+    state = Patient
+    permission = "self"
+    email: Email | None = None
+    phone: Phone | None = None
+    address: Address | None = None
+
+    def decide(self, patient: Patient, at: At) -> list[Event]:
+        return patient.say_contact(self.email, self.phone, self.address)
+
+
+class ReportMedicalHistory(Command):
+    """Say which allergies, conditions and medications you have: all that you know of, each time.
+
+    It stands beside what the clinic has noted, which it neither changes nor takes away; what you said before stays on record.
+    """
+
+    state = Patient
+    permission = "self"
+    allergies: Entries
+    conditions: Entries
+    medications: Entries
+
+    def decide(self, patient: Patient, at: At) -> list[Event]:
+        return patient.report(self.allergies, self.conditions, self.medications)
 
 
 class ArchivePatient(Command):

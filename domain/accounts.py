@@ -8,6 +8,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from domain.kit import (
+    AddressKey,
     Claim,
     ClinicId,
     Email,
@@ -28,9 +29,6 @@ from domain.kit import (
 
 PlaceRole = Literal["admin", "doctor", "receptionist", "patient"]
 Language = Annotated[str, Meta(pattern=r"^(en|es)$", description="Language of letters and messages.", examples=["en"])]
-AddressKey = Annotated[str, Meta(
-    pattern=r"^[0-9a-f]{32}$", description="A keyed hash of the e-mail address; it names the address without telling it.",
-    examples=["5d41402abc4b2a76b9719d911017c592"])]
 FactorMethod = Annotated[
     Literal["totp", "email"], Meta(description="totp: six digits of an authenticator app; email: six digits that come by mail.")]
 FactorEnding = Literal["own", "reset", "forced"]

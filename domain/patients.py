@@ -75,6 +75,22 @@ class MedicalHistoryAmended(Event):
     medications: Annotated[Entries | None, Personal()] = None
 
 
+class PatientContactChanged(Event):
+    """The patient has said themselves how they are reached; what is null stays."""
+
+    email: Annotated[Email | None, Personal()] = None
+    phone: Annotated[Phone | None, Personal()] = None
+    address: Annotated[Address | None, Personal()] = None
+
+
+class MedicalHistoryReported(Event):
+    """What the patient says themselves, as a whole; it stands beside what the clinic has noted, and the report before stays in the stream."""
+
+    allergies: Annotated[Entries | None, Personal()] = None
+    conditions: Annotated[Entries | None, Personal()] = None
+    medications: Annotated[Entries | None, Personal()] = None
+
+
 class PatientArchived(Event): ...
 
 
@@ -126,7 +142,7 @@ class PatientReinstated(Event):
 
 PatientEvent = (
     PatientRegistered | PatientChanged | MedicalHistoryAmended | PatientArchived | PatientRestored | PatientAccessRefreshed | PatientsMerged | PatientReplaced
-    | PatientsUnmerged | PatientReinstated
+    | PatientsUnmerged | PatientReinstated | PatientContactChanged | MedicalHistoryReported
 )
 
 
@@ -172,6 +188,7 @@ class Patient(State):
     kind: ClassVar[str] = "patients"
     registered: bool = False
     archived: bool = False
+    account: UUID | None = None  # by which the patient was last let into the portal
     merged_into: UUID | None = None
     moved: tuple[Belonging, ...] = ()  # to the record that this one was merged into
     records: tuple[UUID, ...] = ()  # merged into this one, with those that had been merged into them
@@ -180,8 +197,10 @@ class Patient(State):
         match event:
             case PatientRegistered():
                 return replace(self, registered=True)
-            case PatientChanged() | MedicalHistoryAmended() | PatientAccessRefreshed():
+            case PatientChanged() | MedicalHistoryAmended() | PatientContactChanged() | MedicalHistoryReported():
                 return self
+            case PatientAccessRefreshed(account_id=account):
+                return replace(self, account=account)
             case PatientArchived():
                 return replace(self, archived=True)
             case PatientRestored():
@@ -224,6 +243,17 @@ class Patient(State):
     def amend(self, allergies: Entries, conditions: Entries, medications: Entries) -> list[Event]:
         self.ensure_active()
         return [MedicalHistoryAmended(allergies=allergies, conditions=conditions, medications=medications)]
+
+    def say_contact(self, email: str | None, phone: str | None, address: str | None) -> list[Event]:
+        """Take the patient's word on how they are reached."""
+        self.ensure_active()
+        said = {"email": email, "phone": phone, "address": address}
+        return [PatientContactChanged(**said)] if any(value is not None for value in said.values()) else []
+
+    def report(self, allergies: Entries, conditions: Entries, medications: Entries) -> list[Event]:
+        """Take the patient's word on their history; nothing that the clinic has noted goes by it."""
+        self.ensure_active()
+        return [MedicalHistoryReported(allergies=allergies, conditions=conditions, medications=medications)]
 
     def refresh_access(self, account: UUID) -> list[Event]:
         self.ensure_active()

@@ -13,8 +13,10 @@ from domain.patients import (
     Demographics,
     Entries,
     MedicalHistoryAmended,
+    MedicalHistoryReported,
     PatientArchived,
     PatientChanged,
+    PatientContactChanged,
     PatientEvent,
     PatientRegistered,
     PatientReinstated,
@@ -28,7 +30,7 @@ from projections.kit.keys import KeyRing
 from projections.kit.past import Moment, past, pasts
 from projections.kit.reading import Reader
 from schemas.kit import fold
-from schemas.patients import TAIL, MedicalHistoryRow, MergedRecord, PatientRow, digits, runs, slips, words
+from schemas.patients import TAIL, MedicalHistoryRow, MergedRecord, PatientRow, Reported, digits, runs, slips, words
 
 MOST = 8  # words of a question that count
 FEW = 2  # letters, with which very many names begin
@@ -43,6 +45,9 @@ def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: 
             return PatientRow(id=fact.id, version=fact.version, **only(Demographics, event), registered_on=event.registered_on)
         case PatientChanged() as event:
             return row and replace(row, version=fact.version, **only(Demographics, event))
+        case PatientContactChanged(email=email, phone=phone, address=address):
+            said = {"email": email, "phone": phone, "address": address}
+            return row and replace(row, version=fact.version, **{name: value for name, value in said.items() if value is not None})
         case PatientArchived():
             return row and replace(row, version=fact.version, archived=True)
         case PatientRestored():
@@ -60,7 +65,7 @@ def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: 
             return row and replace(row, version=fact.version)
 
 
-@projects(MedicalHistoryRow, of=PatientRegistered | MedicalHistoryAmended)
+@projects(MedicalHistoryRow, of=PatientRegistered | MedicalHistoryAmended | MedicalHistoryReported)
 def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHistoryRow | None:
     match fact.event:
         case PatientRegistered(given_name=name):
@@ -68,10 +73,12 @@ def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHisto
                 return MedicalHistoryRow(id=fact.id, allergies=None, conditions=None, medications=None)
             return MedicalHistoryRow(id=fact.id, allergies=[], conditions=[], medications=[])
         case MedicalHistoryAmended(allergies=allergies, conditions=conditions, medications=medications):
-            return MedicalHistoryRow(
-                id=fact.id, allergies=allergies, conditions=conditions, medications=medications, amended_at=fact.recorded_at,
-                amended_by=fact.actor,
-            )
+            before = row or MedicalHistoryRow(id=fact.id, allergies=None, conditions=None, medications=None)
+            return replace(before, allergies=allergies, conditions=conditions, medications=medications, amended_at=fact.recorded_at, amended_by=fact.actor)
+        case MedicalHistoryReported(allergies=allergies, conditions=conditions, medications=medications) if row:
+            if allergies is None or conditions is None or medications is None:
+                return replace(row, reported=None, reported_at=fact.recorded_at)
+            return replace(row, reported=Reported(allergies=allergies, conditions=conditions, medications=medications), reported_at=fact.recorded_at)
     return row
 
 
@@ -82,14 +89,17 @@ async def due(reader: Reader, invoices: list[UUID]) -> int:
 
 
 async def whole_history(reader: Reader, keys: KeyRing, row: MedicalHistoryRow, moment: Moment | None) -> MedicalHistoryRow:
-    """Return a medical history with those of the records that were merged into this one since it was last entered, at a moment or now."""
+    """Return a medical history with those of the records that were merged into this one since it was last entered, at a moment or now.
+
+    What the patient has said last themselves counts under whichever of the records they said it.
+    """
     patient: Any
     if moment is None:
         patient = await reader.one(PatientRow, row.id)
     else:
         found = await past(reader, keys, PROJECTIONS["patients"], row.id, moment)
         patient = found and found.row
-    merged = [one.id for one in patient.merged_records if row.amended_at is None or one.merged_at > row.amended_at] if patient else []
+    merged = [one.id for one in patient.merged_records] if patient else []
     if not merged:
         return row
     others: list[Any]
@@ -97,7 +107,10 @@ async def whole_history(reader: Reader, keys: KeyRing, row: MedicalHistoryRow, m
         others = list(await reader.find(MedicalHistoryRow, id=merged))
     else:
         others = [one.row for one in (await pasts(reader, keys, PROJECTIONS["medical_histories"], merged, moment)).values()]
-    return joined(row, sorted(others, key=lambda other: merged.index(other.id)))
+    since = [one.id for one in patient.merged_records if row.amended_at is None or one.merged_at > row.amended_at]
+    whole = joined(row, sorted((other for other in others if other.id in since), key=lambda other: since.index(other.id)))
+    said = max((one for one in (row, *others) if one.reported_at is not None), key=lambda one: (one.reported_at, one.id), default=row)
+    return replace(whole, reported=said.reported, reported_at=said.reported_at)
 
 
 def joined(row: MedicalHistoryRow, others: list[MedicalHistoryRow]) -> MedicalHistoryRow:

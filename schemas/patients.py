@@ -93,9 +93,18 @@ class PatientRow(Demographics, Row):
     gin: ClassVar[tuple[str, ...]] = ("tokens",)
 
 
+class Reported(Frozen):
+    """What a patient says of their own health, in their own words."""
+
+    allergies: Entries
+    conditions: Entries
+    medications: Entries
+
+
 class MedicalHistoryRow(Row):
     """A patient's medical history as it stands; earlier versions are in the patient's history.
 
+    What the clinic has noted are the three lists; what the patient says themselves is `reported`, beside them.
     Of a record into which others were merged it holds theirs as well, until somebody has entered the whole anew.
     Empty lists mean that there is nothing only if `amended_at` says when that was noted; null means that the patient's key is destroyed.
     """
@@ -109,6 +118,25 @@ class MedicalHistoryRow(Row):
     medications: Annotated[Entries | None, Personal()]
     amended_at: datetime | None = None
     amended_by: UUID | None = None
+    reported: Annotated[Reported | None, Personal()] = None  # by the patient; null as well if the key is destroyed
+    reported_at: datetime | None = None
+
+
+class OwnRecord(Frozen):
+    """A patient's record as they see it themselves: who they are, how they are reached, and what they have said of their health. All null once forgotten."""
+
+    id: UUID
+    given_name: str | None
+    family_name: str | None
+    birth_date: date | None
+    sex: str | None
+    email: str | None
+    phone: str | None
+    address: str | None
+    national_id: str | None
+    registered_on: date
+    reported: Reported | None
+    reported_at: datetime | None
 
 
 class PatientsFound(Frozen):

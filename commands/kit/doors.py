@@ -46,6 +46,7 @@ GUESSING = Door("guessing", 900, address=50, subject=10, everywhere=100)
 DEMOS = Door("demos", 3600, address=5)
 SIGNUPS = Door("signups", 3600, address=10)
 FEEDS = Door("feeds", 900, address=30)
+CHECKS = Door("portal checks", 900, address=60)  # by whoever asks, wherever from: no list of addresses is to be had by asking
 
 SQL = """
 create table if not exists door_attempts (

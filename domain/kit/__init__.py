@@ -4,6 +4,7 @@ from domain.kit.clock import TimeMissing, TimeRepeated, ZoneUnknown, day, instan
 from domain.kit.model import (
     PLATFORM,
     AccountId,
+    AddressKey,
     AppointmentId,
     At,
     Claim,
@@ -40,7 +41,7 @@ from domain.kit.model import (
 )
 
 __all__ = [
-    "PLATFORM", "AccountId", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Email", "Erases", "Event", "Fact", "Forbidden", "Frozen", "Id", "Invalid",
+    "PLATFORM", "AccountId", "AddressKey", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Email", "Erases", "Event", "Fact", "Forbidden", "Frozen", "Id", "Invalid",
     "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "Positive", "Reason", "Ref", "Refused", "RoomId", "StaffId",
     "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "UserInactive", "ZoneUnknown", "day", "instant", "midnight", "only", "span", "wall",
     "zone",

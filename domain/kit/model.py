@@ -22,6 +22,9 @@ Money = Annotated[int, Meta(ge=0, le=2**53, description="Integer minor units of 
 Positive = Annotated[int, Meta(gt=0, le=2**53, description="Integer minor units of the clinic's currency, above zero.")]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", examples=["sam@example.org"])]
+AddressKey = Annotated[str, Meta(
+    pattern=r"^[0-9a-f]{32}$", description="A keyed hash of the e-mail address; it names the address without telling it.",
+    examples=["5d41402abc4b2a76b9719d911017c592"])]
 Phone = Annotated[str, Meta(max_length=40, pattern=r"^\+?[0-9][0-9 ()./-]{3,}$", examples=["+31 6 1234 5678"])]
 Note = Annotated[str, Meta(max_length=4000)]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, description="Why; kept for ever in the history.")]
