@@ -39,6 +39,9 @@ ALLOWED = {
     ("commands/patients.py", "schemas.appointments.AppointmentRow"): "and where these are found",
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
     ("gateway/erasures.py", "domain.patients.PatientMerged"): "how somebody is refused who names a record that stands for nobody any more",
+    ("gateway/portal_invitations.py", "domain.accounts.PlaceOccupied"): "whoever comes in has an account, or gets one",
+    **{("gateway/portal_invitations.py", f"domain.patients.{name}"): "how somebody is refused who cannot be asked in" for name in (
+        "PatientMerged", "PatientNotActive", "PatientUnreachable")},
     ("gateway/figures.py", "domain.patients.Source"): "the word of a list by which figures are narrowed down",
     ("gateway/health.py", "psycopg.Error"): "a database that answers with an error is told as down; health itself must not fail",
 }

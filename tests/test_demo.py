@@ -73,7 +73,10 @@ UNTOLD = {  # events that the demo's story does without -> why
         "StaffInvited", "StaffInvitationResent", "StaffInvitationCancelled", "StaffJoined", "StaffAccountGiven"], "its people were there from the beginning"),
     **dict.fromkeys([
         "PatientsMerged", "PatientReplaced", "PatientsUnmerged", "PatientReinstated", "AppointmentReassigned", "InvoiceReassigned"], "everybody is registered once"),
-    "PatientAccessRefreshed": "nobody of it uses the portal",
+    **dict.fromkeys([
+        "PatientAccessRefreshed", "PatientContactChanged", "MedicalHistoryReported", "PortalInvited", "PortalInvitationCancelled", "PortalJoined"],
+        "nobody of it uses the portal"),
+    **dict.fromkeys(["AppointmentLinkShared", "AppointmentLinkRevoked", "AppointmentSummaryAsked"], "its patients answer by telephone"),
     **dict.fromkeys(["ApiKeyIssued", "ApiKeyRevoked", "MobileModuleSwitched"], "no program or telephone comes to it"),
     **dict.fromkeys([
         "WebhookAdded", "WebhookChanged", "WebhookSecretRotated", "WebhookEnabled", "WebhookDisabled", "WebhookTestAsked", "WebhookResendAsked", "WebhookDeleted"], "likewise"),

@@ -26,6 +26,10 @@ STRICTER = {
     "GET /protected/stats/revenue": "reports.revenue",
     # a token that signs in is made by whoever is signed in
     "POST /auth/generate-ott": ONESELF,
+    # whoever may see the appointment; a patient their own
+    "GET /protected/appointments/{}/share-link": "appointments.view_detail",
+    # patients, who hold no key to edit records, about themselves; and whose address is in the portal is no patient's affair
+    "PUT /protected/patients/profile": ONESELF, "GET /protected/patients/check-account/{}": "patients.view",
     # a write is no matter of the key for reading, nor of anybody's
     "PUT /protected/patients/{}/medical": "patients.edit", "PUT /protected/appointments/doctor-schedules/{}": "appointments.block_time",
 }
@@ -36,6 +40,7 @@ EITHER = {
 }
 # whoever is signed in, by a session and not by a key: it is about himself
 ABOUT_ONESELF = {
+    "GET /protected/patients/profile", "PUT /protected/patients/profile/medical",
     "GET /protected/users/me/clinics", "GET /protected/notifications/live-feed",
     "POST /auth/2fa/setup/init", "POST /auth/2fa/setup/verify", "GET /auth/2fa/status", "DELETE /auth/2fa/disable", "POST /auth/2fa/regenerate-codes",
     "POST /auth/passkeys/register/options", "POST /auth/passkeys/register", "GET /auth/passkeys", "PATCH /auth/passkeys/{}", "DELETE /auth/passkeys/{}",

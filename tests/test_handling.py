@@ -16,7 +16,15 @@ from anamnesis.migrations import migrate
 from anamnesis.scratch import temporary_directory
 from anamnesis.stack import EmbeddedPostgres
 from commands.api_keys import IssueApiKey, RevokeApiKey
-from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
+from commands.appointments import (
+    BookAppointment,
+    ChangeAppointment,
+    ChangeAppointmentStatus,
+    RemoveAppointment,
+    RevokeAppointmentLink,
+    SendAppointmentSummary,
+    ShareAppointment,
+)
 from commands.clinics import (
     ChangeClinic,
     CloseClinic,
@@ -52,6 +60,7 @@ from commands.patients import (
     RestorePatient,
     UnmergePatients,
 )
+from commands.portal_invitations import CancelPortalInvitation, InvitePatient, ResendPortalInvitation
 from commands.referral_payouts import RequestReferralPayout, WithdrawClinicReferral
 from commands.retention import PlaceLegalHold
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
@@ -229,6 +238,7 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((BlockTime, "room_id"), BlockTime(room_id=other["rooms"], start=MONDAY, end=town.at(60)), None),
         ((PlaceLegalHold, "patient_id"), PlaceLegalHold(reason="A lawsuit", patient_id=other["patients"]), None),
         ((ErasePatient, "patient_id"), ErasePatient(reason="They asked", patient_id=other["patients"]), None),
+        ((InvitePatient, "patient_id"), InvitePatient(patient_id=other["patients"]), None),
         ((MergePatients, "loser_id"), MergePatients(loser_id=other["patients"]), other["twin"]),
         ((UnmergePatients, "loser_id"), UnmergePatients(loser_id=other["patients"]), other["twin"]),
         ((RequestReferralPayout, "referrals"), RequestReferralPayout(referrals=[other["clinic_referrals"]], amount=100), None),
@@ -280,6 +290,8 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things |= {"clinic_referrals": await town.referral(), "upgrade_requests": (await town(RequestSeats(doctors=30))).id}
     key = IssueApiKey(name="Website", scopes=["patients.view"], hint="ak_abcdef", secret_id=uuid4())
     things |= {"api_keys": (await town(key)).id, "emergencies": (await town(BreakGlass(patient_id=town.patient, reason="Unconscious"))).id}
+    reachable = (await town(RegisterPatient(given_name="Noor", family_name="Bakker", email="noor@example.org"))).id
+    things["portal_invitations"] = (await town(InvitePatient(patient_id=reachable))).id
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
     count = len(stored(database))
     for command in later(far):
@@ -296,6 +308,7 @@ def later(town: Town) -> list[Command]:
     visit = {"doctor_id": town.doctor, "start": MONDAY}
     return [
         ChangeAppointment(**visit), ChangeAppointmentStatus(status="confirmed"), RemoveAppointment(), ChangeClinic(name="Mine"),
+        ShareAppointment(), RevokeAppointmentLink(), SendAppointmentSummary(), ResendPortalInvitation(), CancelPortalInvitation(),
         SwitchModule(module="lab", on=False), RemoveClinicBranding(type="logo"),
         SetClinicBranding(type="logo", digest="ab" * 32, media="image/png", size=1), OverrideStaffPermissions(permissions={}),
         EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(),

@@ -18,6 +18,8 @@ import psycopg
 import pytest
 from pyotp import TOTP
 
+from commands.kit.codes import bearing
+from domain.portal_invitations import PORTAL, link_of
 from tests.authenticator import Authenticator
 from tests.client import client
 from tests.clinic import handling
@@ -415,7 +417,8 @@ async def appointments(me: Person, ids: Json) -> None:
     assert at("08:00") not in [slot["startLocal"] for slot in (await me("BrowseAvailableSlots", query=free))["items"]]
     await me("ChangeAppointment", {**wanted, "start": at("10:00")}, id=visit)
     assert (await me("GetAppointmentRow", id=visit))["startLocal"] == at("10:00")
-    for status in ("confirmed", "arrived", "in-chair", "completed"):
+    await answered(me, visit)
+    for status in ("arrived", "in-chair", "completed"):
         await me("ChangeAppointmentStatus", {"status": status}, id=visit)
     (entry,) = (await me("BrowseCalendarEntry", query={"doctorId": ids["staff"], "status": "completed"}))["items"]
     assert (entry["patientName"], entry["roomName"]) == ("Noor Bakker-Smit", "Garden room")
@@ -428,6 +431,43 @@ async def appointments(me: Person, ids: Json) -> None:
     chart = await me("GetChart", id=ids["patients"])
     assert [one["id"] for one in chart["appointments"]] == [visit]
     assert await me("GetChart", query={"asOf": me.position}, id=ids["patients"]) == chart
+
+
+async def answered(me: Person, visit: str) -> None:
+    """The patient confirms by a link, which is then taken back."""
+    nobody = Person(me.api, {}, "", me.clinic)
+    assert (await me("SendAppointmentSummary", {"language": "es"}, id=visit))["summaryAskedAt"]
+    token = (await me("ShareAppointment", id=visit))["token"]
+    assert (await nobody("GetSharedAppointment", token=token))["startLocal"] == at("10:00")
+    assert (await nobody("AnswerAppointment", {"token": token, "response": "confirm"}))["status"] == "confirmed"
+    me.position = nobody.position
+    shown = await me("GetAppointmentRow", id=visit)
+    assert (shown["confirmedBy"], shown["linkedUntil"]) == ("patient", shown["endsAt"])
+    assert (await me("RevokeAppointmentLink", id=visit))["linkedUntil"] is None
+
+
+async def portal(me: Person, ids: Json) -> None:
+    """A patient is asked in, comes, and says how they are reached and what they suffer from. The link is what the courier would write into the letter."""
+    nobody, password = Person(me.api, {}, "", me.clinic), "seven purple herons wade"
+    email = f"jip-{me.clinic.hex}@example.org"
+    ids["guest"] = jip = (await me("RegisterPatient", {"givenName": "Jip", "familyName": "Mol", "email": email}))["id"]
+    asked = (await me("InvitePatient", {"patientId": jip}))["id"]
+    await me("ResendPortalInvitation", {"language": "es"}, id=asked)
+    await me("CancelPortalInvitation", id=asked)
+    await me("InvitePatient", {"patientId": jip})
+    (open_,) = (await me("BrowsePortalInvitationRow", query={"status": "invited"}))["items"]
+    assert (open_["id"], open_["patientId"], open_["sent"]) == (asked, jip, 1)
+    token = bearing(UUID(asked), await me.api.codes.issue(PORTAL, link_of(UUID(asked), 3), 600, me.clinic))
+    assert (await nobody("GetPortalInvitation", token=token))["hasAccount"] is False
+    assert not (await me("CheckPortalAccount", email=email))["exists"]
+    await nobody("AcceptPortalInvitation", {"password": password}, token=token)
+    assert (await me("CheckPortalAccount", email=email))["exists"]
+    guest = Person(me.api, await nobody("SignIn", {"email": email, "password": password}), "patient", me.clinic)
+    await guest("ReportMedicalHistory", {"allergies": [{"name": "Latex"}], "conditions": [], "medications": []})
+    assert (await guest("ChangeOwnRecord", {"phone": "+31 6 8765 4321"}))["email"] == email
+    shown = await guest("GetOwnRecord")
+    assert (shown["phone"], shown["reported"]["allergies"][0]["name"]) == ("+31 6 8765 4321", "Latex")
+    me.position = guest.position
 
 
 async def invoices(me: Person, ids: Json) -> None:
@@ -761,6 +801,7 @@ CHAPTERS = [
     rooms,
     schedules,
     patients,
+    portal,
     appointments,
     invoices,
     letters,
