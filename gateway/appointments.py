@@ -1,7 +1,7 @@
 """Where appointments live on the web, with the calendar and the slots that are free; and the door by which a patient answers without an account."""
 
 import datetime as dt
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from litestar import Response, Router, get, post
@@ -129,8 +129,18 @@ async def share(desk: Desk, id: AppointmentId) -> Response[AppointmentLink]:  # 
     return Response(AppointmentLink(url=f"{desk.call.services.address}/api/v1/appointments/links/{token}", token=token, expires_at=until), headers=SECRET)
 
 
-async def linked(desk: kit.Desk, text: str) -> tuple[UUID, UUID]:
-    """Return the appointment that a token is about and the id of its link, and go on in their clinic."""
+class Linked(NamedTuple):
+    """An appointment that a token is about, and the id of the link it belongs to."""
+
+    appointment: UUID
+    link: UUID
+    state: Appointment
+    row: Any
+    version: int
+
+
+async def linked(desk: kit.Desk, text: str) -> Linked:
+    """Return what a token is about, as it is in the store, and go on in its clinic; whatever is wrong with a token, the answer is the same."""
     found = borne(text)
     whose = await desk.call.services.codes.whose(LINK, found.token) if found else None
     if found is None or whose is None or whose.clinic is None:
@@ -139,7 +149,12 @@ async def linked(desk: kit.Desk, text: str) -> tuple[UUID, UUID]:
     clinic = await desk.clinic()
     if not clinic.active or clinic.closing is not None:
         raise AppointmentLinkOver
-    return found.stream, whose.subject
+    streams = desk.call.services.handler.streams
+    await streams.drop(found.stream)  # it may have been taken back elsewhere, this very moment
+    entry = await streams.get(Appointment, found.stream, desk.who.clinic, row=True)
+    state: Any = entry.state
+    state.ensure_linked(found.stream, whose.subject, dt.datetime.now(dt.UTC))
+    return Linked(found.stream, whose.subject, state, entry.row, entry.version)
 
 
 @get("/links/{token:str}", operation_id="GetSharedAppointment", summary="Show: an appointment, to the patient who has its link", opt={
@@ -147,13 +162,9 @@ async def linked(desk: kit.Desk, text: str) -> tuple[UUID, UUID]:
 async def look(desk: Desk, token: Token) -> Response[AppointmentShown]:
     """When, with whom and where; and until when it can be cancelled by the link. The ETag can be sent back as `If-Match` with the answer."""
     no_query(desk.call.query())
-    appointment, link = await linked(desk, token)
-    streams = desk.call.services.handler.streams
-    await streams.drop(appointment)  # it may have been taken back elsewhere, this very moment
-    entry = await streams.get(Appointment, appointment, desk.who.clinic, row=True)
-    state: Any = entry.state
-    state.ensure_shown(appointment, link, dt.datetime.now(dt.UTC))
-    return Response(await shown(desk, entry.row), headers={**SECRET, "etag": f'"{entry.version}"'})
+    found = await linked(desk, token)
+    found.state.ensure_shown(found.appointment, found.link, dt.datetime.now(dt.UTC))
+    return Response(await shown(desk, found.row), headers={**SECRET, "etag": f'"{found.version}"'})
 
 
 async def shown(desk: kit.Desk, row: Any) -> AppointmentShown:
@@ -175,8 +186,8 @@ async def respond(data: JSONBody[PatientsAnswer], desk: Desk) -> Response[Appoin
     The same answer twice is one. How long before the visit it can still be cancelled is the clinic's to say (`cancelNotice`); after that, and once
     the visit has begun, the answer says so. With `If-Match` only the appointment that was looked at is answered to, not one that was moved meanwhile.
     """
-    appointment, link = await linked(desk, data.token)
-    receipt = await desk.handle(AnswerAppointment(response=data.response, reason=data.reason, link=link), appointment)
+    found = await linked(desk, data.token)
+    receipt = await desk.handle(AnswerAppointment(response=data.response, reason=data.reason, link=found.link), found.appointment)
     return Response(await shown(desk, receipt.row), headers={**SECRET, "etag": f'"{receipt.version}"'})
 
 
