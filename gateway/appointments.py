@@ -104,7 +104,8 @@ async def known(desk: Desk, doctor: UUID | None, room: UUID | None = None) -> No
 class PatientsAnswer(Frozen, forbid_unknown_fields=True):
     """What a patient answers to their appointment, with the token of their link."""
 
-    token: Annotated[str, Meta(min_length=1, max_length=200)]
+    token: Annotated[str, Meta(
+        min_length=1, max_length=200, description="The token of the patient's link.", examples=["01936f5e00007000800000000000002a.x7KqVb2n"])]
     response: PatientsWord
     reason: Annotated[Reason | None, Meta(description="Why, if it is cancelled.")] = None
 

@@ -255,6 +255,14 @@ async def test_who_cannot_be_asked_in_is_told_why(desk):
     failure(await accept(desk, await link(desk, 1), password=STRONG), 410, "PORTAL_INVITATION_OVER")
 
 
+async def test_whoever_was_let_in_otherwise_is_not_asked_again_under_another_address(desk):
+    assert (await desk.admin("POST", "/staff/refresh-patient-access", {"patientId": desk.noor})).status_code == 202
+    failure(await invite(desk), 409, "PATIENT_HAS_PORTAL")
+    person = {"givenName": "Noor", "familyName": "Bakker", "email": f"{uuid4().hex[:8]}@example.org"}
+    assert (await desk.admin("PUT", f"/patients/{desk.noor}", person)).status_code == 200
+    failure(await invite(desk), 409, "PATIENT_HAS_PORTAL")
+
+
 async def test_whoever_has_come_to_work_here_meanwhile_is_no_patient_by_the_same_account(desk):
     await invite(desk)
     token = await link(desk, 1)
@@ -375,6 +383,19 @@ async def test_what_a_patient_says_of_their_health_takes_nothing_away(desk):
     assert row["reported"]["medications"][0]["name"] == "Aspirin"
     own = (await guest("GET", "/patients/profile", headers=await desk.admin.seen(merged))).json()
     assert (own["id"], own["reported"]["medications"][0]["name"]) == (twin, "Aspirin")
+
+
+async def test_what_a_patient_said_goes_with_them(desk):
+    guest = await desk.web.person(desk.clinic, "patient", UUID(desk.noor))
+    said = {"allergies": [{"name": "Quincke"}], "conditions": [], "medications": []}
+    seen = await guest.seen(await guest("PUT", "/patients/profile/medical", said))
+    assert "Quincke" in (await desk.admin("GET", f"/patients/{desk.noor}/medical", headers=seen)).text
+    ask = {"kind": "patients", "personId": desk.noor, "reason": "They asked", "despiteRetention": True}
+    report = await desk.admin("POST", "/privacy/erasures", ask)
+    assert report.status_code in {200, 201}, report.text
+    assert report.json()["left"]["rows"] == {}
+    assert (await desk.admin("GET", f"/patients/{desk.noor}/medical")).json()["reported"] is None
+    failure(await invite(desk), 422, "PATIENT_UNREACHABLE")
 
 
 async def test_whoever_is_no_patient_has_no_such_record(desk):
