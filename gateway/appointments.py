@@ -121,6 +121,7 @@ async def share(desk: Desk, id: AppointmentId) -> Response[AppointmentLink]:  # 
     no_query(desk.call.query())
     if desk.who.closing:  # it is on record that there is a link, and in such a clinic nothing comes on record any more
         raise ClinicIsClosing
+    await desk.beside(id)
     receipt = await desk.handle(ShareAppointment(), id)
     state: Any = (await desk.call.services.handler.streams.get(Appointment, id, desk.who.clinic)).state
     until: dt.datetime = state.linked_until

@@ -87,6 +87,7 @@ async def invite(data: JSONBody[PortalInvite], desk: Desk) -> Response[PortalInv
     "permission": ResendPortalInvitation.permission, "refusals": ASKING})
 async def resend(data: JSONBody[AskAgain], desk: Desk, id: InvitationId) -> Response[PortalInvitationRow]:  # noqa: A002
     """Good for another seven days, to the address that the patient has now; the link before opens nothing any more."""
+    await desk.beside(id)
     patient = (await invitation(desk, id)).patient
     standing = await standing_of(desk, patient) if patient else "free"
     return desk.answer(ResendPortalInvitation, await desk.handle(ResendPortalInvitation(language=data.language, standing=standing), id))
@@ -95,18 +96,21 @@ async def resend(data: JSONBody[AskAgain], desk: Desk, id: InvitationId) -> Resp
 async def standing_of(desk: kit.Desk, patient: UUID) -> Standing:
     """Return whose a patient's address is in this clinic; whether it is anybody's elsewhere makes no difference."""
     services, clinic = desk.call.services, desk.who.clinic
-    entry = await services.handler.streams.get(services.kinds.patient, patient, clinic, row=True)
-    email, state = getattr(entry.row, "email", None), entry.state
-    theirs = {patient, *getattr(state, "records", ())}
-    mine = {getattr(state, "account", None), (await invitation(desk, invitation_of(patient))).account} - {None}
-    addressee = await account_at(services.handler, email) if email else None
-    for account in {*mine, addressee} - {None}:
-        place = (await state_of(services, account)).place(clinic)  # type: ignore[arg-type]
-        if place is not None and place.role == "patient" and place.subject in theirs:
-            return "joined"
-        if place is not None and account == addressee:
-            return "taken"
-    return "free"
+    state, row = await recorded(desk, patient)
+    addressee = await account_at(services.handler, row.email) if row is not None and row.email else None
+    accounts = {addressee, state.account, (await invitation(desk, invitation_of(patient))).account} - {None}
+    places = {account: (await state_of(services, account)).place(clinic) for account in accounts}
+    if any(place is not None and place.role == "patient" and place.subject in {patient, *state.records} for place in places.values()):
+        return "joined"
+    return "taken" if places.get(addressee) is not None else "free"
+
+
+async def recorded(desk: kit.Desk, patient: UUID) -> tuple[Any, Any]:
+    """Return a patient of the clinic where the desk is, and their row, as they stand this very moment."""
+    streams = desk.call.services.handler.streams
+    await streams.drop(patient)
+    entry = await streams.get(desk.call.services.kinds.patient, patient, desk.who.clinic, row=True)
+    return entry.state, entry.row
 
 
 async def invitation(desk: kit.Desk, id: UUID) -> PortalInvitation:  # noqa: A002
@@ -127,15 +131,12 @@ async def invited(desk: kit.Desk, text: str) -> Invited:
     asked, clinic = await invitation(desk, found.stream), await desk.clinic()
     if asked.patient is None or asked.until is None or not clinic.active or clinic.closing is not None:
         raise PortalInvitationOver
-    await services.handler.streams.drop(asked.patient)
-    entry = await services.handler.streams.get(services.kinds.patient, asked.patient, desk.who.clinic, row=True)
-    state, row = entry.state, entry.row
-    email = getattr(row, "email", None)
-    if email is None or getattr(state, "archived", True) or getattr(state, "merged_into", None) is not None:
+    state, row = await recorded(desk, asked.patient)
+    if row is None or row.email is None or state.archived or state.merged_into is not None:
         raise PortalInvitationOver
-    asked.ensure_open(services.handler.address_key(email), whose.subject, found.stream, datetime.now(UTC))
-    name = " ".join(name for name in (getattr(row, "given_name", None), getattr(row, "family_name", None)) if name) or None
-    return Invited(id=found.stream, link=whose.subject, secret=found.token, patient=asked.patient, email=email, name=name, expires_at=asked.until)
+    asked.ensure_open(services.handler.address_key(row.email), whose.subject, found.stream, datetime.now(UTC))
+    name = " ".join(name for name in (row.given_name, row.family_name) if name) or None
+    return Invited(id=found.stream, link=whose.subject, secret=found.token, patient=asked.patient, email=row.email, name=name, expires_at=asked.until)
 
 
 @get("/portal-invitation/{token:str}", operation_id="GetPortalInvitation", summary="Show: an invitation to the portal", opt={

@@ -224,6 +224,8 @@ async def test_a_link_dies_when_the_invitation_is_sent_again_or_taken_back(desk)
     assert (await desk.web.client.get(f"{DOOR}/{second}")).status_code == 200
     assert (await desk.admin("DELETE", f"/patients/invitations/{id_}")).json()["status"] == "cancelled"
     failure(await desk.web.client.get(f"{DOOR}/{second}"), 410, "PORTAL_INVITATION_OVER")
+    root = await desk.web.person(PLATFORM, "superadmin")
+    failure(await root("POST", f"/patients/invitations/{id_}/resend", {}), 404, "NOT_FOUND")
     failure(await desk.admin("DELETE", f"/patients/invitations/{id_}"), 404, "NOT_FOUND")
     failure(await desk.admin("POST", f"/patients/invitations/{id_}/resend", {}), 404, "NOT_FOUND")
     assert (await invite(desk)).json()["sent"] == 1
@@ -395,7 +397,7 @@ async def test_what_a_patient_said_goes_with_them(desk):
     assert report.status_code in {200, 201}, report.text
     assert report.json()["left"]["rows"] == {}
     assert (await desk.admin("GET", f"/patients/{desk.noor}/medical")).json()["reported"] is None
-    failure(await invite(desk), 422, "PATIENT_UNREACHABLE")
+    failure(await invite(desk), 409, "PATIENT_NOT_ACTIVE")
 
 
 async def test_whoever_is_no_patient_has_no_such_record(desk):
