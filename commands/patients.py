@@ -20,16 +20,19 @@ from domain.patients import (
     PatientReplaced,
     VisitsClash,
 )
+from domain.recalls import Recall
 from schemas.appointments import AppointmentRow
 
-Thing = Appointment | Invoice
-MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice}
+Thing = Appointment | Invoice | Recall
+MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice, "recalls": Recall}
 """What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
 
 STAYS: dict[str, str] = {
     "patients": "a record says itself what it was merged into, and keeps its particulars and medical history, which are shown with the other one's",
     "emergencies": "it was this very chart that was opened, under this record, for a while; whoever needs the other one asks again",
     "portal_invitations": "it asks in whoever that record stands for, and whoever came by it goes on with the record that stands for theirs",
+    "recall_wishes": "it was noted for this record that nobody is to call; whoever calls asks about all records of the patient",
+    "referral_leads": "it says as which record somebody was registered, who had been nobody's patient; the record says what it was merged into",
     "retention": "a hold names the record on which it was placed; whoever deletes asks about all records of the patient",
 }
 """What names a patient and stays with the record it names, and why that is right."""
@@ -137,7 +140,7 @@ class NotePatientAccess(Command):
 class MergePatients(Command):
     """Merge another record of the same patient into this one.
 
-    All its appointments and invoices become this one's, with what was paid; figures count one patient. Its id still answers, and says which record replaced it. Particulars stay
+    All its appointments, invoices and recalls become this one's, with what was paid; of two open recalls of one kind the survivor's stands for both; figures count one patient. Its id still answers, and says which record replaced it. Particulars stay
     with the record they were entered for; its medical history is shown with this one's until somebody enters the whole anew. Visits of both
     at the same time, still to come, forbid it. It can be undone.
     """
@@ -153,17 +156,19 @@ class MergePatients(Command):
             **await both(look, self.loser_id),
             "things": {id_: await look.load(MOVES[kind], id_) for kind, id_ in await look.naming(self.loser_id, list(MOVES))},
             "ahead": {row.id: await look.load(Appointment, row.id) for row in ahead if row.ends_at > look.at.now},
+            "recalls": await recalls_of(look),
         }
 
     def decide(
         self, survivor: Patient, at: At, *, loser: Patient, erasures: list[Erasure], things: dict[UUID, Thing], ahead: dict[UUID, Appointment],
+        recalls: dict[UUID, Recall],
     ) -> Decision:
         merged = survivor.merge(at.id, loser, self.loser_id, self.reason)
         if not merged:
             return []
         ensure_known(erasures)
         ensure_apart(things, self.loser_id, ahead, at)
-        moves = reassigned(things, self.loser_id, at.id, at)
+        moves = reassigned(things, self.loser_id, at.id, at, recalls)
         return [*merged, Elsewhere(state=Patient, id=self.loser_id, events=[PatientReplaced(survivor_id=at.id, moved=belongings(moves))]), *moves]
 
 
@@ -180,13 +185,19 @@ class UnmergePatients(Command):
 
     async def gather(self, look: Look) -> dict[str, Any]:
         found = await both(look, self.loser_id)
-        return {**found, "things": {one.id: await look.load(MOVES[one.kind], one.id) for one in found["loser"].moved}}
+        things = {one.id: await look.load(MOVES[one.kind], one.id) for one in found["loser"].moved}
+        return {**found, "things": things, "recalls": await recalls_of(look)}
 
-    def decide(self, survivor: Patient, at: At, *, loser: Patient, erasures: list[Erasure], things: dict[UUID, Thing]) -> Decision:
+    def decide(
+        self, survivor: Patient, at: At, *, loser: Patient, erasures: list[Erasure], things: dict[UUID, Thing], recalls: dict[UUID, Recall],
+    ) -> Decision:
         unmerged = survivor.unmerge(at.id, loser, self.loser_id, self.reason)
         ensure_known(erasures)
-        moves = reassigned(things, at.id, self.loser_id, at)
-        return [*unmerged, Elsewhere(state=Patient, id=self.loser_id, events=[PatientReinstated(survivor_id=at.id, moved=belongings(moves))]), *moves]
+        moves = reassigned(things, at.id, self.loser_id, at, {})
+        left = {id_: recall for id_, recall in recalls.items() if id_ not in things}
+        return [
+            *unmerged, Elsewhere(state=Patient, id=self.loser_id, events=[PatientReinstated(survivor_id=at.id, moved=belongings(moves))]), *moves,
+            *standing_in(left, at)]
 
 
 async def both(look: Look, loser: UUID) -> dict[str, Any]:
@@ -210,10 +221,38 @@ def ensure_apart(things: dict[UUID, Thing], loser: UUID, ahead: dict[UUID, Appoi
         raise VisitsClash(pairs=pairs)
 
 
-def reassigned(things: dict[UUID, Thing], was: UUID, to: UUID, at: At) -> list[Elsewhere]:
-    """Return how what is one record's becomes another one's."""
-    moves = [Elsewhere(state=type(thing), id=id_, events=thing.reassign(was, to, at.now)) for id_, thing in things.items()]
+def reassigned(things: dict[UUID, Thing], was: UUID, to: UUID, at: At, there: dict[UUID, Recall]) -> list[Elsewhere]:
+    """Return how what is one record's becomes another one's; `there` are the recalls that the other one has."""
+    doubled = doubles(there, {id_: thing for id_, thing in things.items() if isinstance(thing, Recall) and thing.patient_id == was})
+    moves = [
+        Elsewhere(
+            state=type(thing), id=id_,
+            events=thing.reassign(was, to, at.now, doubled=id_ in doubled) if isinstance(thing, Recall) else thing.reassign(was, to, at.now))
+        for id_, thing in things.items()]
     return [move for move in moves if move.events]
+
+
+def doubles(there: dict[UUID, Recall], come: dict[UUID, Recall]) -> set[UUID]:
+    """Return those of the recalls that come to a record for which another one stands: of each kind one may be open."""
+    taken, found = {recall.about for recall in there.values() if recall.open}, set()
+    for id_, recall in sorted(come.items(), key=lambda one: not one[1].open):  # one that is open stands for one that gave way before
+        if recall.wanted and recall.about in taken:
+            found.add(id_)
+        elif recall.wanted:
+            taken.add(recall.about)
+    return found
+
+
+def standing_in(left: dict[UUID, Recall], at: At) -> list[Elsewhere]:
+    """Return how recalls that gave way to one that has gone are open again."""
+    waiting = {id_: recall for id_, recall in left.items() if recall.patient_id == at.id and recall.status == "superseded"}
+    doubled = doubles({id_: recall for id_, recall in left.items() if recall.patient_id == at.id}, waiting)
+    return [Elsewhere(state=Recall, id=id_, events=recall.reassign(at.id, at.id, at.now)) for id_, recall in waiting.items() if id_ not in doubled]
+
+
+async def recalls_of(look: Look) -> dict[UUID, Recall]:
+    """Return the recalls of the record in hand."""
+    return {id_: await look.load(Recall, id_) for _, id_ in await look.naming(look.at.id, [Recall.kind])}
 
 
 def belongings(moves: list[Elsewhere]) -> list[Belonging]:

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from domain.kit import Erases, Event, Reason, Refused, State
 
-PersonKind = Literal["patients", "staff", "accounts", "signups", "demo_requests"]
-PersonId = Annotated[UUID, Meta(description="Id of the person: of a patient, a member of staff, an account, a sign-up or a demo request.")]
+PersonKind = Literal["patients", "staff", "accounts", "signups", "demo_requests", "referrals", "referral_leads"]
+PersonId = Annotated[UUID, Meta(description="Id of the person: of a patient, a member of staff, an account, a sign-up, a demo request, a referral source or a lead.")]
 
 
 class PersonErased(Event):
@@ -37,7 +37,7 @@ ErasureEvent = PersonErased | ErasureRefused
 
 
 class PersonStillActive(Refused):
-    """This person can still sign in or be booked. Remove, deactivate or delete them first."""
+    """This person can still sign in, be booked, or send patients. Remove, deactivate or delete them first."""
 
 
 class Erasure(State):

@@ -23,15 +23,12 @@ from domain.kit import (
     Text,
     only,
 )
+from domain.kit.sources import Source
 
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S", examples=["Noor"])]
 Sex = Literal["female", "male", "other"]
 Address = Annotated[str, Meta(max_length=500)]
 NationalId = Annotated[str, Meta(min_length=1, max_length=40)]
-Source = Literal[
-    "recommendation", "practitioner", "search", "website", "social-media", "advertisement", "insurer", "passing-by", "event", "other",
-]
-"""How a patient heard of the clinic: from somebody they know, from another practice, ... A word of a list, so that it can name nobody."""
 
 
 class Demographics(Frozen):
@@ -97,6 +94,12 @@ class PatientArchived(Event): ...
 class PatientRestored(Event): ...
 
 
+class PatientSourceSet(Event):
+    """It turned out how the patient came to the clinic."""
+
+    source: Source
+
+
 class PatientAccessRefreshed(Event):
     """The patient has a fresh link to the portal; the one before opens nothing any more."""
 
@@ -104,9 +107,9 @@ class PatientAccessRefreshed(Event):
 
 
 class Belonging(Frozen):
-    """Something that is a patient's: an appointment or an invoice."""
+    """Something that is a patient's: an appointment, an invoice or a recall."""
 
-    kind: Literal["appointments", "invoices"]
+    kind: Literal["appointments", "invoices", "recalls"]
     id: Annotated[UUID, Meta(description="Its id.")]
 
 
@@ -142,7 +145,7 @@ class PatientReinstated(Event):
 
 PatientEvent = (
     PatientRegistered | PatientChanged | MedicalHistoryAmended | PatientArchived | PatientRestored | PatientAccessRefreshed | PatientsMerged | PatientReplaced
-    | PatientsUnmerged | PatientReinstated | PatientContactChanged | MedicalHistoryReported
+    | PatientSourceSet | PatientsUnmerged | PatientReinstated | PatientContactChanged | MedicalHistoryReported
 )
 
 
@@ -189,15 +192,18 @@ class Patient(State):
     registered: bool = False
     archived: bool = False
     account: UUID | None = None  # by which the patient was last let into the portal
+    source: Source | None = None
     merged_into: UUID | None = None
     moved: tuple[Belonging, ...] = ()  # to the record that this one was merged into
     records: tuple[UUID, ...] = ()  # merged into this one, with those that had been merged into them
 
     def evolve(self, event: PatientEvent) -> Self:  # noqa: PLR0911 - one for each kind of event
         match event:
-            case PatientRegistered():
-                return replace(self, registered=True)
-            case PatientChanged() | MedicalHistoryAmended() | PatientContactChanged() | MedicalHistoryReported():
+            case PatientRegistered(source=source):
+                return replace(self, registered=True, source=source)
+            case PatientChanged(source=source) | PatientSourceSet(source=source):
+                return replace(self, source=source)
+            case MedicalHistoryAmended() | PatientContactChanged() | MedicalHistoryReported():
                 return self
             case PatientAccessRefreshed(account_id=account):
                 return replace(self, account=account)
@@ -254,6 +260,11 @@ class Patient(State):
         """Take the patient's word on their history; nothing that the clinic has noted goes by it."""
         self.ensure_active()
         return [MedicalHistoryReported(allergies=allergies, conditions=conditions, medications=medications)]
+
+    def credit(self, source: Source) -> list[Event]:
+        """Note how the patient came to the clinic, now that it is known."""
+        self.ensure_active()
+        return [] if source == self.source else [PatientSourceSet(source=source)]
 
     def refresh_access(self, account: UUID) -> list[Event]:
         self.ensure_active()

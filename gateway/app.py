@@ -45,7 +45,10 @@ from gateway import (
     portal_invitations,
     portraits,
     rebuilds,
+    recalls,
+    referral_leads,
     referral_payouts,
+    referrals,
     reports,
     retention,
     rooms,
@@ -70,7 +73,7 @@ BASE: Sequence[ControllerRouterHandler] = (
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
     activity, analytics, api_keys, appointments, audit, billing, charts, clinics, demo_requests, email_templates, emergencies, erasures, figures, invite_codes, invoices, letters, mobile, patients, permission_templates, plans, portal_invitations,
-    rebuilds, referral_payouts, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades, webhooks,
+    rebuilds, recalls, referral_leads, referral_payouts, referrals, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades, webhooks,
 ))
 
 
@@ -85,7 +88,7 @@ def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODUL
 
 def services_of(settings: Any) -> Services:
     """Return what the application leans on, not yet open."""
-    return Services(settings, KINDS, [sessions.sweep, clinics.tend, webhooks.tend])
+    return Services(settings, KINDS, [sessions.sweep, clinics.tend, webhooks.tend, recalls.Tending()])
 
 
 def openapi(modules: Sequence[ControllerRouterHandler] = MODULES) -> Json:

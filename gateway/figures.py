@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from commands.kit.receipt import own_column
 from domain.kit import NotFound, day
-from domain.patients import Source
+from domain.kit.sources import Source
 from gateway.kit import Desk, browse
 from gateway.kit.query import no_query
 from gateway.kit.sheets import CSV, named, of_structs

@@ -1,5 +1,6 @@
 """Where patients live on the web."""
 
+from collections import Counter
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -63,8 +64,10 @@ async def rehearsed(desk: Desk, id: PatientId, loserId: LoserId) -> MergePreview
     events = [event for plan in plans if isinstance(plan, Elsewhere) for event in plan.events]
     moved = [one for event in events if isinstance(event, PatientReplaced) for one in event.moved]
     bills = [one.id for one in moved if one.kind == "invoices"]
+    count = Counter(one.kind for one in moved)
     return MergePreview(
-        survivor_id=id, loser_id=loserId, appointments=len(moved) - len(bills), invoices=len(bills), due=await due(desk.reader, bills), moved=moved)
+        survivor_id=id, loser_id=loserId, appointments=count["appointments"], invoices=len(bills), recalls=count["recalls"],
+        due=await due(desk.reader, bills), moved=moved)
 
 
 # --- patients about themselves

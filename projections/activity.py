@@ -19,6 +19,9 @@ from schemas.clinics import ClinicRow
 from schemas.invoices import InvoiceRow
 from schemas.kit import Row
 from schemas.patients import MedicalHistoryRow, PatientRow
+from schemas.recalls import RecallRow
+from schemas.referral_leads import ReferralLeadRow
+from schemas.referrals import ReferralRow
 from schemas.rooms import RoomRow
 from schemas.schedules import BlockRow, ScheduleRow
 from schemas.staff import StaffRow
@@ -57,6 +60,7 @@ class Entity(NamedTuple):
 KINDS = [
     Entity("patients", PatientRow, (MedicalHistoryRow,)), Entity("appointments", AppointmentRow), Entity("invoices", InvoiceRow), Entity("rooms", RoomRow),
     Entity("staff", StaffRow), Entity("schedules", ScheduleRow), Entity("blocks", BlockRow), Entity("clinics", ClinicRow),
+    Entity("recalls", RecallRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow),
 ]
 ENTITIES = {word: entity for entity in KINDS for word in (entity.kind, entity.kind.removesuffix("s")) if word != "staf"}
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.kit import Invalid
-from domain.patients import Source
+from domain.kit.sources import Source
 from projections.kit.reading import Reader
 from schemas.figures import (
     Bucket,

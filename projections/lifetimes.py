@@ -14,13 +14,13 @@ from domain.appointments import AppointmentCompleted
 from domain.erasures import PersonErased
 from domain.invoices import InvoiceIssued, InvoiceVoided, PaymentRecorded, PaymentRefunded
 from domain.kit import PLATFORM, Fact
-from domain.patients import PatientChanged, PatientRegistered, PatientsMerged, PatientsUnmerged
+from domain.patients import PatientChanged, PatientRegistered, PatientsMerged, PatientSourceSet, PatientsUnmerged
 from projections.kit import installs, projects
 from schemas.lifetimes import LifetimeRow
 
 LifeEvent = (
     PatientRegistered | PatientChanged | AppointmentCompleted | InvoiceIssued | InvoiceVoided | PaymentRecorded | PaymentRefunded | PersonErased
-    | PatientsMerged | PatientsUnmerged
+    | PatientSourceSet | PatientsMerged | PatientsUnmerged
 )
 Key = tuple[UUID]
 
@@ -29,7 +29,7 @@ def whose(fact: Fact) -> Iterable[Key]:
     """Whose life it is; what names nobody stands under the id 0."""
     event: Any = fact.event
     kind = type(event)
-    if kind is PatientRegistered or kind is PatientChanged:
+    if kind is PatientRegistered or kind is PatientChanged or kind is PatientSourceSet:
         return ((fact.id,),)
     if kind is PersonErased:
         return [(person,) for person in event.persons] if event.kind == "patients" else ()
@@ -51,7 +51,7 @@ def lifetimes(row: LifetimeRow | None, fact: Fact, key: Key) -> LifetimeRow:  # 
         return seen(row, event)
     if kind is PatientRegistered:
         return replace(row, registered_on=event.registered_on, source=event.source)
-    if kind is PatientChanged:
+    if kind is PatientChanged or kind is PatientSourceSet:
         return row if row.source == event.source else replace(row, source=event.source)
     if kind is PaymentRefunded:
         return replace(row, refunded=row.refunded + event.amount, received=row.received - event.amount)

@@ -23,6 +23,7 @@ from domain.patients import (
     PatientReplaced,
     PatientRestored,
     PatientsMerged,
+    PatientSourceSet,
     PatientsUnmerged,
 )
 from projections.kit import PROJECTIONS, installs, projects
@@ -48,6 +49,8 @@ def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: 
         case PatientContactChanged(email=email, phone=phone, address=address):
             said = {"email": email, "phone": phone, "address": address}
             return row and replace(row, version=fact.version, **{name: value for name, value in said.items() if value is not None})
+        case PatientSourceSet(source=source):
+            return row and replace(row, version=fact.version, source=source)
         case PatientArchived():
             return row and replace(row, version=fact.version, archived=True)
         case PatientRestored():

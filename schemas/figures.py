@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import field
 
 from domain.kit import Frozen, StaffId
-from domain.patients import Source
+from domain.kit.sources import Source
 
 Format = Literal["json", "csv"]
 Bucket = Literal["day", "month"]

@@ -4,7 +4,7 @@ from datetime import date
 from typing import ClassVar
 
 from domain.kit import PatientId, StaffId
-from domain.patients import Source
+from domain.kit.sources import Source
 from schemas.kit import Row
 
 

@@ -146,11 +146,12 @@ class PatientsFound(Frozen):
 
 
 class MergePreview(Frozen):
-    """What merging one record into another would move, as things stand: how many appointments and invoices, which, and what is still due on them, in minor units."""
+    """What merging one record into another would move, as things stand: how many appointments, invoices and recalls, which, and what is still due on them, in minor units."""
 
     survivor_id: PatientId
     loser_id: PatientId
     appointments: int
     invoices: int
+    recalls: int
     due: Money
     moved: list[Belonging]

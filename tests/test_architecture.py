@@ -42,7 +42,6 @@ ALLOWED = {
     ("gateway/portal_invitations.py", "domain.accounts.PlaceOccupied"): "whoever comes in has an account, or gets one",
     **{("gateway/portal_invitations.py", f"domain.patients.{name}"): "how somebody is refused who cannot be asked in" for name in (
         "PatientMerged", "PatientNotActive", "PatientUnreachable")},
-    ("gateway/figures.py", "domain.patients.Source"): "the word of a list by which figures are narrowed down",
     ("gateway/health.py", "psycopg.Error"): "a database that answers with an error is told as down; health itself must not fail",
 }
 

@@ -62,7 +62,7 @@ def test_a_small_demo_has_about_ten_thousand_events(made):
 # who signs in, how clinics pay and what is written to people is no part of the story
 OTHERS = {f"domain.{module}" for module in (
     "accounts", "sessions", "plans", "email_templates", "letters", "subscriptions", "subscription_invoices",
-    "upgrades", "referral_payouts", "signups", "invite_codes", "demo_requests")}
+    "upgrades", "referral_payouts", "signups", "invite_codes", "demo_requests", "referrals", "referral_leads")}
 UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["ClinicDeactivated", "ClinicReactivated", "ClinicDeleted", "ClinicExported", "EvidenceExported", "ClinicClosing", "ClinicClosingReminded", "ClinicKept"], "its clinics thrive"),
     **dict.fromkeys(["EmergencyOpened", "EmergencyClosed"], "nobody lies unconscious before somebody who may not look"),
@@ -77,6 +77,10 @@ UNTOLD = {  # events that the demo's story does without -> why
         "PatientAccessRefreshed", "PatientContactChanged", "MedicalHistoryReported", "PortalInvited", "PortalInvitationCancelled", "PortalJoined"],
         "nobody of it uses the portal"),
     **dict.fromkeys(["AppointmentLinkShared", "AppointmentLinkRevoked", "AppointmentSummaryAsked"], "its patients answer by telephone"),
+    **dict.fromkeys([
+        "RecallScheduled", "RecallRearranged", "RecallReworded", "RecallAttempted", "RecallBooked", "RecallDeclined", "RecallCancelled", "RecallReopened", "RecallReassigned",
+        "RecallsRefused", "RecallsWelcomed"], "its patients come again by themselves"),
+    "PatientSourceSet": "everybody says at once how they came",
     **dict.fromkeys(["ApiKeyIssued", "ApiKeyRevoked", "MobileModuleSwitched"], "no program or telephone comes to it"),
     **dict.fromkeys([
         "WebhookAdded", "WebhookChanged", "WebhookSecretRotated", "WebhookEnabled", "WebhookDisabled", "WebhookTestAsked", "WebhookResendAsked", "WebhookDeleted"], "likewise"),

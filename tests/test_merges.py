@@ -51,7 +51,7 @@ from tests.served import failure, served, working
 LOSER, THIRD, VISIT, OTHER_VISIT, BILL, DOCTOR = (uuid4() for _ in range(6))
 registered = PatientRegistered(given_name="Noor", family_name="Bakker", registered_on=date(2026, 1, 1))
 merge = MergePatients(loser_id=LOSER, reason="Registered twice")
-NOTHING = {"erasures": [Erasure(), Erasure()], "things": {}, "ahead": {}}
+NOTHING = {"erasures": [Erasure(), Erasure()], "things": {}, "ahead": {}, "recalls": {}}
 
 
 def arranged(patient: UUID, hours: int, *, forced: bool = False) -> Arrangement:

@@ -24,7 +24,7 @@ from commands.kit.handling import Who
 from domain.invoices import Line
 from domain.kit import PLATFORM
 from domain.kit.grants import Role, granted
-from domain.patients import Source
+from domain.kit.sources import Source
 from domain.staff import Profile
 
 HISTORY = 730  # days

@@ -309,6 +309,12 @@ class Call:
             receipt = await self._decided(command, id, command_id)
         return self._done(command, receipt)
 
+    async def one_of(self, command: Command, command_id: UUID) -> Receipt:
+        """Have one of many commands decided that a request gives rise to; `command_id` makes it happen once."""
+        receipt = await self.services.handler.handle(
+            command, self.who, correlation=self.correlation, causation=await self.origin(self.who.clinic), command_id=command_id)
+        return self._done(command, receipt)
+
     async def settle(self, command: Command, account: UUID, *, id: UUID | None = None, clinic: UUID = PLATFORM, command_id: UUID | None = None) -> Receipt:  # noqa: A002
         """Have the program itself change something for the owner of an account, whose proofs it has looked at; by itself in the account's own stream."""
         receipt = await self.services.handler.handle(

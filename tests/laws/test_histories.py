@@ -20,6 +20,7 @@ from domain.kit.codec import TamperedError, decode, encode, person, personal
 from domain.kit.grants import table
 from domain.patients import Patient, PatientRegistered, PatientReinstated, PatientReplaced
 from domain.portal_invitations import PortalInvitation, PortalInvited, PortalJoined
+from domain.recalls import Recall, RecallScheduled
 from domain.rooms import Room, RoomAdded
 from domain.schedules import Hours, Schedule, ScheduleSet
 from domain.seats import Seats, SeatTaken
@@ -42,6 +43,7 @@ USUAL: dict[type[State], list[Event]] = {
 }
 OTHER = UUID(int=43)
 BOOKED = convert({**example(AppointmentBooked), "patientId": str(OTHER), "endsAt": "2026-03-02T09:30:00Z"}, AppointmentBooked)
+SCHEDULED = convert({**example(RecallScheduled), "patientId": str(OTHER)}, RecallScheduled)
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
 ASKED = PortalInvited(patient_id=OTHER, address_key="5d41402abc4b2a76b9719d911017c592", number=1, expires_at=noon.now + GRACE)
 BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly come, or only a command about something else leads
@@ -49,6 +51,7 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Patient: [*USUAL[Patient], PatientReplaced(survivor_id=THIS, moved=[]), PatientReinstated(survivor_id=THIS, moved=[])],
     Appointment: [BOOKED, *(MOVED := Appointment.replay([BOOKED]).reassign(OTHER, THIS, noon.now)), *Appointment.replay([BOOKED, *MOVED]).arrive()],
     PortalInvitation: [ASKED, PortalJoined(patient_id=OTHER, account_id=THIS)],
+    Recall: [SCHEDULED, *Recall.replay([SCHEDULED]).reassign(OTHER, THIS, noon.now)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
 }
 HISTORIES = 300
