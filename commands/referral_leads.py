@@ -8,7 +8,7 @@ from commands.kit import Command, Creation, Decision, Look
 from domain.kit import At, Elsewhere, Event, Note, PatientId, Reason, Text
 from domain.patients import Patient
 from domain.referral_leads import Consent, Introduction, ReferralId, ReferralLead
-from domain.referrals import LinkNumber, ReferralSource
+from domain.referrals import ReferralSource
 
 
 class SubmitReferralLead(Creation, Introduction):
@@ -17,7 +17,7 @@ class SubmitReferralLead(Creation, Introduction):
     state = ReferralLead
     permission = "public"
     referral_id: ReferralId
-    number: LinkNumber
+    number: Annotated[int, Meta(ge=1)]
     name: Annotated[Text, Meta(pattern=r"\S")]
     consent: Consent = False
 

@@ -3,38 +3,35 @@
 from typing import Any
 
 from commands.kit import Command, Creation, Look
-from domain.kit import At, Event, Frozen, Text
-from domain.referrals import Particulars, ReferralSource
+from domain.kit import At, Event, Text
+from domain.referrals import NameKey, Particulars, ReferralSource
 
 
-class Named(Frozen):
-    """By which name."""
-
-    name: Text
-
-    async def gather(self, look: Look) -> dict[str, Any]:
-        return {"key": look.address_key("referral source " + " ".join(self.name.split()))}
-
-
-class AddReferralSource(Named, Creation, Particulars):
+class AddReferralSource(Creation, Particulars):
     """Add somebody or something that the clinic hears of new patients from: a practice, an insurer, a patient, a page, an advertisement."""
 
     state = ReferralSource
     permission = "settings.referrals.manage"
     name: Text
 
-    def decide(self, source: ReferralSource, at: At, *, key: str) -> list[Event]:
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"key": key_of(look, self.name)}
+
+    def decide(self, source: ReferralSource, at: At, *, key: NameKey) -> list[Event]:
         return source.add(self, key)
 
 
-class ChangeReferralSource(Named, Command, Particulars):
+class ChangeReferralSource(Command, Particulars):
     """Replace what is known of a referral source, or take it out of use; what is left out is cleared. Out of use, its link leads nowhere."""
 
     state = ReferralSource
     permission = "settings.referrals.manage"
     name: Text
 
-    def decide(self, source: ReferralSource, at: At, *, key: str) -> list[Event]:
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"key": key_of(look, self.name)}
+
+    def decide(self, source: ReferralSource, at: At, *, key: NameKey) -> list[Event]:
         return source.change(self, key)
 
 
@@ -66,3 +63,8 @@ class WithdrawReferralLink(Command):
 
     def decide(self, source: ReferralSource, at: At) -> list[Event]:
         return source.withdraw_link()
+
+
+def key_of(look: Look, name: str) -> str:
+    """Return by what a name is told from others, however it is written."""
+    return look.address_key("referral source " + " ".join(name.split()))

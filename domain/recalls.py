@@ -56,14 +56,17 @@ class Calling(Frozen):
     doctor_id: StaffId | None = None
 
 
-class RecallScheduled(Event, Recalled, Calling):
+class RecallScheduled(Event, Calling):
+    patient_id: PatientId
     kind: RecallKind
     message: Annotated[Note | None, Personal("patient_id")] = None
     batch_id: RecallBatchId | None = None
 
 
-class RecallRearranged(Event, Recalled, Calling):
+class RecallRearranged(Event, Calling):
     """Another day, channel or doctor; carries all three as they are now."""
+
+    patient_id: PatientId
 
 
 class RecallReworded(Event, Recalled):

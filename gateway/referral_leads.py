@@ -7,7 +7,6 @@ from litestar.params import JSONBody, PathParameter
 from msgspec import Meta
 
 from commands.kit.doors import REFERRAL_LINKS, REFERRALS
-from commands.kit.links import Named
 from commands.referral_leads import (
     ConvertReferralLead,
     DismissReferralLead,
@@ -17,11 +16,9 @@ from commands.referral_leads import (
 )
 from domain.kit import Text, only
 from domain.referral_leads import Consent, ConsentMissing, ContactMissing, Introduction
-from domain.referrals import ReferralLinkGone, ReferralSource
 from gateway.kit import Desk, act, browse, fetch
-from gateway.kit import desk as kit
 from gateway.kit.query import no_query
-from gateway.referrals import PURPOSE
+from gateway.referrals import ReferralLinkGone, led
 from schemas.referral_leads import ReferralInvitation, ReferralLeadEntry, ReferralLeadRow, ReferralTaken
 
 Token = Annotated[str, Meta(min_length=1, max_length=128, description="The token of the link.")]
@@ -57,22 +54,6 @@ async def submit(desk: Desk, data: JSONBody[ReferralForm]) -> ReferralTaken:
     await doors.enter(REFERRAL_LINKS, str(named.subject))
     await desk.handle(SubmitReferralLead(**only(Introduction, data), referral_id=named.subject, number=named.number, consent=data.consent))
     return ReferralTaken()
-
-
-async def led(desk: kit.Desk, token: str) -> Named:
-    """Go on in the clinic to which a link leads; whoever made none cannot tell whether there was ever such a source."""
-    services = desk.call.services
-    named = services.links.read(PURPOSE, token)
-    clinic = await services.handler.tenant_of(named.subject) if named else None
-    if named is None or clinic is None:
-        raise ReferralLinkGone
-    await desk.enter(clinic)
-    if not (await desk.clinic()).active:
-        raise ReferralLinkGone
-    entry = await services.handler.streams.get(ReferralSource, named.subject, clinic)
-    assert isinstance(entry.state, ReferralSource)
-    entry.state.ensure_open(named.number)
-    return named
 
 
 router = Router("/api/v1", tags=["Referrals"], route_handlers=[

@@ -6,6 +6,7 @@ from uuid import UUID
 from litestar import Router, get, post
 from litestar.params import PathParameter
 
+from commands.kit.links import Named
 from commands.referrals import (
     AddReferralSource,
     ChangeReferralSource,
@@ -14,7 +15,8 @@ from commands.referrals import (
     WithdrawReferralLink,
 )
 from domain.kit import NotFound
-from domain.referrals import ReferralLinkMissing, ReferralNotInUse
+from domain.referrals import ReferralLinkGone as ReferralLinkGone  # noqa: PLC0414 - the leads' door wants it too
+from domain.referrals import ReferralLinkMissing, ReferralNotInUse, ReferralSource
 from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit import desk as kit
 from gateway.kit.query import no_query
@@ -49,6 +51,22 @@ def shown(desk: kit.Desk, source: UUID, number: int) -> ReferralLink:
     token = desk.call.services.links.token(PURPOSE, source, number)
     home = str(getattr(desk.call.services.settings, "public_url", "") or "http://127.0.0.1:8000").rstrip("/")
     return ReferralLink(id=source, number=number, token=token, url=f"{home}/referral/{token}")
+
+
+async def led(desk: kit.Desk, token: str) -> Named:
+    """Go on in the clinic to which a link leads; whoever made none cannot tell whether there was ever such a source."""
+    services = desk.call.services
+    named = services.links.read(PURPOSE, token)
+    clinic = await services.handler.tenant_of(named.subject) if named else None
+    if named is None or clinic is None:
+        raise ReferralLinkGone
+    await desk.enter(clinic)
+    if not (await desk.clinic()).active:
+        raise ReferralLinkGone
+    entry = await services.handler.streams.get(ReferralSource, named.subject, clinic)
+    assert isinstance(entry.state, ReferralSource)
+    entry.state.ensure_open(named.number)
+    return named
 
 
 router = Router("/api/v1/protected/referrals", tags=["Referrals"], route_handlers=[

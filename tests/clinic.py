@@ -14,7 +14,10 @@ from commands.invoices import CreateInvoice
 from commands.kit import Command
 from commands.kit.handling import Handler, Receipt, Who
 from commands.patients import RegisterPatient
+from commands.recalls import ScheduleRecall
+from commands.referral_leads import SubmitReferralLead
 from commands.referral_payouts import ReferClinic
+from commands.referrals import AddReferralSource, MakeReferralLink
 from commands.rooms import AddRoom
 from commands.schedules import SetDoctorSchedule
 from commands.staff import HireStaff
@@ -71,6 +74,20 @@ class Town:
 
     async def referral(self) -> UUID:
         return (await self(ReferClinic(clinic_name="Kraków Dental"))).id
+
+    async def recall(self, **other: Any) -> UUID:
+        wanted = {"patient_id": self.patient, "kind": "hygiene", "date": self.now.date() + timedelta(days=30), **other}
+        return (await self(ScheduleRecall(**wanted))).id
+
+    async def source(self, name: str = "Dr Maas") -> UUID:
+        """A referral source with a link."""
+        made = (await self(AddReferralSource(name=name, kind="practitioner"))).id
+        await self(MakeReferralLink(), made)
+        return made
+
+    async def lead(self, source: UUID | None = None) -> UUID:
+        said = SubmitReferralLead(referral_id=source or await self.source(), number=1, name="Ada", phone="+31 6 1234 5678", consent=True)
+        return (await self(said)).id
 
     async def invoice(self, total: int = 10_000, *, issue: bool = True) -> UUID:
         return (await self(self.bill(total, issue=issue))).id

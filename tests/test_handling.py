@@ -61,7 +61,21 @@ from commands.patients import (
     UnmergePatients,
 )
 from commands.portal_invitations import CancelPortalInvitation, InvitePatient, ResendPortalInvitation
+from commands.recalls import (
+    BookRecall,
+    CancelRecall,
+    ChangeRecall,
+    DeclineRecall,
+    GenerateRecall,
+    NoteRecallAttempt,
+    RefuseRecalls,
+    ReopenRecall,
+    ScheduleRecall,
+    WelcomeRecalls,
+)
+from commands.referral_leads import ConvertReferralLead, DismissReferralLead, NoteReferralContact, ReopenReferralLead
 from commands.referral_payouts import RequestReferralPayout, WithdrawClinicReferral
+from commands.referrals import ChangeReferralSource, DeleteReferralSource, MakeReferralLink, WithdrawReferralLink
 from commands.retention import PlaceLegalHold
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
 from commands.schedules import BlockTime, SetDoctorSchedule, UnblockTime
@@ -224,7 +238,18 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
     line = {"description": "Crown", "unit_price": 100}
     foreign, own = [Line(**line, doctor_id=other["staff"])], [Line(**line)]
     visit = {"doctor_id": town.doctor, "room_id": town.room, "start": MONDAY}
+    call = {"patient_id": town.patient, "kind": "check-up", "date": NOW.date()}
+    generated = {**call, "kind": "screening", "batch_id": uuid4()}
     return [
+        ((ScheduleRecall, "patient_id"), ScheduleRecall(**{**call, "patient_id": other["patients"]}), None),
+        ((ScheduleRecall, "doctor_id"), ScheduleRecall(**{**call, "doctor_id": other["staff"]}), None),
+        ((GenerateRecall, "patient_id"), GenerateRecall(**{**generated, "patient_id": other["patients"]}), None),
+        ((GenerateRecall, "doctor_id"), GenerateRecall(**{**generated, "doctor_id": other["staff"]}), None),
+        ((ChangeRecall, "doctor_id"), ChangeRecall(doctor_id=other["staff"]), other["recall"]),
+        ((BookRecall, "appointment_id"), BookRecall(appointment_id=other["appointments"]), other["recall"]),
+        ((RefuseRecalls, "patient_id"), RefuseRecalls(patient_id=other["patients"]), None),
+        ((WelcomeRecalls, "patient_id"), WelcomeRecalls(patient_id=other["patients"]), None),
+        ((ConvertReferralLead, "patient_id"), ConvertReferralLead(patient_id=other["patients"]), other["lead"]),
         ((BookAppointment, "doctor_id"), BookAppointment(**{**visit, "patient_id": town.patient, "doctor_id": other["staff"]}), None),
         ((BookAppointment, "room_id"), BookAppointment(**{**visit, "patient_id": town.patient, "room_id": other["rooms"]}), None),
         ((BookAppointment, "patient_id"), BookAppointment(**{**visit, "patient_id": other["patients"]}), None),
@@ -248,11 +273,12 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
 async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_found(database: Any, town: Town) -> None:
     """In every reference of every command; nothing is stored, and the three cannot be told apart."""
     far = await Town.open(town.handler)
-    mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False), "twin": await town.register()}
+    mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False), "twin": await town.register(), "recall": await town.recall(), "lead": await town.lead()}
+    away = (await far(far.visit())).id
     strange = {
-        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral()},
-        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room},
-        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4()},
+        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away},
+        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room},
+        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4()},
     }
     count = len(stored(database))
     for ids in strange.values():
@@ -265,9 +291,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4()}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "recall": uuid4(), "lead": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4()}):
-        if issubclass(shape[0], ChangeAppointment | EditInvoice | MergePatients | UnmergePatients):
+        if issubclass(shape[0], ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -294,6 +320,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things |= {"api_keys": (await town(key)).id, "emergencies": (await town(BreakGlass(patient_id=town.patient, reason="Unconscious"))).id}
     reachable = (await town(RegisterPatient(given_name="Noor", family_name="Bakker", email="noor@example.org"))).id
     things["portal_invitations"] = (await town(InvitePatient(patient_id=reachable))).id
+    things |= {"recalls": await town.recall(), "referrals": (source := await town.source()), "referral_leads": await town.lead(source)}
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
     count = len(stored(database))
     for command in later(far):
@@ -322,6 +349,9 @@ def later(town: Town) -> list[Command]:
         ExportClinic(), ExportEvidence(), CloseClinic(name="Grachten", reason="No"), KeepClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(), EndEmergency(),
         ChangeWebhook(url="https://hooks.example.org/"), RotateWebhookSecret(secret_id=uuid4()), EnableWebhook(), DisableWebhook(), SendWebhookTest(),
         ResendDelivery(delivery=uuid4()), ResendFailedDeliveries(since=NOW), DeleteWebhook(),
+        ChangeRecall(), NoteRecallAttempt(outcome="reached"), BookRecall(appointment_id=uuid4()), DeclineRecall(), CancelRecall(), ReopenRecall(),
+        ChangeReferralSource(name="Mine", kind="other"), DeleteReferralSource(), MakeReferralLink(), WithdrawReferralLink(),
+        NoteReferralContact(), ConvertReferralLead(patient_id=town.patient), DismissReferralLead(), ReopenReferralLead(),
     ]
 
 

@@ -22,6 +22,8 @@ from tests.test_walk import (
     patients,
     permissions,
     portal,
+    recalls,
+    referrals,
     rooms,
     schedules,
     staff,
@@ -31,7 +33,7 @@ from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, conten
 
 __all__ = ["caller"]  # a fixture
 
-CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, portal, appointments, invoices]  # what is neither the admin's alone nor the platform's
+CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, portal, appointments, recalls, invoices, referrals]  # what is neither the admin's alone nor the platform's
 BEYOND_A_PROGRAM = {"GRANT_BEYOND_YOUR_OWN"}  # it may not make anybody more than it is itself, which is nobody
 WORDS = re.compile("Bakker|Noor|Visser|Penicillin|D2740")  # of rows that the walk has made
 

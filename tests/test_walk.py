@@ -470,6 +470,57 @@ async def portal(me: Person, ids: Json) -> None:
     me.position = guest.position
 
 
+async def recalls(me: Person, ids: Json) -> None:
+    """A patient is called back, thinks about it, and comes; and nobody else needs to be called."""
+    due = (TODAY + timedelta(days=30)).isoformat()
+    call = {"patientId": ids["patients"], "kind": "hygiene", "date": due, "message": "Time to clean", "doctorId": ids["staff"]}
+    ids["recalls"] = recall = (await me("ScheduleRecall", call))["id"]
+    assert (await me("ChangeRecall", {"message": "Time to polish", "channel": "sms"}, id=recall))["date"] == due
+    await me("NoteRecallAttempt", {"outcome": "no-answer", "nextDate": TODAY.isoformat()}, id=recall)
+    (entry,) = (await me("BrowseRecallEntry", query={"status": "contacted", "overdue": "false", "patientId": ids["patients"]}))["items"]
+    assert (entry["date"], entry["doctorName"], entry["attempts"]) == (TODAY.isoformat(), "Dr Sam Visser", 1)
+    assert (await me("BookRecall", {"appointmentId": ids["appointments"]}, id=recall))["status"] == "booked"
+    await me("ReopenRecall", {}, id=recall)
+    await me("DeclineRecall", {"reason": "Not now"}, id=recall)
+    await me("ReopenRecall", {"date": due}, id=recall)
+    await me("CancelRecall", query={"reason": "Moved away"}, id=recall)
+    assert (await me("GetRecallRow", id=recall))["closedBecause"] == "Moved away"
+    await me("RefuseRecalls", {"reason": "Calls too often"}, patientId=ids["patients"])
+    assert (await me("ListRecallsOfPatient", patientId=ids["patients"]))["unwanted"]
+    assert (await me("BrowseRecallWishRow", query={"patientId": ids["patients"]}))["items"][0]["unwanted"]
+    await me("WelcomeRecalls", patientId=ids["patients"])
+    cohort = {"kind": "hygiene", "months": 12, "doctorId": ids["staff"]}
+    assert (await me("GenerateRecalls", {**cohort, "dryRun": True}))["found"] == (await me("GenerateRecalls", cohort))["created"] == 0
+
+
+async def referrals(me: Person, ids: Json) -> None:
+    """A practice has a link; somebody comes by it."""
+    maas = {"name": "Dr Maas", "kind": "practitioner", "email": "maas@practice.example"}
+    ids["referrals"] = source = (await me("AddReferralSource", maas))["id"]
+    await me("ChangeReferralSource", {**maas, "phone": "+31 20 123 4567"}, id=source)
+    link = await me("MakeReferralLink", {}, id=source)
+    assert (await me("GetReferralLink", id=source)) == link
+    nobody = Person(me.api, {}, "", me.clinic)
+    assert (await nobody("GetReferralInvitation", token=link["token"]))["clinicId"] == str(me.clinic)
+    await nobody("SubmitReferralLead", {"token": link["token"], "name": "Ada Kok", "phone": "+31 6 1234 5678", "wish": "A crown", "consent": True})
+    me.position = nobody.position
+    (lead,) = (await me("BrowseReferralLeadEntry", query={"status": "new", "referralId": source}))["items"]
+    ids["referral_leads"] = id_ = lead["id"]
+    assert (lead["name"], lead["referralName"]) == ("Ada Kok", "Dr Maas")
+    await me("NoteReferralContact", {"note": "Comes on Monday"}, id=id_)
+    await me("DismissReferralLead", {"reason": "A joke"}, id=id_)
+    await me("ReopenReferralLead", {}, id=id_)
+    ada = (await me("RegisterPatient", {"givenName": "Ada", "familyName": "Kok"}))["id"]
+    await me("ConvertReferralLead", {"patientId": ada}, id=id_)
+    assert (await me("GetReferralLeadRow", id=id_))["patientId"] == ada
+    assert (await me("GetPatientRow", id=ada))["source"] == "practitioner"
+    assert [(one["leads"], one["converted"]) for one in (await me("BrowseReferralEntry"))["items"]] == [(1, 1)]
+    await me("WithdrawReferralLink", id=source)
+    assert (await me("GetReferralRow", id=source))["link"] is None
+    other = (await me("AddReferralSource", {"name": "A fair", "kind": "event"}))["id"]
+    await me("DeleteReferralSource", id=other)
+
+
 async def invoices(me: Person, ids: Json) -> None:
     bill = {"patientId": ids["patients"], "lines": [{**LINES[0], "doctorId": ids["staff"]}]}
     first = (await me("GetNextInvoiceNumber"))["number"]
@@ -803,6 +854,7 @@ CHAPTERS = [
     patients,
     portal,
     appointments,
+    recalls,
     invoices,
     letters,
     figures,
@@ -811,6 +863,7 @@ CHAPTERS = [
     upgrades,
     referral_payouts,
     billing,
+    referrals,
     records,
     events,
     accounts,

@@ -18,7 +18,7 @@ from domain.invoices import Invoice, InvoiceDrafted
 from domain.kit import At, Elsewhere, Event, Personal, State, TimeClaim
 from domain.kit.codec import TamperedError, decode, encode, person, personal
 from domain.kit.grants import table
-from domain.patients import Patient, PatientRegistered, PatientReinstated, PatientReplaced
+from domain.patients import Patient, PatientRegistered, PatientReinstated, PatientReplaced, PatientSourceSet
 from domain.portal_invitations import PortalInvitation, PortalInvited, PortalJoined
 from domain.recalls import Recall, RecallScheduled
 from domain.rooms import Room, RoomAdded
@@ -48,7 +48,7 @@ DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceD
 ASKED = PortalInvited(patient_id=OTHER, address_key="5d41402abc4b2a76b9719d911017c592", number=1, expires_at=noon.now + GRACE)
 BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly come, or only a command about something else leads
     Clinic: [*USUAL[Clinic], ClinicClosing(until=noon.now + GRACE, reason="I retire", by=THIS)],
-    Patient: [*USUAL[Patient], PatientReplaced(survivor_id=THIS, moved=[]), PatientReinstated(survivor_id=THIS, moved=[])],
+    Patient: [*USUAL[Patient], PatientReplaced(survivor_id=THIS, moved=[]), PatientReinstated(survivor_id=THIS, moved=[]), PatientSourceSet(source="event")],
     Appointment: [BOOKED, *(MOVED := Appointment.replay([BOOKED]).reassign(OTHER, THIS, noon.now)), *Appointment.replay([BOOKED, *MOVED]).arrive()],
     PortalInvitation: [ASKED, PortalJoined(patient_id=OTHER, account_id=THIS)],
     Recall: [SCHEDULED, *Recall.replay([SCHEDULED]).reassign(OTHER, THIS, noon.now)],
