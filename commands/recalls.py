@@ -10,7 +10,6 @@ from domain.appointments import Appointment
 from domain.kit import AppointmentId, At, Elsewhere, Event, Frozen, Note, PatientId, Reason, StaffId
 from domain.patients import Patient
 from domain.recalls import (
-    OPEN,
     Calling,
     Recall,
     RecallAlreadyOpen,
@@ -22,7 +21,6 @@ from domain.recalls import (
     RecallWish,
     wish_of,
 )
-from schemas.recalls import RecallRow
 
 RecallMessage = Annotated[Note, Meta(description="What to tell the patient.", examples=["Time for your check-up"])]
 
@@ -36,8 +34,8 @@ class Recalling(Calling):
 
     async def gather(self, look: Look) -> dict[str, Any]:
         patient = await look.require(Patient, self.patient_id)
-        opened = await look.find(RecallRow, patient_id=self.patient_id, kind=self.kind, status=sorted(OPEN))
-        return {"patient": patient, "wishes": await wishes_of(look, self.patient_id, patient), "opened": next((row.id for row in opened), None)}
+        return {
+            "patient": patient, "wishes": await wishes_of(look, self.patient_id, patient), "opened": await open_one(look, self.patient_id, self.kind)}
 
     def scheduled(self, recall: Recall, at: At, patient: Patient, wishes: list[RecallWish], opened: UUID | None, batch: UUID | None = None) -> list[Event]:
         ensure_callable(patient, wishes)
@@ -181,10 +179,9 @@ class ReopenRecall(Command):
     async def gather(self, look: Look) -> dict[str, Any]:
         recall = await look.require(Recall, look.at.id)
         patient = await look.load(Patient, recall.patient)
-        opened = await look.find(RecallRow, patient_id=recall.patient, kind=recall.about, status=sorted(OPEN))
         return {
             "patient": patient, "wishes": await wishes_of(look, recall.patient, patient),
-            "opened": next((row.id for row in opened if row.id != look.at.id), None)}
+            "opened": await open_one(look, recall.patient, recall.about, look.at.id)}
 
     def decide(self, recall: Recall, at: At, *, patient: Patient, wishes: list[RecallWish], opened: UUID | None) -> list[Event]:
         ensure_callable(patient, wishes)
@@ -220,6 +217,15 @@ class WelcomeRecalls(Creation):
 
     def decide(self, wish: RecallWish, at: At) -> list[Event]:
         return wish.welcome(self.patient_id)
+
+
+async def open_one(look: Look, patient: UUID, about: RecallKind, but: UUID | None = None) -> UUID | None:
+    """Return the patient's open recall of a kind, if there is one beside the one in hand; none is missed, and should one come meanwhile it is asked again."""
+    for _, recall in await look.naming(patient, [Recall.kind]):
+        found = await look.load(Recall, recall)
+        if recall != but and found.patient_id == patient and found.about == about and found.open:
+            return recall
+    return None
 
 
 async def wishes_of(look: Look, patient: UUID, state: Patient) -> list[RecallWish]:

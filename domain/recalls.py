@@ -198,7 +198,7 @@ class Recall(State):
                 return replace(self, patient_id=patient, status=status, before=stood if status == "superseded" else None)
 
     def claims(self) -> frozenset[Claim]:
-        """While it is open, the patient and the kind: what a look at the open ones misses, this refuses."""
+        """While it is open, the patient and the kind: the store itself refuses a second one."""
         return frozenset({UniqueClaim(scope="recalls.open", key=f"{self.patient_id} {self.about}")} if self.open else ())
 
     def keeper(self, who: UUID) -> UUID:

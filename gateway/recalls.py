@@ -36,7 +36,6 @@ from gateway.kit import desk as kit
 from gateway.kit.errors import code
 from gateway.kit.query import no_query
 from gateway.kit.services import Services
-from projections.erasures import records_of
 from projections.recalls import Cohort, ToSettle, cohort, to_settle, unwanted
 from schemas.recalls import RecallBatch, RecallCandidate, RecallEntry, RecallRow, RecallsOfPatient, RecallWishRow
 
@@ -72,7 +71,7 @@ async def of_patient(desk: Desk, patientId: PatientId) -> RecallsOfPatient:  # n
         raise NotFound(kind="patients", id=str(patientId))
     found = await desk.reader.find(RecallEntry, patient_id=patientId)
     return RecallsOfPatient(
-        patient_id=patientId, unwanted=await unwanted(desk.reader, await records_of(desk.reader, patientId)),
+        patient_id=patientId, unwanted=await unwanted(desk.reader, patientId),
         items=sorted(found, key=lambda one: (one.date, one.scheduled_at, one.id), reverse=True))
 
 

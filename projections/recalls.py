@@ -1,7 +1,6 @@
 """Patients who are to be called back, as rows; who belongs to a cohort; and which recalls a visit answers."""
 
 import datetime as dt
-from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -25,6 +24,7 @@ from domain.recalls import (
     RecallsWelcomed,
     RecallWishEvent,
 )
+from projections.erasures import records_of
 from projections.kit import installs, projects
 from projections.kit.lanes import Lanes
 from projections.kit.reading import Reader
@@ -173,6 +173,6 @@ async def cohort(reader: Reader, wanted: Cohort, most: int) -> tuple[list[Recall
     return items, found[0][4] if found else 0
 
 
-async def unwanted(reader: Reader, records: Sequence[UUID]) -> bool:
-    """Say whether a patient, under whichever of these records, does not want to be called back."""
-    return any(row.unwanted for row in await reader.find(RecallWishRow, patient_id=list(records)))
+async def unwanted(reader: Reader, patient: UUID) -> bool:
+    """Say whether a patient, under whichever of their records, does not want to be called back."""
+    return any(row.unwanted for row in await reader.find(RecallWishRow, patient_id=await records_of(reader, patient)))

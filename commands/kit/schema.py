@@ -234,9 +234,11 @@ begin
             end if;
 
             u := array[coalesce(s_u[before], 0) + 1, s_u[i]];
+            v := array[coalesce(s_v[before], 0) + 1, s_v[i]];
             if u[1] <= u[2] then
                 select u[1] + w.ord - 1 into clashing from unnest(u_claim[u[1]:u[2]], u_owner[u[1]:u[2]]) with ordinality w(claim, owner, ord)
-                where (select 1 from unique_claims c where c.claim = w.claim and c.owner <> w.owner limit 1) is not null limit 1;
+                where (select 1 from unique_claims c where c.claim = w.claim and c.owner <> w.owner and not exists (
+                    select from unnest(v_claim[v[1]:v[2]], v_owner[v[1]:v[2]]) f(claim, owner) where f.claim = c.claim and f.owner = c.owner) limit 1) is not null limit 1;
                 if found then outcomes[i] := 4; details[i] := clashing; continue; end if;
             end if;
             t := array[coalesce(s_t[before], 0) + 1, s_t[i]];
@@ -253,7 +255,6 @@ begin
                 if found then outcomes[i] := 5; details[i] := clashing; continue; end if;
             end if;
 
-            v := array[coalesce(s_v[before], 0) + 1, s_v[i]];
             if v[1] <= v[2] then
                 delete from unique_claims c using unnest(v_claim[v[1]:v[2]], v_owner[v[1]:v[2]]) w(claim, owner)
                 where c.claim = w.claim and c.owner = w.owner;

@@ -21,6 +21,8 @@ from domain.kit.grants import table
 from domain.patients import Patient, PatientRegistered, PatientReinstated, PatientReplaced, PatientSourceSet
 from domain.portal_invitations import PortalInvitation, PortalInvited, PortalJoined
 from domain.recalls import Recall, RecallScheduled
+from domain.referral_leads import ReferralLead, ReferralLeadSubmitted
+from domain.referrals import ReferralLinkMade, ReferralSource, ReferralSourceAdded
 from domain.rooms import Room, RoomAdded
 from domain.schedules import Hours, Schedule, ScheduleSet
 from domain.seats import Seats, SeatTaken
@@ -37,6 +39,7 @@ USUAL: dict[type[State], list[Event]] = {
     Clinic: [ClinicOpened(name="Grachten", zone="Europe/Amsterdam", currency="EUR", plan="Pro+")],
     Seats: [SeatTaken(holder=THIS, role="doctor")],
     Patient: [PatientRegistered(given_name="Noor", family_name="Bakker", registered_on=noon.today)],
+    ReferralSource: [ReferralSourceAdded(kind="practitioner", name="Dr Maas", name_key="0" * 32), ReferralLinkMade(number=1)],
     Room: [RoomAdded(name="Room 1")],
     Staff: [StaffHired(name="Dr Sam Visser", email="sam@example.org", role="doctor")],
     Schedule: [ScheduleSet(doctor_id=THIS, week=[[Hours(start="00:00", end="24:00")]] * 7, buffer_before=5, buffer_after=10)],
@@ -52,6 +55,7 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Appointment: [BOOKED, *(MOVED := Appointment.replay([BOOKED]).reassign(OTHER, THIS, noon.now)), *Appointment.replay([BOOKED, *MOVED]).arrive()],
     PortalInvitation: [ASKED, PortalJoined(patient_id=OTHER, account_id=THIS)],
     Recall: [SCHEDULED, *Recall.replay([SCHEDULED]).reassign(OTHER, THIS, noon.now)],
+    ReferralLead: [ReferralLeadSubmitted(referral_id=OTHER, name="Ada", phone="+31 6 1234 5678", consent=True)],  # by a link of just that number
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
 }
 HISTORIES = 300
