@@ -197,7 +197,7 @@ class Patient(State):
     moved: tuple[Belonging, ...] = ()  # to the record that this one was merged into
     records: tuple[UUID, ...] = ()  # merged into this one, with those that had been merged into them
 
-    def evolve(self, event: PatientEvent) -> Self:  # noqa: PLR0911 - one for each kind of event
+    def evolve(self, event: PatientEvent) -> Self:  # noqa: C901, PLR0911 - one for each kind of event
         match event:
             case PatientRegistered(source=source):
                 return replace(self, registered=True, source=source)
