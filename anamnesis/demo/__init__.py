@@ -187,7 +187,8 @@ def caught_up(owner_url: str, told: Told) -> None:
         while (lines := health_sync(conn)) and any(line.owner for line in lines):
             left = max(line.lag for line in lines)
             first = left if first is None else max(first, left)
-            told("read models", first - left, first)
+            if first:
+                told("read models", first - left, first)
             if not left or min(line.stalled_seconds for line in lines if line.lag) > STALLED:
                 return
             time.sleep(PAUSE)
