@@ -782,9 +782,9 @@ def test_who_may_read_what_is_sealed_could_read_it_in_a_row():
 
     assert opens() == set()
     assert opens("patients.view") == set()
-    detail = {"PatientRegistered", "PatientChanged", "PatientsMerged", "PatientsUnmerged"}
+    detail = {"PatientRegistered", "PatientChanged", "PatientContactChanged", "PatientsMerged", "PatientsUnmerged"}
     assert opens("patients.view_detail") == detail
-    assert opens("patients.view_medical_history") == {"MedicalHistoryAmended"}
+    assert opens("patients.view_medical_history") == {"MedicalHistoryAmended", "MedicalHistoryReported"}
     assert opens("patients.view_medical_history", "patients.view_detail", role="patient") == detail
     assert {"AppointmentBooked", "AppointmentCancelled"} <= opens("appointments.view", "appointments.view_detail")
     assert opens("billing.invoices.view", "billing.invoices.view_detail") == {"InvoiceDrafted", "InvoiceEdited"}
