@@ -10,6 +10,7 @@ from rich.console import Console
 
 from anamnesis.installation import Installation
 from anamnesis.progress import bars, table
+from anamnesis.store import head
 from anamnesis.trouble import Trouble
 from commands.kit.evidence import Evidence, heads_of
 from commands.kit.heads import Seal, kept, outside
@@ -40,7 +41,7 @@ def sign(installation: Installation) -> None:
     settings = installation.settings("owner")
     notary = Notary(settings.database_url, settings.mac_key, Seal(settings.audit_key), settings.heads)
     heads = notary.round()
-    table({"clinic": head.clinic, "position": head.position, "events": head.events, "hash": head.hash.hex()} for head in heads)
+    table({"clinic": one.clinic, "position": one.position, "events": one.events, "hash": one.hash.hex()} for one in heads)
     if notary.broken:
         raise Trouble(f"{len(notary.broken)} clinics were not signed, for their history does not check out: anamnesis audit verify")
 
@@ -54,7 +55,7 @@ def export(installation: Installation, folder: Path, clinic: UUID | None, *, per
     ring = KeyRing(settings.kek)
     evidence, clinics, last = Evidence(folder), set(), 0
     with snapshot(settings.database_url) as conn, bars(CONSOLE) as shown:
-        (upto,) = conn.execute("select position from store_head").fetchone() or (0,)
+        upto = head(conn)
         for page in pages(conn, clinic, upto=upto):
             if personal:
                 ring.warm_sync(conn, (UUID(bytes=line.person) for line in page if line.person))
@@ -62,7 +63,7 @@ def export(installation: Installation, folder: Path, clinic: UUID | None, *, per
             clinics |= {UUID(bytes=line.clinic) for line in page}
             last = page[-1].position
             shown("events", last, upto)
-        heads = [*kept(conn, clinic), *(head for _, head in outside(settings.heads) if head)]
+        heads = [*kept(conn, clinic), *(one for _, one in outside(settings.heads) if one)]
     evidence.close(heads_of(heads, clinics, last), Seal(settings.audit_key).public)
     CONSOLE.print(f"{evidence.events:,} events in {folder}. To check them there: python3 verify.py")
 

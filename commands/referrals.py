@@ -7,29 +7,30 @@ from domain.kit import At, Event, Text
 from domain.referrals import NameKey, Particulars, ReferralSource
 
 
-class AddReferralSource(Creation, Particulars):
-    """Add somebody or something that the clinic hears of new patients from: a practice, an insurer, a patient, a page, an advertisement."""
+class Described(Particulars):
+    """What is known of a source, which always has a name."""
 
-    state = ReferralSource
-    permission = "settings.referrals.manage"
     name: Text
 
     async def gather(self, look: Look) -> dict[str, Any]:
         return {"key": key_of(look, self.name)}
+
+
+class AddReferralSource(Described, Creation):
+    """Add somebody or something that the clinic hears of new patients from: a practice, an insurer, a patient, a page, an advertisement."""
+
+    state = ReferralSource
+    permission = "settings.referrals.manage"
 
     def decide(self, source: ReferralSource, at: At, *, key: NameKey) -> list[Event]:
         return source.add(self, key)
 
 
-class ChangeReferralSource(Command, Particulars):
+class ChangeReferralSource(Described, Command):
     """Replace what is known of a referral source, or take it out of use; what is left out is cleared. Out of use, its link leads nowhere."""
 
     state = ReferralSource
     permission = "settings.referrals.manage"
-    name: Text
-
-    async def gather(self, look: Look) -> dict[str, Any]:
-        return {"key": key_of(look, self.name)}
 
     def decide(self, source: ReferralSource, at: At, *, key: NameKey) -> list[Event]:
         return source.change(self, key)

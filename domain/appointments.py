@@ -2,7 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -29,6 +29,7 @@ from domain.kit import (
     wall,
 )
 from domain.kit.letters import LetterLanguage, letter
+from domain.kit.links import link_of
 
 Status = Literal["booked", "confirmed", "arrived", "in-chair", "completed", "cancelled", "no-show"]
 Party = Literal["patient", "clinic"]
@@ -467,11 +468,6 @@ class Appointment(State):
     def _visit(self) -> dict[str, Any]:
         a = self._arranged
         return {"patient_id": a.patient_id, "doctor_id": a.doctor_id, "on": a.on}
-
-
-def link_of(appointment: UUID, number: int) -> UUID:
-    """Return the id under which the tokens of an appointment's link are kept; each link that is given after another was taken back has its own."""
-    return uuid5(appointment, f"link/{number}")
 
 
 SUMMARY_LETTER = letter(

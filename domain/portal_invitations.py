@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from domain.kit import AccountId, AddressKey, Event, NotFound, PatientId, Refused, State
 from domain.kit.letters import LetterLanguage, letter
+from domain.kit.links import link_of
 
 PORTAL = "portal-invitation"  # what the token in its letter is for
 INVITED_FOR = timedelta(days=7)
@@ -117,11 +118,6 @@ class PortalInvitation(State):
 def invitation_of(patient: UUID) -> UUID:
     """Return the id under which it is kept whether a patient has been asked in."""
     return uuid5(patient, "portal")
-
-
-def link_of(invitation: UUID, number: int) -> UUID:
-    """Return the id under which the tokens of an invitation's letter of that number are kept."""
-    return uuid5(invitation, f"link/{number}")
 
 
 PORTAL_LETTER = letter(

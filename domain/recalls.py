@@ -312,7 +312,6 @@ class Recall(State):
         return [RecallReopened(patient_id=self.patient, status=status, date=date, lost_appointment_id=lost)]
 
 
-
 class RecallWish(State):
     """Whether a patient wants to be called back at all."""
 

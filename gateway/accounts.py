@@ -62,8 +62,7 @@ class CodeWrong(Refused):
 
 async def state_of(services: Services, account: UUID) -> Account:
     """Return an account as it stands this very moment."""
-    await services.handler.streams.drop(account)
-    entry = await services.handler.streams.get(Account, account, PLATFORM)
+    entry = await services.handler.streams.latest(Account, account, PLATFORM)
     state: Account = entry.state  # type: ignore[assignment]
     return state
 

@@ -19,7 +19,7 @@ from commands.appointments import (
     ShareAppointment,
 )
 from commands.kit import StaleVersion
-from commands.kit.codes import bearing, borne
+from commands.kit.codes import bearing
 from domain.appointments import (
     LINK,
     Appointment,
@@ -27,12 +27,12 @@ from domain.appointments import (
     CancellationTooLate,
     VisitCancelled,
     VisitNotAhead,
-    link_of,
 )
 from domain.appointments import (
     Response as PatientsWord,
 )
 from domain.kit import Frozen, NotFound, Reason
+from domain.kit.links import link_of
 from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit import desk as kit
 from gateway.kit.document import refusals_of
@@ -143,20 +143,12 @@ class Linked(NamedTuple):
 
 async def linked(desk: kit.Desk, text: str) -> Linked:
     """Return what a token is about, as it is in the store, and go on in its clinic; whatever is wrong with a token, the answer is the same."""
-    found = borne(text)
-    whose = await desk.call.services.codes.whose(LINK, found.token) if found else None
-    if found is None or whose is None or whose.clinic is None:
+    if (led := await desk.led(LINK, text)) is None:
         raise AppointmentLinkOver
-    await desk.enter(whose.clinic)
-    clinic = await desk.clinic()
-    if not clinic.active or clinic.closing is not None:
-        raise AppointmentLinkOver
-    streams = desk.call.services.handler.streams
-    await streams.drop(found.stream)  # it may have been taken back elsewhere, this very moment
-    entry = await streams.get(Appointment, found.stream, desk.who.clinic, row=True)
+    entry = await desk.call.services.handler.streams.latest(Appointment, led.stream, desk.who.clinic, row=True)  # it may just have been taken back elsewhere
     state: Any = entry.state
-    state.ensure_linked(found.stream, whose.subject, dt.datetime.now(dt.UTC))
-    return Linked(found.stream, whose.subject, state, entry.row, entry.version)
+    state.ensure_linked(led.stream, led.link, dt.datetime.now(dt.UTC))
+    return Linked(led.stream, led.link, state, entry.row, entry.version)
 
 
 @get("/links/{token:str}", operation_id="GetSharedAppointment", summary="Show: an appointment, to the patient who has its link", opt={

@@ -7,7 +7,6 @@ from uuid import UUID
 from litestar import Response, Router, get, post
 from litestar.params import JSONBody, PathParameter
 
-from commands.kit.codes import borne
 from commands.kit.doors import CHECKS
 from commands.kit.errors import RateLimited
 from commands.portal_invitations import CancelPortalInvitation, InvitePatient, JoinPortal, ResendPortalInvitation
@@ -107,36 +106,29 @@ async def standing_of(desk: kit.Desk, patient: UUID) -> Standing:
 
 async def recorded(desk: kit.Desk, patient: UUID) -> tuple[Any, Any]:
     """Return a patient of the clinic where the desk is, and their row, as they stand this very moment."""
-    streams = desk.call.services.handler.streams
-    await streams.drop(patient)
-    entry = await streams.get(desk.call.services.kinds.patient, patient, desk.who.clinic, row=True)
+    entry = await desk.call.services.handler.streams.latest(desk.call.services.kinds.patient, patient, desk.who.clinic, row=True)
     return entry.state, entry.row
 
 
 async def invitation(desk: kit.Desk, id: UUID) -> PortalInvitation:  # noqa: A002
     """Return an invitation of the clinic where the desk is, as it stands this very moment."""
-    streams = desk.call.services.handler.streams
-    await streams.drop(id)
-    state: Any = (await streams.get(PortalInvitation, id, desk.who.clinic)).state
+    state: Any = (await desk.call.services.handler.streams.latest(PortalInvitation, id, desk.who.clinic)).state
     return state  # type: ignore[no-any-return]
 
 
 async def invited(desk: kit.Desk, text: str) -> Invited:
     """Return who is asked in by a token, and go on in their clinic."""
-    services, found = desk.call.services, borne(text)
-    whose = await services.codes.whose(PORTAL, found.token) if found else None
-    if found is None or whose is None or whose.clinic is None:
+    if (led := await desk.led(PORTAL, text)) is None:
         raise PortalInvitationOver
-    await desk.enter(whose.clinic)
-    asked, clinic = await invitation(desk, found.stream), await desk.clinic()
-    if asked.patient is None or asked.until is None or not clinic.active or clinic.closing is not None:
+    asked = await invitation(desk, led.stream)
+    if asked.patient is None or asked.until is None:
         raise PortalInvitationOver
     state, row = await recorded(desk, asked.patient)
     if row is None or row.email is None or state.archived or state.merged_into is not None:
         raise PortalInvitationOver
-    asked.ensure_open(services.handler.address_key(row.email), whose.subject, found.stream, datetime.now(UTC))
+    asked.ensure_open(desk.call.services.handler.address_key(row.email), led.link, led.stream, datetime.now(UTC))
     name = " ".join(name for name in (row.given_name, row.family_name) if name) or None
-    return Invited(id=found.stream, link=whose.subject, secret=found.token, patient=asked.patient, email=row.email, name=name, expires_at=asked.until)
+    return Invited(id=led.stream, link=led.link, secret=led.secret, patient=asked.patient, email=row.email, name=name, expires_at=asked.until)
 
 
 @get("/portal-invitation/{token:str}", operation_id="GetPortalInvitation", summary="Show: an invitation to the portal", opt={

@@ -49,8 +49,7 @@ async def link(desk: Desk, id: ReferralSourceId) -> ReferralLink:  # noqa: A002
 def shown(desk: kit.Desk, source: UUID, number: int) -> ReferralLink:
     """Return a link as it is handed out."""
     token = desk.call.services.links.token(PURPOSE, source, number)
-    home = str(getattr(desk.call.services.settings, "public_url", "") or "http://127.0.0.1:8000").rstrip("/")
-    return ReferralLink(id=source, number=number, token=token, url=f"{home}/referral/{token}")
+    return ReferralLink(id=source, number=number, token=token, url=f"{desk.call.services.address}/referral/{token}")
 
 
 async def led(desk: kit.Desk, token: str) -> Named:

@@ -99,8 +99,7 @@ def registration(desk: kit.Desk) -> str:
 
 async def stands(desk: kit.Desk, signup: UUID) -> Signup:
     """Return a sign-up as it stands this very moment."""
-    await desk.call.services.handler.streams.drop(signup)
-    entry = await desk.call.services.handler.streams.get(Signup, signup, PLATFORM)
+    entry = await desk.call.services.handler.streams.latest(Signup, signup, PLATFORM)
     assert isinstance(entry.state, Signup)
     return entry.state
 

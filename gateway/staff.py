@@ -157,8 +157,7 @@ async def invited(desk: Desk, token: str) -> tuple[UUID, Staff, StaffRow]:
     if staff is None or clinic in {None, PLATFORM}:
         raise InvitationOver
     await desk.enter(clinic)
-    await services.handler.streams.drop(staff)
-    entry = await services.handler.streams.get(Staff, staff, clinic, row=True)
+    entry = await services.handler.streams.latest(Staff, staff, clinic, row=True)
     state, row = entry.state, entry.row
     assert isinstance(state, Staff)
     state.ensure_invited(datetime.now(UTC))

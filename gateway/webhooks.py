@@ -96,8 +96,8 @@ async def change(desk: Desk, id: FromPath[UUID], data: JSONBody[WebhookWish]) ->
 async def rotate(desk: Desk, id: FromPath[UUID], data: JSONBody[SecretWish]) -> SecretMade:  # noqa: A002
     """Sign with a fresh secret; for some hours with the one before as well, so that a receiver may know either."""
     settled(desk)
-    await desk.call.services.handler.streams.drop(id)  # the vault must not forget a secret that another gateway has made
-    state: Any = (await desk.call.services.handler.streams.get(Webhook, id, desk.who.clinic)).state
+    # the vault must not forget a secret that another gateway has made
+    state: Any = (await desk.call.services.handler.streams.latest(Webhook, id, desk.who.clinic)).state
     if state.target is None:
         raise NotFound(kind=Webhook.kind, id=str(id))
     secret, text = fresh()

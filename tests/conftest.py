@@ -4,7 +4,7 @@ import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import pytest_asyncio
 from xdist.scheduler import LoadFileScheduling
 
 from anamnesis.installation import Installation
@@ -158,6 +159,17 @@ def make_nats() -> Iterator[Callable[[], EmbeddedNats]]:
     """Makes a running NATS of its own at each call, until the file ends; whoever stops or purges it hurts nobody else."""
     with ExitStack() as servers:
         yield lambda: servers.enter_context(nats_of_its_own())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def web(module_database, make_nats) -> AsyncIterator[Any]:
+    """A gateway with read models, that the tests of one file share; `database` is what it serves from."""
+    from tests.served import served, working  # noqa: PLC0415 - the whole application, which not every file needs
+
+    nats = make_nats()
+    async with working(module_database, nats), served(module_database, nats) as running:
+        running.database = module_database
+        yield running
 
 
 @pytest.fixture

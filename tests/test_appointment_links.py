@@ -26,10 +26,10 @@ from domain.appointments import (
     CancellationTooLate,
     VisitCancelled,
     VisitNotAhead,
-    link_of,
 )
 from domain.clinics import Clinic, ClinicChanged
 from domain.kit import PLATFORM, NotFound
+from domain.kit.links import link_of
 from domain.patients import Patient, PatientArchived, PatientNotActive, PatientUnreachable
 from tests.kit import THIS, given, noon
 from tests.mail import MailServer, Outbox, carrying, text

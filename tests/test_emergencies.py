@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-import pytest_asyncio
 from msgspec.structs import replace
 
 from commands.emergencies import BreakGlass, EndEmergency
@@ -16,7 +15,7 @@ from domain.emergencies import EmergencyClosed, EmergencyOpened, EmergencyOver
 from domain.kit import Forbidden
 from domain.kit.grants import effective
 from tests.kit import ACTOR, given, noon
-from tests.served import failure, served, until, working
+from tests.served import failure, until
 
 NOOR = uuid4()
 HOUR = noon.now + timedelta(hours=1)
@@ -30,13 +29,6 @@ def test_whoever_works_here_breaks_the_glass_for_an_hour():
     given(at=replace(noon, role="patient")).when(glass).refused(Forbidden)
     given(opened).when(EndEmergency()).then(EmergencyClosed(patient_id=NOOR, account_id=ACTOR))
     given(opened, at=replace(noon, now=HOUR)).when(EndEmergency()).refused(EmergencyOver)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def web(module_database, make_nats):
-    nats = make_nats()
-    async with working(module_database, nats), served(module_database, nats) as running:
-        yield running
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -9,7 +9,6 @@ from uuid import UUID, uuid4, uuid5
 
 import psycopg
 import pytest
-import pytest_asyncio
 from msgspec.structs import replace
 
 from commands.appointments import ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
@@ -46,7 +45,7 @@ from schemas.lifetimes import Lifetime
 from schemas.patients import PatientRow
 from tests.clinic import NOW, Town, handling
 from tests.kit import THIS, given, noon
-from tests.served import failure, served, working
+from tests.served import failure
 
 LOSER, THIRD, VISIT, OTHER_VISIT, BILL, DOCTOR = (uuid4() for _ in range(6))
 registered = PatientRegistered(given_name="Noor", family_name="Bakker", registered_on=date(2026, 1, 1))
@@ -134,14 +133,6 @@ def test_what_is_noted_on_a_things_of_the_losers_stays_under_the_losers_key_and_
     seen = Appointment(status="in-chair", arranged=state.arranged, record=state.record).complete()
     assert seen == [AppointmentCompleted(patient_id=THIS, doctor_id=DOCTOR, on=state.arranged.on, record_id=LOSER)]
     assert visit(THIS, 1, status="in-chair").complete()[0].record_id is None
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def web(module_database, make_nats):
-    nats = make_nats()
-    async with working(module_database, nats), served(module_database, nats) as running:
-        running.database = module_database
-        yield running
 
 
 class Desk:

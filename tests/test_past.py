@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-import pytest_asyncio
 from litestar import Litestar
 
 from domain.kit import PLATFORM
@@ -23,7 +22,7 @@ from schemas.patients import MedicalHistoryRow
 from tests.history import START
 from tests.lives import DAYS, Lives
 from tests.remembering import reading
-from tests.served import failure, served, working
+from tests.served import failure
 
 
 @pytest.fixture(scope="module")
@@ -200,13 +199,6 @@ def test_every_single_thing_that_history_tells_of_can_be_asked_for_as_it_was():
     single = {route.row.__name__: route.past for route in routes if isinstance(route, FetchRoute)}
     assert len(single) > 10
     assert {name for name, past in single.items() if past is None} == TABLES_BESIDE_HISTORY
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def web(module_database, make_nats):
-    nats = make_nats()
-    async with working(module_database, nats), served(module_database, nats) as running:
-        yield running
 
 
 async def ok(answer: Any) -> Any:

@@ -15,6 +15,7 @@ from commands.kit.doors import CHECKS
 from commands.patients import ChangeOwnRecord, ReportMedicalHistory
 from commands.portal_invitations import CancelPortalInvitation, InvitePatient, JoinPortal, ResendPortalInvitation
 from domain.kit import PLATFORM, NotFound
+from domain.kit.links import link_of
 from domain.patients import (
     MedicalEntry,
     MedicalHistoryAmended,
@@ -37,7 +38,6 @@ from domain.portal_invitations import (
     PortalInvited,
     PortalJoined,
     invitation_of,
-    link_of,
 )
 from projections.patients import medical_histories, patients
 from tests.kit import ACTOR, THIS, facts, given, noon

@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-import pytest_asyncio
 from msgspec.structs import replace
 
 from commands.appointments import ChangeAppointmentStatus, RemoveAppointment
@@ -57,7 +56,7 @@ from projections.kit.rebuild import verify
 from schemas.recalls import RecallRow
 from tests.clinic import Town, handling, stored
 from tests.kit import facts, given, noon
-from tests.served import failure, served, until, working
+from tests.served import failure, until
 
 NOOR, VISIT, DOCTOR = uuid4(), uuid4(), uuid4()
 DUE = noon.today + timedelta(days=30)
@@ -206,8 +205,7 @@ async def test_of_merged_records_one_recall_of_a_kind_stands_for_all_and_gives_w
 
 
 async def state(town: Town, recall: UUID) -> Any:
-    await town.handler.streams.drop(recall)
-    return (await town.handler.streams.get(Recall, recall, town.id)).state
+    return (await town.handler.streams.latest(Recall, recall, town.id)).state
 
 
 async def standing(town: Town, *recalls: UUID) -> list[str]:
@@ -223,14 +221,6 @@ def test_the_row_tells_the_whole_story():
     assert row is not None
     assert (row.status, row.attempts, row.outcome, row.appointment_id, row.closed_because) == ("declined", 1, "no-answer", None, "Not now")
     assert [one.note for one in row.tries] == ["Voicemail"]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def web(module_database, make_nats):
-    nats = make_nats()
-    async with working(module_database, nats), served(module_database, nats) as running:
-        running.database = module_database
-        yield running
 
 
 class House:

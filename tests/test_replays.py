@@ -8,7 +8,6 @@ from uuid import UUID
 
 import psycopg
 import pytest
-import pytest_asyncio
 from psycopg.errors import InsufficientPrivilege
 from typer.testing import CliRunner
 
@@ -20,7 +19,6 @@ from projections.kit import PROJECTIONS, replays
 from projections.kit.rows import mapper_of
 from tests.lives import Lives
 from tests.remembering import rows_of
-from tests.served import served, working
 
 
 def quiet(*_: Any) -> None: ...
@@ -51,14 +49,6 @@ def test_a_replay_to_any_moment_is_the_fold_of_what_had_happened_by_then(make_da
             replays.drop(url, "then")
         assert len(models) == 2
         assert owner.execute("select 1 from pg_namespace where nspname = 'then'").fetchone() is None
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def web(module_database, make_nats):
-    nats = make_nats()
-    async with working(module_database, nats), served(module_database, nats) as running:
-        running.database = module_database
-        yield running
 
 
 def installation(web: Any) -> Installation:

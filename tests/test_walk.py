@@ -19,7 +19,8 @@ import pytest
 from pyotp import TOTP
 
 from commands.kit.codes import bearing
-from domain.portal_invitations import PORTAL, link_of
+from domain.kit.links import link_of
+from domain.portal_invitations import PORTAL
 from tests.authenticator import Authenticator
 from tests.client import client
 from tests.clinic import handling

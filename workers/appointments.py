@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from commands.kit.codes import bearing
-from domain.appointments import LINK, SUMMARY_LETTER, Appointment, AppointmentLinkOver, AppointmentSummaryAsked, link_of
+from domain.appointments import LINK, SUMMARY_LETTER, Appointment, AppointmentLinkOver, AppointmentSummaryAsked
 from domain.kit import Fact
+from domain.kit.links import link_of
 from workers.kit.outbox import UndeliverableError
 from workers.kit.policies import Letter, Link, To, answers
 from workers.kit.writing import Look, last

@@ -2,7 +2,8 @@
 
 from commands.kit.codes import bearing
 from domain.kit import Fact
-from domain.portal_invitations import INVITED_FOR, PORTAL, PORTAL_LETTER, PortalInvited, link_of
+from domain.kit.links import link_of
+from domain.portal_invitations import INVITED_FOR, PORTAL, PORTAL_LETTER, PortalInvited
 from workers.kit.policies import Letter, Link, To, answers
 
 

@@ -25,6 +25,7 @@ from anamnesis.installation import Installation
 from anamnesis.migrations import migrate
 from anamnesis.progress import Bars, bars
 from anamnesis.settings import Settings
+from anamnesis.store import head
 from anamnesis.trouble import Trouble
 from anamnesis.upkeep import furnish
 from commands.kit import ledger
@@ -168,9 +169,8 @@ def _ensure_empty(url: str) -> None:
             return
         if conn.execute("select to_regclass('store_head')").fetchone() == (None,):
             return
-        (head,) = conn.execute("select position from store_head").fetchone() or (0,)
-        if head:
-            raise Trouble(f"there are {head:,} events in this database already: restore into an empty one, or into another data directory")
+        if events := head(conn):
+            raise Trouble(f"there are {events:,} events in this database already: restore into an empty one, or into another data directory")
         if any(conn.execute(sql.SQL("select 1 from {} limit 1").format(sql.Identifier(table))).fetchone() for table in ("person_keys", "vault")):
             raise Trouble("this database is not empty: restore into another one, or into another data directory")
 

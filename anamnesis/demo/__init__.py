@@ -39,7 +39,7 @@ from anamnesis.demo.visits import telephone
 from anamnesis.installation import Installation
 from anamnesis.progress import bars
 from anamnesis.settings import Settings
-from anamnesis.store import is_empty
+from anamnesis.store import head, is_empty
 from anamnesis.trouble import Trouble
 from anamnesis.upkeep import furnish
 from commands.accounts import SCOPE, OpenAccount, enrolled
@@ -126,7 +126,7 @@ def fill_apart(settings: Settings, size: str, seed: int, until: date, told: Call
         running = [pool.submit(_fill_one, settings, size, seed, until, number) for number in numbers]
         try:
             while wait(running, PAUSE, FIRST_EXCEPTION).not_done:
-                told(_head(conn))
+                told(head(conn))
                 for failed in (one for one in running if one.done()):
                     failed.result()
             return [one.result() for one in running]
@@ -210,18 +210,12 @@ def run(installation: Installation, *, size: str, seed: int, until: date | None 
             made = fill_apart(settings, size, seed, last, stored) if apart else runner.run(fill(settings, houses(size, seed, last), stored))
             runner.run(admit(settings, made))
             with psycopg.connect(owner_url, autocommit=True) as conn:
-                head = _head(conn)
-            tell("events", head, head)
+                position = head(conn)
+            tell("events", position, position)
+            settle(owner_url)
             if apart:
-                settle(owner_url)
                 furnish(owner_url, installation.settings("owner").kek, tell)
-        settle(owner_url)
         caught_up(owner_url, tell)
-
-
-def _head(conn: psycopg.Connection[tuple[int]]) -> int:
-    found = conn.execute("select position from store_head").fetchone()
-    return found[0] if found else 0
 
 
 def logins(installation: Installation) -> list[Login]:

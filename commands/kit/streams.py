@@ -126,6 +126,11 @@ class Streams:
             self.keep(stream, loaded)
         return loaded
 
+    async def latest(self, state: type[State], stream: UUID, clinic: UUID, *, row: bool = False) -> Entry:
+        """As `get`, but as the stream stands in the store this very moment: another process may have written to it."""
+        await self.drop(stream)
+        return await self.get(state, stream, clinic, row=row)
+
     async def kind(self, stream: UUID, clinic: UUID) -> str | None:
         """Return the kind of a stream of this clinic, or None."""
         if entry := self.cached(stream, clinic):

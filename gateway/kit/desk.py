@@ -1,11 +1,12 @@
 """What an odd handler needs, as one parameter named `desk`."""
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from litestar import Response
 
 from commands.kit import Command, Decision
+from commands.kit.codes import borne
 from commands.kit.handling import Receipt, Who
 from domain.kit import PLATFORM
 from gateway.kit.call import Call
@@ -17,6 +18,14 @@ from projections.kit.reading import Reader
 
 class ClinicUnnamed(BadRequest):
     """You see all clinics, so say which one you mean with `clinicId`."""
+
+
+class Led(NamedTuple):
+    """What a link's token led to: the stream that it is about, the id of the link, and the token proper."""
+
+    stream: UUID
+    link: UUID
+    secret: str
 
 
 class Desk:
@@ -64,6 +73,16 @@ class Desk:
         if self.who.clinic == PLATFORM and (clinic := await self.call.services.handler.tenant_of(stream)) not in {None, PLATFORM}:
             return await self.within(clinic)
         return self
+
+    async def led(self, purpose: str, text: str) -> Led | None:
+        """Go on in the clinic to which a link's token leads; None if it is none of ours for that purpose, or the clinic is closed or being closed."""
+        found = borne(text)
+        whose = await self.call.services.codes.whose(purpose, found.token) if found else None
+        if found is None or whose is None or whose.clinic is None:
+            return None
+        await self.enter(whose.clinic)
+        clinic = await self.clinic()
+        return Led(found.stream, whose.subject, found.token) if clinic.active and clinic.closing is None else None
 
     async def then(self, as_of: str) -> int:
         """Return the position that `asOf` means here, with a reader that knows of everything up to there."""
