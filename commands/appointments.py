@@ -57,19 +57,21 @@ def circumstances(wanted: Arrangement, schedule: Schedule, doctor: Staff, room: 
 
 
 class BookAppointment(Creation, Wanted):
-    """Book a patient with a doctor. Overbooking takes a permission and a reason."""
+    """Book a patient with a doctor. Overbooking takes a permission and a reason, and so does booking for a patient who is blocked (`despiteBlock`)."""
 
     state = Appointment
     permission = "appointments.create"
     patient_id: PatientId
+    despite_block: bool = False
 
     async def gather(self, look: Look) -> dict[str, Any]:
         return {**await self.others(look), "patient": await look.require(Patient, self.patient_id)}
 
     def decide(self, appointment: Appointment, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None, patient: Patient) -> list[Event]:
-        patient.ensure_active()
+        patient.ensure_bookable(despite=self.despite_block, may=at.may("appointments.overbook"), reason=self.reason)
         wanted = self.arranged(self.patient_id, at, schedule)
-        return appointment.book(wanted, circumstances(wanted, schedule, doctor, room), notes=self.notes, reason=self.reason)
+        past_block = patient.blocked
+        return appointment.book(wanted, circumstances(wanted, schedule, doctor, room), notes=self.notes, reason=self.reason, past_block=past_block)
 
 
 class ChangeAppointment(Command, Wanted):

@@ -3,6 +3,8 @@
 from typing import Any
 from uuid import UUID
 
+from msgspec import field
+
 from commands.kit import Command, Creation, Decision, Look
 from domain.appointments import OPEN, Appointment
 from domain.erasures import Erasure, erasure_of
@@ -13,6 +15,7 @@ from domain.patients import (
     Belonging,
     Demographics,
     Entries,
+    Groups,
     Name,
     Patient,
     PatientErased,
@@ -28,6 +31,8 @@ MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoic
 """What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
 
 STAYS: dict[str, str] = {
+    "favourites": "somebody marked this very record; the list follows it to the one that stands for it",
+    "patient_notes": "it was written on this record, under whose key it is sealed; a patient's notes are listed with those of their other records",
     "patients": "a record says itself what it was merged into, and keeps its particulars and medical history, which are shown with the other one's",
     "emergencies": "it was this very chart that was opened, under this record, for a while; whoever needs the other one asks again",
     "portal_invitations": "it asks in whoever that record stands for, and whoever came by it goes on with the record that stands for theirs",
@@ -124,6 +129,43 @@ class RestorePatient(Command):
 
     def decide(self, patient: Patient, at: At) -> list[Event]:
         return patient.restore()
+
+
+class BlockPatient(Command):
+    """Have nothing booked for a patient any more, and say why; what is booked stays. Whoever may overbook can go past it, with a reason."""
+
+    state = Patient
+    permission = "patients.edit"
+    reason: Reason
+
+    def decide(self, patient: Patient, at: At) -> list[Event]:
+        return patient.block(self.reason)
+
+
+class UnblockPatient(Command):
+    """Let a patient be booked again."""
+
+    state = Patient
+    permission = "patients.edit"
+    reason: Reason | None = None
+
+    def decide(self, patient: Patient, at: At) -> list[Event]:
+        return patient.unblock(self.reason)
+
+
+class ChangePatientGroups(Command):
+    """Put a patient into groups, or take them out of some; a group is there as long as somebody is in it."""
+
+    state = Patient
+    permission = "patients.edit"
+    add: Groups = field(default_factory=list)
+    remove: Groups = field(default_factory=list)
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"groups": getattr(await look.row(Patient, look.at.id), "groups", None) or []}
+
+    def decide(self, patient: Patient, at: At, *, groups: list[str]) -> list[Event]:
+        return patient.regroup(groups, self.add, self.remove)
 
 
 class NotePatientAccess(Command):

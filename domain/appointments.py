@@ -314,9 +314,9 @@ class Appointment(State):
             held.append(TimeClaim(kind="room", id=a.room_id, start=start, end=end, forced=a.forced))
         return frozenset(held)
 
-    def book(self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None) -> list[Event]:
+    def book(self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None, past_block: bool = False) -> list[Event]:
         _check(wanted, things)
-        return [AppointmentBooked(**only(Arrangement, wanted), notes=notes, reason=reason if wanted.forced else None)]
+        return [AppointmentBooked(**only(Arrangement, wanted), notes=notes, reason=reason if wanted.forced or past_block else None)]
 
     def rearrange(self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None) -> list[Event]:
         now = self._arranged

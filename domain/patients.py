@@ -11,6 +11,7 @@ from domain.kit import (
     AccountId,
     Email,
     Event,
+    Forbidden,
     Frozen,
     Invalid,
     Note,
@@ -28,6 +29,8 @@ from domain.kit.sources import Source
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"\S", examples=["Noor"])]
 Sex = Literal["female", "male", "other"]
 Address = Annotated[str, Meta(max_length=500)]
+PatientGroup = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^\S(.*\S)?$", examples=["Orthodontics"])]
+Groups = Annotated[list[PatientGroup], Meta(max_length=50)]
 NationalId = Annotated[str, Meta(min_length=1, max_length=40)]
 
 
@@ -100,6 +103,23 @@ class PatientSourceSet(Event):
     source: Source
 
 
+class PatientBlocked(Event):
+    """Nothing is to be booked for the patient, until further notice."""
+
+    reason: Annotated[Reason | None, Personal()] = None
+
+
+class PatientUnblocked(Event):
+    reason: Annotated[Reason | None, Personal()] = None
+
+
+class PatientGroupsChanged(Event):
+    """Into which groups the patient came, and out of which; what it says is theirs, for a group may tell of an illness."""
+
+    added: Annotated[Groups | None, Personal()] = None
+    removed: Annotated[Groups | None, Personal()] = None
+
+
 class PatientAccessRefreshed(Event):
     """The patient has a fresh link to the portal; the one before opens nothing any more."""
 
@@ -119,6 +139,7 @@ class PatientsMerged(Event):
     loser_id: PatientId
     records: list[PatientId]
     reason: Annotated[Reason | None, Personal()] = None
+    blocked: bool = False  # nothing was to be booked for that one, and so nothing is for this one
 
 
 class PatientReplaced(Event):
@@ -146,6 +167,7 @@ class PatientReinstated(Event):
 PatientEvent = (
     PatientRegistered | PatientChanged | MedicalHistoryAmended | PatientArchived | PatientRestored | PatientAccessRefreshed | PatientsMerged | PatientReplaced
     | PatientSourceSet | PatientsUnmerged | PatientReinstated | PatientContactChanged | MedicalHistoryReported
+    | PatientBlocked | PatientUnblocked | PatientGroupsChanged
 )
 
 
@@ -155,6 +177,18 @@ class BirthDateImpossible(Invalid):
 
 class PatientNotActive(Refused):
     """That patient is archived. Restore them first."""
+
+
+class PatientIsBlocked(Refused):
+    """Nothing is to be booked for this patient. Whoever may overbook can do so all the same, with `despiteBlock` and a reason."""
+
+
+class PatientNotBlocked(Refused):
+    """This patient is not blocked."""
+
+
+class BlockNeedsReason(Invalid):
+    """To book for a patient who is blocked, say why."""
 
 
 class PatientMerged(Refused):
@@ -195,6 +229,7 @@ class Patient(State):
     source: Source | None = None
     merged_into: UUID | None = None
     moved: tuple[Belonging, ...] = ()  # to the record that this one was merged into
+    blocked: bool = False
     records: tuple[UUID, ...] = ()  # merged into this one, with those that had been merged into them
 
     def evolve(self, event: PatientEvent) -> Self:  # noqa: C901, PLR0911 - one for each kind of event
@@ -203,7 +238,7 @@ class Patient(State):
                 return replace(self, registered=True, source=source)
             case PatientChanged(source=source) | PatientSourceSet(source=source):
                 return replace(self, source=source)
-            case MedicalHistoryAmended() | PatientContactChanged() | MedicalHistoryReported():
+            case MedicalHistoryAmended() | PatientContactChanged() | MedicalHistoryReported() | PatientGroupsChanged():
                 return self
             case PatientAccessRefreshed(account_id=account):
                 return replace(self, account=account)
@@ -211,8 +246,12 @@ class Patient(State):
                 return replace(self, archived=True)
             case PatientRestored():
                 return replace(self, archived=False)
-            case PatientsMerged(records=records):
-                return replace(self, records=(*self.records, *records))
+            case PatientBlocked():
+                return replace(self, blocked=True)
+            case PatientUnblocked():
+                return replace(self, blocked=False)
+            case PatientsMerged(records=records, blocked=blocked):
+                return replace(self, records=(*self.records, *records), blocked=self.blocked or blocked)
             case PatientsUnmerged(records=gone):
                 return replace(self, records=tuple(record for record in self.records if record not in gone))
             case PatientReplaced(survivor_id=survivor, moved=moved):
@@ -236,6 +275,36 @@ class Patient(State):
         self.ensure_active()
         if not reachable:
             raise PatientUnreachable
+
+    def ensure_bookable(self, *, despite: bool = False, may: bool = False, reason: str | None = None) -> None:
+        """Refuse to book for somebody who is gone, or blocked; `despite` goes past a block, which takes a permission and a reason."""
+        self.ensure_active()
+        if not self.blocked:
+            return
+        if not despite:
+            raise PatientIsBlocked
+        if not may:
+            raise Forbidden(permission="appointments.overbook")
+        if not reason:
+            raise BlockNeedsReason
+
+    def block(self, reason: str) -> list[Event]:
+        """Have nothing booked any more; whoever is blocked already is so for another reason now."""
+        self.ensure_active()
+        return [PatientBlocked(reason=reason)]
+
+    def unblock(self, reason: str | None) -> list[Event]:
+        self.ensure_active()
+        if not self.blocked:
+            raise PatientNotBlocked
+        return [PatientUnblocked(reason=reason)]
+
+    def regroup(self, groups: list[str], add: list[str], remove: list[str]) -> list[Event]:
+        """Put the patient, who is in `groups`, into others and take them out of some; what is in both stays in."""
+        self.ensure_active()
+        added = [group for group in dict.fromkeys(add) if group not in groups]
+        removed = [group for group in dict.fromkeys(remove) if group in groups and group not in add]
+        return [PatientGroupsChanged(added=added, removed=removed)] if added or removed else []
 
     def register(self, person: Demographics, today: date) -> list[Event]:
         ensure_born(person, today)
@@ -282,7 +351,7 @@ class Patient(State):
             return []
         self.ensure_active()
         loser.ensure_unmerged()
-        return [PatientsMerged(loser_id=other, records=[other, *loser.records], reason=reason)]
+        return [PatientsMerged(loser_id=other, records=[other, *loser.records], reason=reason, blocked=loser.blocked)]
 
     def unmerge(self, this: UUID, loser: Self, other: UUID, reason: str | None) -> list[Event]:
         """Let a record go that was taken in. Of a chain the last link goes first."""

@@ -31,6 +31,7 @@ from gateway import (
     erasures,
     events,
     factors,
+    favourites,
     figures,
     health,
     invite_codes,
@@ -38,6 +39,7 @@ from gateway import (
     letters,
     mobile,
     passkeys,
+    patient_notes,
     patients,
     people,
     permission_templates,
@@ -72,7 +74,7 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, appointments.public, portal_invitations.door, events.router, events.feed, health.health, health.metrics, docs.schema, docs.docs, docs.asyncapi, docs.events,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointments, audit, billing, charts, clinics, demo_requests, email_templates, emergencies, erasures, figures, invite_codes, invoices, letters, mobile, patients, permission_templates, plans, portal_invitations,
+    activity, analytics, api_keys, appointments, audit, billing, charts, clinics, demo_requests, email_templates, emergencies, erasures, favourites, figures, invite_codes, invoices, letters, mobile, patient_notes, patients, permission_templates, plans, portal_invitations,
     rebuilds, recalls, referral_leads, referral_payouts, referrals, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades, webhooks,
 ))
 

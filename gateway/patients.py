@@ -1,26 +1,34 @@
 """Where patients live on the web."""
 
+import datetime as dt
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Router, get, put
+from litestar import Router, get, post, put
 from litestar.params import JSONBody, PathParameter, QueryParameter
+from msgspec import Meta, field
 
+from commands.kit.ids import derived, new_id
 from commands.patients import (
     ArchivePatient,
+    BlockPatient,
     ChangeMedicalHistory,
     ChangeOwnRecord,
     ChangePatient,
+    ChangePatientGroups,
     MergePatients,
     RegisterPatient,
     ReportMedicalHistory,
     RestorePatient,
+    UnblockPatient,
     UnmergePatients,
 )
-from domain.kit import Elsewhere, NotFound, only
+from domain.kit import Elsewhere, Frozen, NotFound, Refused, day, only
 from domain.patients import (
     Demographics,
+    Groups,
     MergedWithItself,
     PatientErased,
     PatientMerged,
@@ -30,10 +38,23 @@ from domain.patients import (
 )
 from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit import desk as kit
-from gateway.kit.errors import NotWhileImpersonating
+from gateway.kit.call import Call
+from gateway.kit.errors import NotWhileImpersonating, code
 from gateway.kit.query import no_query
-from projections.patients import due, search, whole_history
-from schemas.patients import MedicalHistoryRow, MergePreview, OwnRecord, PatientRow, PatientsFound, Reported
+from projections.patients import due, groups, likenesses, mine, search, statistics, whole_history
+from schemas.patients import (
+    Grouped,
+    GroupedPatients,
+    Likenesses,
+    MedicalHistoryRow,
+    MergePreview,
+    OwnRecord,
+    PatientGroups,
+    PatientRow,
+    PatientsFound,
+    PatientStatistics,
+    Reported,
+)
 
 PatientId = Annotated[UUID, PathParameter(description="Id of the patient.")]
 LoserId = Annotated[UUID, PathParameter(description="Id of the other record.")]
@@ -68,6 +89,67 @@ async def rehearsed(desk: Desk, id: PatientId, loserId: LoserId) -> MergePreview
     return MergePreview(
         survivor_id=id, loser_id=loserId, appointments=count["appointments"], invoices=len(bills), recalls=count["recalls"],
         due=await due(desk.reader, bills), moved=moved)
+
+
+# --- many patients at once
+
+
+class GroupChange(Frozen, forbid_unknown_fields=True):
+    """Whom to put into which groups, and out of which."""
+
+    patient_ids: Annotated[list[UUID], Meta(min_length=1, max_length=200, description="Ids of patients of the clinic.")]
+    add: Groups = field(default_factory=list)
+    remove: Groups = field(default_factory=list)
+
+
+@get("/groups", operation_id="ListPatientGroups", summary="List: the groups that patients are in", opt={"permission": PatientRow.permission})
+async def grouped(desk: Desk) -> PatientGroups:
+    """Each by its name, with how many patients are in it; a group is there as long as somebody is in it."""
+    no_query(desk.call.query())
+    return PatientGroups(items=await groups(desk.reader))
+
+
+@post("/groups", operation_id="GroupPatients", status_code=200, summary="Put many patients into groups, or take them out of some", opt={
+    "permission": ChangePatientGroups.permission})
+async def regroup(desk: Desk, data: JSONBody[GroupChange]) -> GroupedPatients:
+    """Each by themselves: `skipped` says what was in the way of whom."""
+    desk.require(ChangePatientGroups.permission)
+    batch = derived(b"patient groups", desk.who.clinic.bytes, desk.who.actor.bytes, desk.call.key.encode()) if desk.call.key else new_id()
+    wanted = ChangePatientGroups(add=data.add, remove=data.remove)
+    return GroupedPatients(items=[await one_grouped(desk, wanted, batch, patient) for patient in dict.fromkeys(data.patient_ids)])
+
+
+async def one_grouped(desk: kit.Desk, wanted: ChangePatientGroups, batch: UUID, patient: UUID) -> Grouped:
+    """Put one of many into groups, or say why not."""
+    try:
+        await desk.each(wanted, derived(b"groups of a patient", batch.bytes, patient.bytes), patient)
+    except Refused as refused:
+        if refused.status >= 500:  # noqa: PLR2004 - it is not this patient who is in the way
+            raise
+        return Grouped(patient_id=patient, skipped=code(type(refused)))
+    return Grouped(patient_id=patient)
+
+
+@get("/statistics", operation_id="GetPatientStatistics", summary="Show: how many patients there are, of which kinds", opt={
+    "permission": PatientRow.permission})
+async def counted(desk: Desk) -> PatientStatistics:
+    """In days of the clinic. Records that were merged into another one count with it."""
+    no_query(desk.call.query())
+    today = day(dt.datetime.now(dt.UTC), (await desk.clinic()).zone)
+    return await statistics(desk.reader, desk.who.actor, today)
+
+
+@post("/duplicates/check", operation_id="CheckDuplicates", status_code=200, summary="Show: who is in the books already and may be this person", opt={
+    "permission": PatientRow.permission})
+async def alike(desk: Desk, data: JSONBody[Demographics]) -> Likenesses:
+    """Ask before you register somebody; nothing is stored. It says by what each was recognised, and how surely: by papers, e-mail, telephone or day of birth with a name that is the same or nearly so."""
+    no_query(desk.call.query())
+    return Likenesses(items=await likenesses(desk.reader, data))
+
+
+async def favourites_only(call: Call) -> Sequence[tuple[str, str, Any]]:
+    """Leave those whom the caller has marked."""
+    return [("id", "any", await mine(await call.reader(), call.who.actor))]
 
 
 # --- patients about themselves
@@ -120,8 +202,14 @@ async def report(data: JSONBody[ReportMedicalHistory], desk: Desk) -> Reported:
 
 
 router = Router("/api/v1/protected/patients", tags=["Patients"], route_handlers=[
-    browse("/", PatientRow, by=["archived", "registered_on.."], sort="sort_name", only={"merged_into": None}),
+    browse(
+        "/", PatientRow, by=["archived", "registered_on..", "blocked", "birth_date..", "source", "groups[]"], sort="sort_name", only={"merged_into": None},
+        flags={"favouritesOnly": favourites_only}),
     found,
+    grouped,
+    regroup,
+    counted,
+    alike,
     fetch("/{id:uuid}", PatientRow),
     fetch("/{id:uuid}/medical", MedicalHistoryRow, whole_history),
     create("/", RegisterPatient),
@@ -129,6 +217,9 @@ router = Router("/api/v1/protected/patients", tags=["Patients"], route_handlers=
     act("/{id:uuid}/medical", ChangeMedicalHistory, "PUT"),
     act("/{id:uuid}", ArchivePatient, "DELETE"),
     act("/{id:uuid}/restore", RestorePatient),
+    act("/{id:uuid}/block", BlockPatient),
+    act("/{id:uuid}/block", UnblockPatient, "DELETE"),
+    act("/{id:uuid}/groups", ChangePatientGroups),
     rehearsed,
     act("/{id:uuid}/merge", MergePatients),
     act("/{id:uuid}/unmerge", UnmergePatients),

@@ -1,7 +1,7 @@
 """How a patient's events become rows, and how a patient is found by what the front desk happens to know."""
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,9 +15,11 @@ from domain.patients import (
     MedicalHistoryAmended,
     MedicalHistoryReported,
     PatientArchived,
+    PatientBlocked,
     PatientChanged,
     PatientContactChanged,
     PatientEvent,
+    PatientGroupsChanged,
     PatientRegistered,
     PatientReinstated,
     PatientReplaced,
@@ -25,13 +27,31 @@ from domain.patients import (
     PatientsMerged,
     PatientSourceSet,
     PatientsUnmerged,
+    PatientUnblocked,
 )
 from projections.kit import PROJECTIONS, installs, projects
 from projections.kit.keys import KeyRing
 from projections.kit.past import Moment, past, pasts
 from projections.kit.reading import Reader
 from schemas.kit import fold
-from schemas.patients import TAIL, MedicalHistoryRow, MergedRecord, PatientRow, Reported, digits, runs, slips, words
+from schemas.patients import (
+    GRADES,
+    TAIL,
+    Grade,
+    Likeness,
+    LikenessReason,
+    MedicalHistoryRow,
+    MergedRecord,
+    PatientGroupCount,
+    PatientRow,
+    PatientStatistics,
+    Reported,
+    digits,
+    runs,
+    slips,
+    sort_name,
+    words,
+)
 
 MOST = 8  # words of a question that count
 FEW = 2  # letters, with which very many names begin
@@ -39,8 +59,18 @@ DAY = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})")
 ISO_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 
 
+MINE = """
+with recursive mine(id) as (
+    select f.patient_id from favourites f where f.clinic_id = %s and f.account_id = %s
+    union select p.merged_into from mine join patients p on p.id = mine.id where p.clinic_id = %s and p.merged_into is not null)
+select mine.id from mine join patients p on p.id = mine.id where p.clinic_id = %s and p.merged_into is null"""
+BANDS = {"0-5": (0, 5), "6-11": (6, 11), "12-17": (12, 17), "18-39": (18, 39), "40-64": (40, 64), "65+": (65, 200)}  # years of age, both included
+SOON = 7  # days, today included, in which a birthday is near
+NEAR = 50  # candidates by each sign that are looked at
+
+
 @projects(PatientRow, of=PatientEvent)
-def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: C901, PLR0911 - one case per event
+def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: C901, PLR0911, PLR0912 - one case per event
     match fact.event:
         case PatientRegistered() as event:
             return PatientRow(id=fact.id, version=fact.version, **only(Demographics, event), registered_on=event.registered_on)
@@ -55,9 +85,17 @@ def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: 
             return row and replace(row, version=fact.version, archived=True)
         case PatientRestored():
             return row and replace(row, version=fact.version, archived=False)
-        case PatientsMerged(records=records):
+        case PatientBlocked(reason=reason):
+            return row and replace(row, version=fact.version, blocked=True, block_reason=reason, blocked_at=fact.recorded_at)
+        case PatientUnblocked():
+            return row and replace(row, version=fact.version, blocked=False, block_reason=None, blocked_at=None)
+        case PatientGroupsChanged(added=added, removed=removed):
+            return row and replace(row, version=fact.version, groups=regrouped(row.groups, added, removed))
+        case PatientsMerged(records=records, blocked=blocked):
             taken = [MergedRecord(id=record, merged_at=fact.recorded_at) for record in records]
-            return row and replace(row, version=fact.version, merged_records=[*row.merged_records, *taken])
+            since = fact.recorded_at if blocked and row and not row.blocked else row and row.blocked_at
+            return row and replace(
+                row, version=fact.version, merged_records=[*row.merged_records, *taken], blocked=row.blocked or blocked, blocked_at=since)
         case PatientsUnmerged(records=gone):
             return row and replace(row, version=fact.version, merged_records=[one for one in row.merged_records if one.id not in gone])
         case PatientReplaced(survivor_id=survivor):
@@ -83,6 +121,13 @@ def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHisto
                 return replace(row, reported=None, reported_at=fact.recorded_at)
             return replace(row, reported=Reported(allergies=allergies, conditions=conditions, medications=medications), reported_at=fact.recorded_at)
     return row
+
+
+def regrouped(groups: list[str] | None, added: list[str] | None, removed: list[str] | None) -> list[str] | None:
+    """Return the groups that somebody is in afterwards; None if they are not known any more."""
+    if groups is None or added is None or removed is None:
+        return None
+    return sorted({*groups, *added} - {*removed})
 
 
 async def due(reader: Reader, invoices: list[UUID]) -> int:
@@ -131,6 +176,47 @@ def entries(rows: list[MedicalHistoryRow], name: str) -> Entries | None:
     known = [found for row in rows if (found := getattr(row, name)) is not None]
     every = [entry for found in known for entry in found]
     return [entry for n, entry in enumerate(every) if entry not in every[:n]] if known else None
+
+
+async def mine(reader: Reader, account: UUID) -> list[UUID]:
+    """Return whom somebody has marked: of a record that was merged into another, the one that stands for it."""
+    found = await reader.ask(MINE, (reader.clinic, account, reader.clinic, reader.clinic))
+    return [id_ for (id_,) in found.rows]
+
+
+async def groups(reader: Reader) -> list[PatientGroupCount]:
+    """Return the groups of a clinic's patients, each with how many are in it."""
+    return await reader.select(PatientGroupCount, """
+        select g as name, count(*) as patients from patients p, jsonb_array_elements_text(p.groups) g
+        where p.clinic_id = %s and p.merged_into is null and jsonb_typeof(p.groups) = 'array' group by g order by g""", reader.clinic)
+
+
+async def statistics(reader: Reader, account: UUID, today: date) -> PatientStatistics:
+    """Return the figures about a clinic's patients as of a day of the clinic."""
+    near = birthdays(today)
+    found = await reader.ask("""
+        select count(*) filter (where not archived), count(*) filter (where archived), count(*) filter (where registered_on >= %s::date),
+            count(*) filter (where blocked and not archived), count(*) filter (where not archived and to_char(birth_date, 'MM-DD') = any(%s::text[]))
+        from patients where clinic_id = %s and merged_into is null""", (today.replace(day=1), near, reader.clinic))
+    total, archived, new, blocked, soon = found.rows[0]
+    sexes = await reader.ask("""
+        select coalesce(sex, 'unknown'), count(*) from patients where clinic_id = %s and merged_into is null and not archived group by 1 order by 1""",
+        (reader.clinic,))
+    ages = await reader.ask("""
+        select extract(year from age(%s::date, birth_date))::int, count(*) from patients
+        where clinic_id = %s and merged_into is null and not archived and birth_date is not null group by 1""", (today, reader.clinic))
+    by_age = {name: sum(count for years, count in ages.rows if low <= years <= high) for name, (low, high) in BANDS.items()}
+    return PatientStatistics(
+        day=today, total=total, archived=archived, new_this_month=new, blocked=blocked, birthdays=soon, favourites=len(await mine(reader, account)),
+        by_sex=dict(sexes.rows), by_age=by_age, by_group=await groups(reader))
+
+
+def birthdays(today: date) -> list[str]:
+    """Return the days of the year that are near, as 05-31; who was born on a 29 February has their day on the 28th in other years."""
+    days = [(today + timedelta(days=n)) for n in range(SOON)]
+    found = [day.strftime("%m-%d") for day in days]
+    leap = any((day + timedelta(days=1)).strftime("%m-%d") == "02-29" for day in days)
+    return [*found, "02-29"] if "02-28" in found and not leap else found
 
 
 # A row must hold something of every term, and the best hold the very words; or its name must start so. Runs as its owner, past row-level security,
@@ -228,3 +314,53 @@ async def search(reader: Reader, text: str, limit: int) -> list[PatientRow]:
 async def found(reader: Reader, wanted: Asked, limit: int) -> list[PatientRow]:
     terms = msgspec.json.encode(wanted.terms).decode()
     return await reader.select(PatientRow, FOUND, terms, wanted.best, wanted.number, wanted.mail, wanted.start, limit)
+
+
+async def likenesses(reader: Reader, person: Demographics) -> list[Likeness]:
+    """Return who is in the books already and may be this person: looked for by what few have in common, and graded by what agrees."""
+    signs = [
+        Asked([[f"!{fold(person.national_id)}"]], []) if person.national_id else None,
+        Asked([[f"@{fold(person.email.split('@')[0])}"]], [], mail=person.email.lower()) if person.email else None,
+        by_number(digits(person.phone)) if person.phone else None,
+        by_birth(person) if person.birth_date else None,
+    ]
+    rows = {row.id: row for sign in signs if sign for row in await found(reader, sign, NEAR)}
+    graded = [one for row in rows.values() if (one := likeness(person, row)) is not None]
+    return sorted(graded, key=lambda one: (GRADES.index(one.grade), sort_name(one.patient), one.patient.id))
+
+
+def by_number(number: str) -> Asked | None:
+    tail = number.lstrip("0")[-TAIL:]
+    return Asked([[f"#{run}"] for run in runs(tail)], [], number=tail) if len(tail) >= TAIL else None
+
+
+def by_birth(person: Demographics) -> Asked | None:
+    """Ask for whoever was born on that day and has a word of the name, give or take a slip."""
+    said = [token for word in words(sort_name(person)) for token in (f"={word}", *slips(word))]
+    return Asked([[f"*{person.birth_date.isoformat()}"], said], []) if person.birth_date and said else None
+
+
+def likeness(person: Demographics, row: PatientRow) -> Likeness | None:
+    """Grade how likely it is that somebody is that patient; None if nothing tells enough."""
+    same, near = named(person, row)
+    born = person.birth_date is not None and person.birth_date == row.birth_date
+    mail = bool(person.email) and person.email.lower() == (row.email or "").lower()  # type: ignore[union-attr]
+    phone = bool(person.phone) and len(tail := digits(person.phone or "").lstrip("0")[-TAIL:]) == TAIL and digits(row.phone or "").endswith(tail)
+    papers = bool(person.national_id) and fold(person.national_id or "") == fold(row.national_id or "")
+    rules: list[tuple[bool, Grade, LikenessReason]] = [
+        (papers, "certain", "national-id"), (near and mail, "certain", "name-and-email"), (near and phone, "likely" if not same else "certain", "name-and-phone"),
+        (same and born, "certain", "name-and-birth-date"), (near and not same and born, "likely", "similar-name-and-birth-date"),
+        (mail and not near, "possible", "email"), (phone and not near, "possible", "phone"),
+    ]
+    met = [(grade, reason) for holds, grade, reason in rules if holds]
+    grades = {grade for grade, _ in met}
+    best: Grade | None = next((grade for grade in GRADES if grade in grades), None)
+    return None if best is None else Likeness(patient=row, grade=best, reasons=[reason for _, reason in met])
+
+
+def named(person: Demographics, row: Demographics) -> tuple[bool, bool]:
+    """Say whether two persons bear the same name, in whatever order; and whether they do but for a slip of the keyboard in each word."""
+    mine, theirs = words(sort_name(person)), words(sort_name(row))
+    same = bool(mine) and sorted(mine) == sorted(theirs)
+    alike = len(mine) == len(theirs) and all(any(one == two or {*slips(one)} & {*slips(two)} for two in theirs) for one in mine)
+    return same, same or (bool(mine) and alike)

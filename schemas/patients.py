@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator
 from datetime import date, datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 from msgspec import field
 
 from domain.kit import Frozen, Money, PatientId, Personal
-from domain.patients import Belonging, Demographics, Entries
+from domain.patients import Belonging, Demographics, Entries, PatientGroup
 from schemas.kit import INDEXED, Row, computed, fold
 from schemas.kit.row import Computed
 
@@ -43,6 +43,8 @@ def tokens(person: Demographics) -> list[str]:
     found += [f"#{run}" for run in runs(digits(person.phone or ""))]
     if person.email:
         found.append(f"@{fold(person.email.split('@')[0])}")
+    if person.national_id:
+        found.append(f"!{fold(person.national_id)}")
     if person.birth_date:
         found.append(f"*{person.birth_date.isoformat()}")
     return sorted(set(found))
@@ -55,6 +57,11 @@ def slips(word: str) -> list[str]:
 
 def runs(number: str) -> Iterator[str]:
     return (number[n : n + RUN] for n in range(len(number) - RUN + 1))
+
+
+Grade = Literal["certain", "likely", "possible"]
+LikenessReason = Literal["national-id", "name-and-email", "name-and-phone", "name-and-birth-date", "similar-name-and-birth-date", "email", "phone"]
+GRADES: tuple[Grade, ...] = ("certain", "likely", "possible")
 
 
 class MergedRecord(Frozen):
@@ -72,6 +79,7 @@ class PatientRow(Demographics, Row):
     """
 
     table: ClassVar[str] = "patients"
+    formula: ClassVar[int] = 2
     permission: ClassVar[str] = "patients.view"
     detail: ClassVar[str] = "patients.view_detail"
     own: ClassVar[dict[str, str]] = {"patient": "id"}
@@ -83,6 +91,10 @@ class PatientRow(Demographics, Row):
     merged_at: datetime | None = None
     merged_records: list[MergedRecord] = field(default_factory=list)
     version: int
+    blocked: bool = False
+    block_reason: Annotated[str | None, Personal()] = None
+    blocked_at: datetime | None = None
+    groups: Annotated[list[PatientGroup] | None, Personal()] = field(default_factory=list)
 
     hidden: ClassVar[dict[str, Computed]] = {
         "sort_name": computed("text", lambda row: "" if row.merged_into else sort_name(row), null=False),
@@ -137,6 +149,64 @@ class OwnRecord(Frozen):
     registered_on: date
     reported: Reported | None
     reported_at: datetime | None
+
+
+class PatientGroupCount(Frozen):
+    """A group, and how many patients are in it."""
+
+    name: PatientGroup
+    patients: int
+
+
+class PatientGroups(Frozen):
+    """The groups that a clinic's patients are in, by name."""
+
+    items: list[PatientGroupCount]
+
+
+class Grouped(Frozen):
+    """What became of a patient who was to be put into groups: `skipped` is the code of what was in the way, null if nothing was."""
+
+    patient_id: PatientId
+    skipped: str | None = None
+
+
+class GroupedPatients(Frozen):
+    """What became of many patients who were to be put into groups."""
+
+    items: list[Grouped]
+
+
+class PatientStatistics(Frozen):
+    """Figures about a clinic's patients, each counted once and the archived apart, as of a day of the clinic.
+
+    `byAge` counts those of whom the day of birth is known, in bands of years; `birthdays` are those who have theirs within seven days, today included; `favourites` are the caller's own.
+    """
+
+    day: date
+    total: int
+    archived: int
+    new_this_month: int
+    blocked: int
+    birthdays: int
+    favourites: int
+    by_sex: dict[str, int]
+    by_age: dict[str, int]
+    by_group: list[PatientGroupCount]
+
+
+class Likeness(Frozen):
+    """A patient who may be the one that is asked about, how surely, and by what."""
+
+    patient: PatientRow
+    grade: Grade
+    reasons: list[LikenessReason]
+
+
+class Likenesses(Frozen):
+    """Who is in the books already and may be the one that is asked about, the surest first."""
+
+    items: list[Likeness]
 
 
 class PatientsFound(Frozen):

@@ -38,6 +38,7 @@ from commands.clinics import (
 )
 from commands.emergencies import BreakGlass, EndEmergency
 from commands.erasures import ErasePatient
+from commands.favourites import FavourPatient, UnfavourPatient
 from commands.invoices import (
     CreateInvoice,
     DeleteInvoice,
@@ -51,13 +52,17 @@ from commands.invoices import (
 from commands.kit import Command, Creation, KeyReused, StaleVersion, TimeTaken, Unavailable
 from commands.kit.errors import Erased
 from commands.kit.handling import Handler, Receipt, Who
+from commands.patient_notes import AmendPatientNote, PinPatientNote, RemovePatientNote, UnpinPatientNote, WritePatientNote
 from commands.patients import (
     ArchivePatient,
+    BlockPatient,
     ChangeMedicalHistory,
     ChangePatient,
+    ChangePatientGroups,
     MergePatients,
     RegisterPatient,
     RestorePatient,
+    UnblockPatient,
     UnmergePatients,
 )
 from commands.portal_invitations import CancelPortalInvitation, InvitePatient, ResendPortalInvitation
@@ -241,6 +246,9 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
     call = {"patient_id": town.patient, "kind": "check-up", "date": NOW.date()}
     generated = {**call, "kind": "screening", "batch_id": uuid4()}
     return [
+        ((FavourPatient, "patient_id"), FavourPatient(patient_id=other["patients"]), None),
+        ((UnfavourPatient, "patient_id"), UnfavourPatient(patient_id=other["patients"]), None),
+        ((WritePatientNote, "patient_id"), WritePatientNote(patient_id=other["patients"], text="Prefers the morning"), None),
         ((ScheduleRecall, "patient_id"), ScheduleRecall(**{**call, "patient_id": other["patients"]}), None),
         ((ScheduleRecall, "doctor_id"), ScheduleRecall(**{**call, "doctor_id": other["staff"]}), None),
         ((GenerateRecall, "patient_id"), GenerateRecall(**{**generated, "patient_id": other["patients"]}), None),
@@ -293,7 +301,7 @@ async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -
     """So that it is the reference that was refused, and nothing else."""
     own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "recall": uuid4(), "lead": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4()}):
-        if issubclass(shape[0], ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls):
+        if issubclass(shape[0], ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -322,6 +330,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things["portal_invitations"] = (await town(InvitePatient(patient_id=reachable))).id
     things |= {"recalls": await town.recall(), "referrals": (source := await town.source()), "referral_leads": await town.lead(source)}
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
+    things["patient_notes"] = (await town(WritePatientNote(patient_id=town.patient, text="Prefers the morning"))).id
     count = len(stored(database))
     for command in later(far):
         kind = command.state.kind
@@ -344,6 +353,8 @@ def later(town: Town) -> list[Command]:
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
         MergePatients(loser_id=town.patient), UnmergePatients(loser_id=town.patient), ChangePatient(given_name="A", family_name="B"),
         ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),
+        BlockPatient(reason="No"), UnblockPatient(), ChangePatientGroups(add=["VIP"]),
+        AmendPatientNote(text="Mine"), PinPatientNote(), UnpinPatientNote(), RemovePatientNote(),
         RestorePatient(), ChangeRoom(name="Mine"), DeleteRoom(), UnblockTime(), ChangeStaff(name="A", email="a@b.example", role="doctor"),
         DeactivateStaff(), ReactivateStaff(), OverrideStaffPermissions(permissions={}), WithdrawClinicReferral(), ChangeSeatRequest(doctors=40),
         ExportClinic(), ExportEvidence(), CloseClinic(name="Grachten", reason="No"), KeepClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(), EndEmergency(),

@@ -406,6 +406,30 @@ async def patients(me: Person, ids: Json) -> None:
     assert [one["id"] for one in (await me("MergePatients", {"loserId": twin}, id=patient))["mergedRecords"]] == [twin]
     assert (await me("UnmergePatients", {"loserId": twin, "reason": "They are sisters"}, id=patient))["mergedRecords"] == []
     await me("MergePatients", {"loserId": twin}, id=patient)
+    await patient_extras(me, patient)
+
+
+async def patient_extras(me: Person, patient: str) -> None:
+    await me("BlockPatient", {"reason": "Owes three visits"}, id=patient)
+    assert [one["id"] for one in (await me("BrowsePatientRow", query={"blocked": "true"}))["items"]] == [patient]
+    assert not (await me("UnblockPatient", query={"reason": "Has paid"}, id=patient))["blocked"]
+    assert (await me("ChangePatientGroups", {"add": ["Orthodontics", "VIP"]}, id=patient))["groups"] == ["Orthodontics", "VIP"]
+    assert (await me("GroupPatients", {"patientIds": [patient], "remove": ["VIP"]}))["items"] == [{"patientId": patient, "skipped": None}]
+    assert (await me("ListPatientGroups"))["items"] == [{"name": "Orthodontics", "patients": 1}]
+    assert [one["id"] for one in (await me("BrowsePatientRow", query={"group": "Orthodontics"}))["items"]] == [patient]
+    await me("FavourPatient", {}, patientId=patient)
+    assert [one["id"] for one in (await me("BrowsePatientRow", query={"favouritesOnly": "true"}))["items"]] == [patient]
+    assert (await me("GetPatientStatistics"))["favourites"] == 1
+    await me("UnfavourPatient", patientId=patient)
+    (found,) = (await me("CheckDuplicates", {"givenName": "Nor", "familyName": "Bakker-Smit", "birthDate": "1990-05-17"}))["items"]
+    assert (found["patient"]["id"], found["grade"], found["reasons"]) == (patient, "likely", ["similar-name-and-birth-date"])
+    note = (await me("WritePatientNote", {"text": "Prefers the morning"}, patientId=patient))["id"]
+    await me("AmendPatientNote", {"text": "Prefers the afternoon"}, id=note)
+    assert (await me("PinPatientNote", {}, id=note))["pinned"]
+    assert (await me("GetPatientNoteRow", id=note))["earlier"][0]["text"] == "Prefers the morning"
+    assert [one["id"] for one in (await me("ListPatientNotes", patientId=patient))["items"]] == [note]
+    assert not (await me("UnpinPatientNote", id=note))["pinned"]
+    assert (await me("RemovePatientNote", query={"reason": "Moved to nights"}, id=note))["removed"]
 
 
 async def appointments(me: Person, ids: Json) -> None:

@@ -58,8 +58,11 @@ class Query:
         self.filters: dict[str, Filter] = {}
         types = hints(row)
         for name in by:
-            column = name.removesuffix("..")
+            column = name.removesuffix("..").removesuffix("[]")
             hint = bare(types[column])
+            if name.endswith("[]"):
+                self.filters[camel(column.removesuffix("s"))] = Filter(column, "?", get_args(_core(hint))[0], None)
+                continue
             if name.endswith(".."):
                 end = "<" if _core(hint) is datetime else "<="
                 self.filters[camel(column) + "From"] = Filter(column, ">=", hint, None)
@@ -100,7 +103,7 @@ class Query:
         """Return the parameters as annotations of a handler."""
         made: dict[str, Any] = {}
         for name, found in self.filters.items():
-            words = {"=": "Only this; repeat it for any of several.", ">=": "From this on.", "<=": "Up to this, included.", "<": "Before this."}
+            words = {"=": "Only this; repeat it for any of several.", ">=": "From this on.", "<=": "Up to this, included.", "<": "Before this.", "?": "Only those who have this."}
             made[name] = Annotated[found.type | None, QueryParameter(name=name, description=words[found.operator])]
         names = tuple(n for order in self.orders for n in (order, "-" + order))
         default = "-" * self.sort.startswith("-") + camel(self.sort.lstrip("-"))

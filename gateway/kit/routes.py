@@ -200,14 +200,19 @@ class FetchRoute(Route):
         return Answer(self.status, _encode(row), [(b"x-position", b"%d" % found.position)])
 
 
+Flag = Callable[[Call], Awaitable[Sequence[tuple[str, str, Any]]]]
+"""Which rows are left when a flag is raised that depends on who asks."""
+
+
 class BrowseRoute(Route):
     """A list of rows."""
 
     def __init__(
         self, row: type[Row], query: Query, path: str = "", permission: str = "", only: Mapping[str, Any] = MappingProxyType({}), *, csv: bool = False,
-        past: Then | None = None,
+        past: Then | None = None, flags: Mapping[str, Flag] = MappingProxyType({}),
     ) -> None:
         self.row = row
+        self.flags = flags
         self.csv = csv
         self.past = past
         self.permission = permission or row.permission
@@ -223,7 +228,10 @@ class BrowseRoute(Route):
         moments = [text for name, text in pairs if name == AS_OF] if self.past else []
         if moments:
             pairs = [pair for pair in pairs if pair[0] != AS_OF]
-        wanted, references = self.query.parse(pairs)
+        raised = {name for name, text in pairs if name in self.flags and _raised(name, text)}
+        wanted, references = self.query.parse([pair for pair in pairs if pair[0] not in self.flags])
+        for name in sorted(raised):
+            wanted = wanted._replace(conditions=(*wanted.conditions, *await self.flags[name](call)))
         for kind, id_ in references:
             if not await call.services.handler.known(self._home(call, kind, id_), kind, id_):
                 raise NotFound(kind=kind, id=id_)
@@ -245,16 +253,19 @@ class BrowseRoute(Route):
 
 def browse(
     path: str, row: type[Row], by: Sequence[str] = (), sort: str = "id", sorts: Sequence[str] = (), *, permission: str = "",
-    only: Mapping[str, Any] = MappingProxyType({}), csv: bool = False, past: Then | None = None, **options: Any,
+    only: Mapping[str, Any] = MappingProxyType({}), csv: bool = False, past: Then | None = None, flags: Mapping[str, Flag] = MappingProxyType({}),
+    **options: Any,
 ) -> HTTPRouteHandler:
     """List rows: `by` names the fields to filter by (`"due_on.."` a range), `sort` the order, `sorts` further fields to order by.
 
     `permission` is what it takes here, if not the row's own; `only` is what columns must equal, whatever is asked (or, as `"clinics.."`, reach);
-    `csv` lets the whole list be had as a sheet; `past` tells it as it was.
+    `csv` lets the whole list be had as a sheet; `past` tells it as it was; `"groups[]"` filters by what a list holds; `flags` are limits that depend on who asks.
     """
     query = Query(row, list(by), sort, list(sorts))
     typed: dict[str, Any] = dict.fromkeys(parameters(path), UUID)
-    how, asked = BrowseRoute(row, query, path, permission, only, csv=csv, past=past), query.parameters()
+    how, asked = BrowseRoute(row, query, path, permission, only, csv=csv, past=past, flags=flags), query.parameters()
+    for flag in flags:
+        asked[flag] = Annotated[bool | None, QueryParameter(name=flag, description="Only these, if true.")]
     if past:
         asked[AS_OF] = AsOf
     if csv:
@@ -322,6 +333,12 @@ def handler(
     opt = {"route": how, "permission": how.permission, **options.pop("opt", {})}
     spelled = _PARAMETER.sub(lambda m: f"{{{m[1]}:{_spelling(typed.get(m[1], UUID))}}}", path)
     return route(spelled, http_method=[method], status_code=how.status, opt=opt, **{**words, **options})(respond)
+
+
+def _raised(name: str, text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise QueryInvalid(field=name, problem="Expected true or false")
+    return text == "true"
 
 
 def formed(pairs: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], bool]:

@@ -29,6 +29,7 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "LifetimeRow": "Lifetime counts the records of one patient together",
     "AuditRow": "AuditLine adds what changed and from where",
     "SeriesRow": "the next number",
+    "FavouriteRow": "GET /patients?favouritesOnly=true",
     "TrailRow": "lists as they were, for which it is an index",
     "SeatsRow": "how many of the licence's seats are taken",
 }
