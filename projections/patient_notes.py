@@ -25,7 +25,7 @@ def patient_notes(row: PatientNoteRow | None, fact: Fact) -> PatientNoteRow | No
         case PatientNoteWritten(patient_id=patient, text=text):
             return PatientNoteRow(
                 id=fact.id, patient_id=patient, text=text, created_at=fact.recorded_at, created_by=fact.actor, written_at=fact.recorded_at,
-                written_by=fact.actor)
+                written_by=fact.actor, earlier=None if text is None else [])
         case PatientNoteAmended(text=text) if row:
             before = EarlierText(text=row.text, written_at=row.written_at, written_by=row.written_by)
             earlier = None if row.earlier is None or text is None else [*row.earlier, before]

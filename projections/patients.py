@@ -73,7 +73,8 @@ NEAR = 50  # candidates by each sign that are looked at
 def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: C901, PLR0911, PLR0912 - one case per event
     match fact.event:
         case PatientRegistered() as event:
-            return PatientRow(id=fact.id, version=fact.version, **only(Demographics, event), registered_on=event.registered_on)
+            known = [] if event.given_name is not None else None  # the key is destroyed, and with it even that they were in no group
+            return PatientRow(id=fact.id, version=fact.version, **only(Demographics, event), registered_on=event.registered_on, groups=known)
         case PatientChanged() as event:
             return row and replace(row, version=fact.version, **only(Demographics, event))
         case PatientContactChanged(email=email, phone=phone, address=address):
@@ -336,7 +337,7 @@ def by_number(number: str) -> Asked | None:
 
 def by_birth(person: Demographics) -> Asked | None:
     """Ask for whoever was born on that day and has a word of the name, give or take a slip."""
-    said = [token for word in words(sort_name(person)) for token in (f"={word}", *slips(word))]
+    said = [token for word in words(sort_name(person)) for token in (f"={word}", f"~{word}", *slips(word))]
     return Asked([[f"*{person.birth_date.isoformat()}"], said], []) if person.birth_date and said else None
 
 
@@ -362,5 +363,5 @@ def named(person: Demographics, row: Demographics) -> tuple[bool, bool]:
     """Say whether two persons bear the same name, in whatever order; and whether they do but for a slip of the keyboard in each word."""
     mine, theirs = words(sort_name(person)), words(sort_name(row))
     same = bool(mine) and sorted(mine) == sorted(theirs)
-    alike = len(mine) == len(theirs) and all(any(one == two or {*slips(one)} & {*slips(two)} for two in theirs) for one in mine)
+    alike = len(mine) == len(theirs) and all(any({f"~{one}", *slips(one)} & {f"~{two}", *slips(two)} for two in theirs) for one in mine)
     return same, same or (bool(mine) and alike)

@@ -114,7 +114,7 @@ def test_without_the_key_nothing_of_the_person_is_left_and_the_rest_still_reads(
 def test_every_particular_is_marked_as_personal():
     plain = {c.name for c in table_of(PatientRow).columns if not c.personal and c.computed is None}
     assert plain == {
-        "id", "registered_on", "archived", "version", "merged_into", "merged_at", "merged_records",
+        "id", "registered_on", "archived", "version", "merged_into", "merged_at", "merged_records", "blocked", "blocked_at",
         "source",  # a word of a list, that names nobody
     }
 
