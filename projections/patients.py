@@ -73,7 +73,7 @@ NEAR = 50  # candidates by each sign that are looked at
 def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: C901, PLR0911, PLR0912 - one case per event
     match fact.event:
         case PatientRegistered() as event:
-            known = [] if event.given_name is not None else None  # the key is destroyed, and with it even that they were in no group
+            known: list[str] | None = [] if event.given_name is not None else None  # the key is destroyed, and with it even that they were in no group
             return PatientRow(id=fact.id, version=fact.version, **only(Demographics, event), registered_on=event.registered_on, groups=known)
         case PatientChanged() as event:
             return row and replace(row, version=fact.version, **only(Demographics, event))
