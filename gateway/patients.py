@@ -110,10 +110,13 @@ async def grouped(desk: Desk) -> PatientGroups:
 
 
 @post("/groups", operation_id="GroupPatients", status_code=200, summary="Put many patients into groups, or take them out of some", opt={
-    "permission": ChangePatientGroups.permission})
+    "permission": ChangePatientGroups.permission, "refusals": [NotFound]})
 async def regroup(desk: Desk, data: JSONBody[GroupChange]) -> GroupedPatients:
     """Each by themselves: `skipped` says what was in the way of whom."""
     desk.require(ChangePatientGroups.permission)
+    for patient in data.patient_ids:
+        if not await desk.known("patients", patient):
+            raise NotFound(kind="patients", id=str(patient))
     batch = derived(b"patient groups", desk.who.clinic.bytes, desk.who.actor.bytes, desk.call.key.encode()) if desk.call.key else new_id()
     wanted = ChangePatientGroups(add=data.add, remove=data.remove)
     return GroupedPatients(items=[await one_grouped(desk, wanted, batch, patient) for patient in dict.fromkeys(data.patient_ids)])

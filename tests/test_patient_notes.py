@@ -132,9 +132,11 @@ async def test_patients_are_found_by_group_favourite_birth_and_source_and_counte
     noor = await registered(boss, birthDate="1990-05-17", sex="female", source="event")
     ada = await registered(boss, "Ada", birthDate=f"{today.year - 10}-01-01", sex="female")
     tom = await registered(boss, "Tom")
-    foreign = str(uuid4())
-    many = (await boss("POST", "/patients/groups", {"patientIds": [noor, ada, foreign], "add": ["VIP", "Braces"]})).json()["items"]
-    assert [one["skipped"] for one in many] == [None, None, "NOT_FOUND"]
+    left = await registered(boss, "Leo")
+    assert (await boss("DELETE", f"/patients/{left}")).status_code == 200
+    failure(await boss("POST", "/patients/groups", {"patientIds": [noor, str(uuid4())], "add": ["VIP"]}), 404, "NOT_FOUND")
+    many = (await boss("POST", "/patients/groups", {"patientIds": [noor, ada, left], "add": ["VIP", "Braces"]})).json()["items"]
+    assert [one["skipped"] for one in many] == [None, None, "PATIENT_NOT_ACTIVE"]
     await boss("POST", f"/patients/{ada}/groups", {"remove": ["VIP"]})
     failure(await boss("POST", f"/patients/{ada}/groups", {"add": [" "]}), 400, "BODY_INVALID")
     marked = await boss("PUT", f"/patients/{tom}/favourite", {})
@@ -150,13 +152,13 @@ async def test_patients_are_found_by_group_favourite_birth_and_source_and_counte
     assert await names(boss, group="VIP") == ["Noor"]
     assert await names(boss, favouritesOnly="true") == ["Tom"]
     assert await names(other, favouritesOnly="true") == []
-    assert await names(boss, favouritesOnly="false") == ["Ada", "Noor", "Tom"]
+    assert await names(boss, favouritesOnly="false", archived="false") == ["Ada", "Noor", "Tom"]
     assert await names(boss, birthDateFrom="1990-01-01", birthDateTo="1990-12-31") == ["Noor"]
     assert await names(boss, source="event") == ["Noor"]
     failure(await boss("GET", "/patients", params={"favouritesOnly": "perhaps"}), 400, "QUERY_INVALID")
     assert (await boss("GET", "/patients/groups", headers=seen)).json()["items"] == [{"name": "Braces", "patients": 2}, {"name": "VIP", "patients": 1}]
     figures = (await boss("GET", "/patients/statistics", headers=seen)).json()
-    assert (figures["total"], figures["newThisMonth"], figures["favourites"], figures["archived"]) == (3, 3, 1, 0)
+    assert (figures["total"], figures["newThisMonth"], figures["favourites"], figures["archived"]) == (3, 4, 1, 1)
     assert figures["bySex"] == {"female": 2, "unknown": 1}
     assert (figures["byAge"]["6-11"], sum(figures["byAge"].values())) == (1, 2)
     merged = await boss("POST", f"/patients/{ada}/merge", {"loserId": tom})
