@@ -24,10 +24,11 @@ from domain.patients import (
     VisitsClash,
 )
 from domain.recalls import Recall
+from domain.recurrences import Recurrence
 from schemas.appointments import AppointmentRow
 
-Thing = Appointment | Invoice | Recall
-MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice, "recalls": Recall}
+Thing = Appointment | Invoice | Recall | Recurrence
+MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice, "recalls": Recall, "recurrences": Recurrence}
 """What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
 
 STAYS: dict[str, str] = {

@@ -18,6 +18,7 @@ from domain.kit import (
     PatientId,
     Personal,
     Reason,
+    RecurrenceId,
     Refused,
     RoomId,
     StaffId,
@@ -79,6 +80,8 @@ class Arrangement(Visit):
 class AppointmentBooked(Event, Arrangement):
     notes: Annotated[Note | None, Personal("patient_id")] = None
     reason: Annotated[Reason | None, Personal("patient_id")] = None  # of an overbooking
+    series_id: RecurrenceId | None = None
+    occurrence: int | None = None  # which visit of the series
 
 
 class AppointmentConfirmed(Event, Visit):
@@ -314,9 +317,13 @@ class Appointment(State):
             held.append(TimeClaim(kind="room", id=a.room_id, start=start, end=end, forced=a.forced))
         return frozenset(held)
 
-    def book(self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None, past_block: bool = False) -> list[Event]:
+    def book(
+        self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None, past_block: bool = False, series: UUID | None = None,
+        occurrence: int | None = None,
+    ) -> list[Event]:
         _check(wanted, things)
-        return [AppointmentBooked(**only(Arrangement, wanted), notes=notes, reason=reason if wanted.forced or past_block else None)]
+        return [AppointmentBooked(
+            **only(Arrangement, wanted), notes=notes, reason=reason if wanted.forced or past_block else None, series_id=series, occurrence=occurrence)]
 
     def rearrange(self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None) -> list[Event]:
         now = self._arranged

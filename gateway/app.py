@@ -48,6 +48,7 @@ from gateway import (
     portraits,
     rebuilds,
     recalls,
+    recurrences,
     referral_leads,
     referral_payouts,
     referrals,
@@ -75,7 +76,7 @@ BASE: Sequence[ControllerRouterHandler] = (
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
     activity, analytics, api_keys, appointments, audit, billing, charts, clinics, demo_requests, email_templates, emergencies, erasures, favourites, figures, invite_codes, invoices, letters, mobile, patient_notes, patients, permission_templates, plans, portal_invitations,
-    rebuilds, recalls, referral_leads, referral_payouts, referrals, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades, webhooks,
+    rebuilds, recalls, recurrences, referral_leads, referral_payouts, referrals, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades, webhooks,
 ))
 
 

@@ -30,7 +30,7 @@ from schemas.appointments import AppointmentRow
 def appointments(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:  # noqa: C901, PLR0911, PLR0912 - one case per event
     match fact.event:
         case AppointmentBooked() as event:
-            return AppointmentRow(id=fact.id, status="booked", booked_at=fact.recorded_at, **arranged(event))
+            return AppointmentRow(id=fact.id, status="booked", booked_at=fact.recorded_at, series_id=event.series_id, occurrence=event.occurrence, **arranged(event))
         case AppointmentRescheduled() as event if row:
             return replace(row, **arranged(event))
         case AppointmentDetailsChanged() as e if row:

@@ -68,7 +68,7 @@ class CalendarTooLong(Invalid):
 def calendar(row: CalendarRow | None, fact: Fact) -> CalendarRow | None:  # noqa: PLR0911 - one case per event
     match fact.event:
         case AppointmentBooked() as event:
-            return CalendarRow(id=fact.id, status="booked", **arranged(event))
+            return CalendarRow(id=fact.id, status="booked", series_id=event.series_id, occurrence=event.occurrence, **arranged(event))
         case AppointmentRescheduled() as event if row:
             return replace(row, **arranged(event))
         case AppointmentDetailsChanged() as e if row:

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Annotated, ClassVar
 
 from domain.appointments import Party, Status
-from domain.kit import Frozen, Id, PatientId, Personal, RoomId, StaffId
+from domain.kit import Frozen, Id, PatientId, Personal, RecurrenceId, RoomId, StaffId
 from schemas.kit import Row
 
 
@@ -43,6 +43,8 @@ class AppointmentRow(Row):
     cancelled_because: Annotated[str | None, Personal("patient_id")] = None
     linked_until: dt.datetime | None = None  # by the link that the patient has been given
     summary_asked_at: dt.datetime | None = None  # when the patient was last to be written to
+    series_id: RecurrenceId | None = None
+    occurrence: int | None = None  # which visit of the series
 
 
 class AppointmentLink(Frozen):

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import ClassVar
 
 from domain.appointments import Status
-from domain.kit import Frozen, Id, PatientId, RoomId, StaffId
+from domain.kit import Frozen, Id, PatientId, RecurrenceId, RoomId, StaffId
 from schemas.kit import Row
 
 
@@ -29,6 +29,8 @@ class CalendarRow(Row):
     type: str
     status: Status
     overbooked: bool
+    series_id: RecurrenceId | None = None
+    occurrence: int | None = None  # which visit of the series
 
 
 class CalendarEntry(CalendarRow):

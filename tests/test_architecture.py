@@ -37,6 +37,9 @@ ALLOWED = {
     ("commands/erasures.py", "schemas.invoices.InvoiceRow"): "and from the last bill",
     ("commands/patients.py", "domain.appointments.OPEN"): "which of the survivor's visits may be in the way of a merge",
     ("commands/patients.py", "schemas.appointments.AppointmentRow"): "and where these are found",
+    **{("commands/recurrences.py", f"commands.appointments.{name}"): "a visit of a series is asked for as any other" for name in (
+        "Fold", "Start", "Wanted", "circumstances")},
+    ("commands/recurrences.py", "domain.appointments.Party"): "who cancels is said as for a single one",
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
     ("gateway/erasures.py", "domain.patients.PatientMerged"): "how somebody is refused who names a record that stands for nobody any more",
     ("gateway/portal_invitations.py", "domain.accounts.PlaceOccupied"): "whoever comes in has an account, or gets one",

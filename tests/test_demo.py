@@ -65,6 +65,8 @@ OTHERS = {f"domain.{module}" for module in (
     "upgrades", "referral_payouts", "signups", "invite_codes", "demo_requests", "referrals", "referral_leads")}
 UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["ClinicDeactivated", "ClinicReactivated", "ClinicDeleted", "ClinicExported", "EvidenceExported", "ClinicClosing", "ClinicClosingReminded", "ClinicKept"], "its clinics thrive"),
+    **dict.fromkeys([
+        "AppointmentSeriesBooked", "AppointmentSeriesExtended", "AppointmentSeriesChanged", "AppointmentSeriesCancelled", "AppointmentSeriesReassigned"], "its people book one visit at a time"),
     **dict.fromkeys(["EmergencyOpened", "EmergencyClosed"], "nobody lies unconscious before somebody who may not look"),
     **dict.fromkeys(["PersonErased", "ErasureRefused"], "nobody asks to be forgotten"),
     **dict.fromkeys(["RetentionSet", "LegalHoldPlaced", "LegalHoldLifted"], "they keep their records as usual, and nobody sues"),

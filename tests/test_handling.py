@@ -78,6 +78,12 @@ from commands.recalls import (
     ScheduleRecall,
     WelcomeRecalls,
 )
+from commands.recurrences import (
+    BookAppointmentSeries,
+    CancelAppointmentSeries,
+    ChangeAppointmentSeries,
+    ExtendAppointmentSeries,
+)
 from commands.referral_leads import ConvertReferralLead, DismissReferralLead, NoteReferralContact, ReopenReferralLead
 from commands.referral_payouts import RequestReferralPayout, WithdrawClinicReferral
 from commands.referrals import ChangeReferralSource, DeleteReferralSource, MakeReferralLink, WithdrawReferralLink
@@ -108,6 +114,7 @@ from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued, Line
 from domain.kit import Forbidden, NotFound, Refused
 from domain.kit.codec import TextUnstorable, hints, metas
 from domain.patients import MedicalEntry, PatientNotActive
+from domain.recurrences import Rule
 from projections.kit import PROJECTIONS
 from projections.kit.stored import fact_of
 from schemas.kit import Row
@@ -243,6 +250,7 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
     line = {"description": "Crown", "unit_price": 100}
     foreign, own = [Line(**line, doctor_id=other["staff"])], [Line(**line)]
     visit = {"doctor_id": town.doctor, "room_id": town.room, "start": MONDAY}
+    often = {**visit, "patient_id": town.patient, "start": town.at(300), "rule": Rule(unit="weeks", count=3)}
     call = {"patient_id": town.patient, "kind": "check-up", "date": NOW.date()}
     generated = {**call, "kind": "screening", "batch_id": uuid4()}
     return [
@@ -263,6 +271,11 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((BookAppointment, "patient_id"), BookAppointment(**{**visit, "patient_id": other["patients"]}), None),
         ((ChangeAppointment, "doctor_id"), ChangeAppointment(**{**visit, "doctor_id": other["staff"]}), other["visit"]),
         ((ChangeAppointment, "room_id"), ChangeAppointment(**{**visit, "room_id": other["rooms"]}), other["visit"]),
+        ((BookAppointmentSeries, "patient_id"), BookAppointmentSeries(**{**often, "patient_id": other["patients"]}), None),
+        ((BookAppointmentSeries, "doctor_id"), BookAppointmentSeries(**{**often, "doctor_id": other["staff"]}), None),
+        ((BookAppointmentSeries, "room_id"), BookAppointmentSeries(**{**often, "room_id": other["rooms"]}), None),
+        ((ChangeAppointmentSeries, "doctor_id"), ChangeAppointmentSeries(scope="all", doctor_id=other["staff"]), other["series"]),
+        ((ChangeAppointmentSeries, "room_id"), ChangeAppointmentSeries(scope="all", room_id=other["rooms"]), other["series"]),
         ((CreateInvoice, "patient_id"), CreateInvoice(patient_id=other["patients"], lines=own), None),
         ((CreateInvoice, "lines.doctor_id"), CreateInvoice(patient_id=town.patient, lines=foreign), None),
         ((EditInvoice, "lines.doctor_id"), EditInvoice(lines=foreign), other["draft"]),
@@ -281,7 +294,7 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
 async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_found(database: Any, town: Town) -> None:
     """In every reference of every command; nothing is stored, and the three cannot be told apart."""
     far = await Town.open(town.handler)
-    mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False), "twin": await town.register(), "recall": await town.recall(), "lead": await town.lead()}
+    mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False), "twin": await town.register(), "recall": await town.recall(), "lead": await town.lead(), "series": await series(town)}
     away = (await far(far.visit())).id
     strange = {
         "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away},
@@ -300,8 +313,8 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
     own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "recall": uuid4(), "lead": uuid4()}
-    for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4()}):
-        if issubclass(shape[0], ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient):
+    for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -311,6 +324,11 @@ async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -
         ids = {town.doctor: fresh.doctor, town.room: fresh.room, town.patient: fresh.patient}
         renamed = type(command)(**{k: ids.get(v, v) if isinstance(v, UUID) else v for k, v in asdict(command).items() if k != "lines"}, **lines(command))
         assert (await fresh(renamed)).version >= 1
+
+
+async def series(town: Town) -> UUID:
+    wanted = {"patient_id": town.patient, "doctor_id": town.doctor, "start": town.at(600), "rule": Rule(unit="weeks", count=2)}
+    return (await town(BookAppointmentSeries(**wanted))).id
 
 
 def lines(command: Command) -> dict[str, Any]:
@@ -329,6 +347,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     reachable = (await town(RegisterPatient(given_name="Noor", family_name="Bakker", email="noor@example.org"))).id
     things["portal_invitations"] = (await town(InvitePatient(patient_id=reachable))).id
     things |= {"recalls": await town.recall(), "referrals": (source := await town.source()), "referral_leads": await town.lead(source)}
+    things["recurrences"] = await series(town)
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
     things["patient_notes"] = (await town(WritePatientNote(patient_id=town.patient, text="Prefers the morning"))).id
     count = len(stored(database))
@@ -360,6 +379,7 @@ def later(town: Town) -> list[Command]:
         ExportClinic(), ExportEvidence(), CloseClinic(name="Grachten", reason="No"), KeepClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(), EndEmergency(),
         ChangeWebhook(url="https://hooks.example.org/"), RotateWebhookSecret(secret_id=uuid4()), EnableWebhook(), DisableWebhook(), SendWebhookTest(),
         ResendDelivery(delivery=uuid4()), ResendFailedDeliveries(since=NOW), DeleteWebhook(),
+        ChangeAppointmentSeries(scope="all", time="10:00"), CancelAppointmentSeries(scope="all"), ExtendAppointmentSeries(count=1),
         ChangeRecall(), NoteRecallAttempt(outcome="reached"), BookRecall(appointment_id=uuid4()), DeclineRecall(), CancelRecall(), ReopenRecall(),
         ChangeReferralSource(name="Mine", kind="other"), DeleteReferralSource(), MakeReferralLink(), WithdrawReferralLink(),
         NoteReferralContact(), ConvertReferralLead(patient_id=town.patient), DismissReferralLead(), ReopenReferralLead(),

@@ -495,6 +495,22 @@ async def portal(me: Person, ids: Json) -> None:
     me.position = guest.position
 
 
+async def recurrences(me: Person, ids: Json) -> None:
+    """A patient comes every week for a while, then at another time, and then not any more."""
+    start = f"{(MONDAY + timedelta(weeks=8)).isoformat()}T10:00:00"
+    wanted = {
+        "patientId": ids["patients"], "doctorId": ids["staff"], "start": start, "duration": 15, "rule": {"unit": "days", "every": 7, "count": 4}}
+    booked = await me("BookAppointmentSeries", wanted)
+    ids["recurrences"] = series = booked["id"]
+    assert (booked["done"], booked["refused"]) == (4, 0)
+    assert (await me("ChangeAppointmentSeries", {"scope": "following", "occurrence": 3, "time": "11:00"}, id=series))["done"] == 2
+    assert [one["time"] for one in (await me("GetRecurrenceRow", id=series))["occurrences"]] == ["10:00", "10:00", "11:00", "11:00"]
+    assert (await me("ExtendAppointmentSeries", {"count": 1}, id=series))["done"] == 1
+    assert (await me("CancelAppointmentSeries", {"scope": "all", "reason": "Healed"}, id=series))["done"] == 5
+    assert {one["status"] for one in (await me("ListSeriesVisits", id=series))["items"]} == {"cancelled"}
+    assert [one["id"] for one in (await me("BrowseRecurrenceRow", query={"patientId": ids["patients"]}))["items"]] == [series]
+
+
 async def recalls(me: Person, ids: Json) -> None:
     """A patient is called back, thinks about it, and comes; and nobody else needs to be called."""
     due = (TODAY + timedelta(days=30)).isoformat()
@@ -610,7 +626,7 @@ async def figures(me: Person, ids: Json) -> None:
     """What the day came to: two invoices of which one is void, two payments, a refund, one completed visit."""
     (day,) = (await me("BrowseRevenueDayRow", query={"doctorId": ids["staff"]}))["items"]
     assert (day["billed"], day["collected"], day["refunded"], day["voided"]) == (54_450 + 60_500, 54_450, 450, 60_500)
-    (visits,) = (await me("BrowseAppointmentDayRow", query={"dayFrom": MONDAY.isoformat()}))["items"]
+    (visits,) = (await me("BrowseAppointmentDayRow", query={"dayFrom": MONDAY.isoformat(), "dayTo": MONDAY.isoformat()}))["items"]
     assert (visits["booked"], visits["completed"]) == (1, 1)
     month = {"from": (TODAY - timedelta(days=1)).isoformat(), "to": (TODAY + timedelta(days=1)).isoformat()}
     assert (await me("GetFinancialSummary", query={**month, "groupBy": "doctor"}))["collected"] == 54_450
@@ -879,6 +895,7 @@ CHAPTERS = [
     patients,
     portal,
     appointments,
+    recurrences,
     recalls,
     invoices,
     letters,

@@ -93,6 +93,10 @@ class Looking:
         """Return rows of a read model; they may lag behind."""
         return await self.store.find(row, self.at.clinic, equals)
 
+    async def holders(self, claims: Sequence[TimeClaim]) -> list[set[UUID]]:
+        """Return for each of these times who holds any of it just now."""
+        return await self.store.holders(claims, self.at.clinic) if claims else []
+
     async def naming(self, id: UUID, kinds: Sequence[str]) -> list[tuple[str, UUID]]:  # noqa: A002
         """Return the streams of these kinds that name a patient, and guard that no other one comes to."""
         found, upto = await naming(self.store.lanes, self.at.clinic, id, kinds)
@@ -297,6 +301,8 @@ class Prepared:
         self.events = [plan for plan in plans if not isinstance(plan, Elsewhere)]
         self.touched: list[Moved] = []
         self.written: list[NewEvent] = []
+        self.homes: list[Entry] = []  # of what is written, and its events as they read
+        self.told: list[Event] = []
         self.expected: list[tuple[UUID, int, int]] = []
         self.rests: list[asyncio.Future[Outcome] | None] = []
         self.taken: tuple[list[tuple[UUID, Slot]], list[tuple[UUID, UUID]]] = ([], [])
@@ -322,6 +328,8 @@ class Prepared:
             entry.version += 1
             entry.state = entry.state.evolve(event)
             self.written.append(self._stored(owner, entry, event))
+            self.homes.append(entry)
+            self.told.append(event)
         self._rest(entry, (owner, before, entry.version))
         new = entry.state.claims()
         if new != old:
@@ -369,10 +377,9 @@ class Prepared:
             return
         for move in self.touched:  # the entry itself may be further by now, on saves that may fail
             self.store.streams.snapshot(move.owner, move.entry.clinic, move.state, move.version, len(self.written))
-        if self.entry.row_known and (projection := own_projection(self.entry.kind)) is not None:
-            for fact in self._facts(future.result()):
-                if type(fact.event).__name__ in projection.topics:
-                    self.entry.row = projection.next(self.entry.row, fact, (self.stream,))
+        for entry, fact in self._facts(future.result()):
+            if entry.row_known and (projection := own_projection(entry.kind)) is not None and type(fact.event).__name__ in projection.topics:
+                entry.row = projection.next(entry.row, fact, (fact.id,))
         self.row = self.entry.row
 
     def answer(self, outcome: Outcome) -> Receipt:
@@ -393,13 +400,14 @@ class Prepared:
             case _:
                 raise Conflict
 
-    def _facts(self, outcome: Outcome) -> list[Fact]:
+    def _facts(self, outcome: Outcome) -> list[tuple[Entry, Fact]]:
+        """Return what was stored, each with the stream that it is about: whatever rows this process knows go along, the second streams' as well."""
         attempt, first = self.attempt, outcome.first or 0
         at = EPOCH + (outcome.recorded_us or 0) * MICRO
         return [
-            Fact(
-                id=self.stream, kind=self.entry.kind, version=self.before + n + 1, position=first + n, clinic=attempt.tenant, recorded_at=at,
+            (entry, Fact(
+                id=new.stream, kind=new.kind, version=new.version, position=first + n, clinic=attempt.tenant, recorded_at=at,
                 actor=attempt.who.actor, event=event, command=attempt.command_id, correlation=attempt.correlation, causation=attempt.causation,
-            )
-            for n, event in enumerate(self.events)
+            ))
+            for n, (new, entry, event) in enumerate(zip(self.written, self.homes, self.told, strict=True))
         ]

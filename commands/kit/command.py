@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
-from domain.kit import At, Elsewhere, Event, Frozen, State
+from domain.kit import At, Elsewhere, Event, Frozen, State, TimeClaim
 from schemas.kit import Row
 
 S = TypeVar("S", bound=State)
@@ -54,6 +54,9 @@ class Look(Protocol):
 
     async def naming(self, id: UUID, kinds: Sequence[str]) -> list[tuple[str, UUID]]:  # noqa: A002
         """Return every stream of these kinds (kind, id) that names a patient: none is missing, for the save falls if another one comes to name them."""
+
+    async def holders(self, claims: Sequence[TimeClaim]) -> list[set[UUID]]:
+        """Return for each of these times the streams that hold any of it just now: enough to say why not beforehand; the save itself guarantees."""
 
     async def find(self, row: type[R], **equals: Any) -> list[R]:
         """Return rows of a read model; they may lag behind."""

@@ -332,6 +332,17 @@ language sql stable security definer set search_path = public, pg_temp set enabl
     select c.owner from unique_claims c where c.claim = this;
 $$;
 
+create or replace function time_holders(resources uuid[], starts timestamptz[], ends timestamptz[]) returns table (place bigint, holder uuid)
+language sql stable security definer set search_path = public, pg_temp set enable_seqscan = off as $$
+    select w.n, c.owner from unnest(resources, starts, ends) with ordinality w(resource, start_at, end_at, n)
+    join time_claims c on not c.forced and c.resource = w.resource and c.starting < w.end_at and c.starting > w.start_at - interval '367 days'
+    where c.ending > w.start_at and (c.expires is null or c.expires > clock_timestamp())
+    union
+    select w.n, c.owner from unnest(resources, starts, ends) with ordinality w(resource, start_at, end_at, n)
+    join time_claims c on c.forced and c.resource = w.resource and c.starting < w.end_at and c.starting > w.start_at - interval '367 days'
+    where c.ending > w.start_at and (c.expires is null or c.expires > clock_timestamp());
+$$;
+
 create or replace function stream_tenant(stream uuid) returns uuid
 language sql stable security definer set search_path = public, pg_temp set enable_seqscan = off as $$
     select e.clinic_id from stored_events e where e.originator_id = stream order by e.originator_version limit 1;
@@ -371,7 +382,7 @@ create policy reader on {t} for select to anamnesis_relay, anamnesis_projector, 
 GRANTS = """
 revoke all on all functions in schema public from public;
 grant usage on schema public to anamnesis_gateway, anamnesis_relay, anamnesis_projector, anamnesis_courier;
-grant execute on function append_events, forget_commands, stream_tenant, claim_holder to anamnesis_gateway;
+grant execute on function append_events, forget_commands, stream_tenant, claim_holder, time_holders to anamnesis_gateway;
 grant select on stored_events to anamnesis_gateway, anamnesis_relay, anamnesis_projector, anamnesis_courier;
 grant select on store_head, store_settings, chain_heads to anamnesis_gateway, anamnesis_relay, anamnesis_projector, anamnesis_courier;
 grant select on command_log to anamnesis_gateway, anamnesis_courier;

@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -15,7 +15,7 @@ from commands.kit.errors import Erased
 from commands.kit.ids import resource
 from commands.kit.streams import Streams
 from commands.kit.writer import Outcome, Writer
-from domain.kit import PLATFORM, State
+from domain.kit import PLATFORM, State, TimeClaim
 from projections.kit.keys import INSERT, SELECT, KeyRing
 from projections.kit.lanes import Lanes, ReadUnavailable
 from projections.kit.reading import Reader
@@ -24,6 +24,7 @@ from schemas.kit import Row
 LOGGED = "select request_hash, stream, version, position from command_log where command_id = %s"
 
 HOLDER = "select o from claim_holder(%s) o where o is not null"
+HOLDERS = "select place, holder from time_holders(%s::uuid[], %s::timestamptz[], %s::timestamptz[])"
 TENANT_OF = "select t from stream_tenant(%s) t where t is not null"
 
 FORGET = "select forget_commands(%s)"
@@ -112,6 +113,15 @@ class Store:
         """Return the stream that holds a unique claim just now."""
         rows = (await self.lanes.ask(None, HOLDER, (resource(clinic, scope, key.encode()),))).rows
         return rows[0][0] if rows else None
+
+    async def holders(self, claims: Sequence[TimeClaim], clinic: UUID) -> list[set[UUID]]:
+        """Return for each of these times the streams that hold any of it just now."""
+        things = [resource(clinic, claim.kind, claim.id.bytes) for claim in claims]
+        rows = (await self.lanes.ask(None, HOLDERS, (things, [claim.start for claim in claims], [claim.end for claim in claims]))).rows
+        found: list[set[UUID]] = [set() for _ in claims]
+        for place, owner in rows:
+            found[place - 1].add(owner)
+        return found
 
     def mac(self, content: bytes) -> bytes:
         """Return the MAC of an event's `mac_content`."""

@@ -28,6 +28,7 @@ from domain.kit.model import (
     Phone,
     Positive,
     Reason,
+    RecurrenceId,
     Ref,
     Refused,
     RoomId,
@@ -37,12 +38,13 @@ from domain.kit.model import (
     TimeClaim,
     UniqueClaim,
     UserInactive,
+    code_of,
     only,
 )
 
 __all__ = [
     "PLATFORM", "AccountId", "AddressKey", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Email", "Erases", "Event", "Fact", "Forbidden", "Frozen", "Id", "Invalid",
-    "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "Positive", "Reason", "Ref", "Refused", "RoomId", "StaffId",
-    "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "UserInactive", "ZoneUnknown", "day", "instant", "midnight", "only", "span", "wall",
+    "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "Positive", "Reason", "RecurrenceId", "Ref", "Refused", "RoomId", "StaffId",
+    "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "UserInactive", "ZoneUnknown", "code_of", "day", "instant", "midnight", "only", "span", "wall",
     "zone",
 ]

@@ -7,6 +7,7 @@ What may go wrong: a rule in `evolve` would make old history unloadable when the
 decodes and nowhere else, so what must always hold is said again in a rule method.
 """
 
+import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from functools import reduce
@@ -70,6 +71,7 @@ RoomId = Annotated[UUID, Ref("rooms")]
 PatientId = Annotated[UUID, Ref("patients")]
 AppointmentId = Annotated[UUID, Ref("appointments")]
 InvoiceId = Annotated[UUID, Ref("invoices")]
+RecurrenceId = Annotated[UUID, Ref("recurrences")]
 
 
 class Event(Frozen, tag=True, tag_field="event"):
@@ -181,6 +183,11 @@ class Refused(Exception):
     def __init__(self, **details: Any) -> None:
         super().__init__(type(self).__name__)
         self.details = details
+
+
+def code_of(refusal: type[Refused]) -> str:
+    """Return the code of a refusal: its name in UPPER_SNAKE."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", refusal.__name__).upper()
 
 
 class NotFound(Refused):

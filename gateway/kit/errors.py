@@ -19,7 +19,7 @@ import structlog
 from litestar.exceptions import HTTPException, MethodNotAllowedException, SerializationException, ValidationException
 
 from commands.kit.errors import Unavailable
-from domain.kit import Forbidden, Refused
+from domain.kit import Forbidden, Refused, code_of
 from gateway.kit.answer import JSON, Answer, Headers
 from gateway.kit.languages import DEFAULT, translated
 
@@ -152,7 +152,7 @@ _SAID: dict[type, tuple[str, str]] = {}
 def said(refusal: type[Refused]) -> tuple[str, str]:
     """Return a refusal's code, which is its name in UPPER_SNAKE, and its sentence, which is its docstring."""
     if (found := _SAID.get(refusal)) is None:
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", refusal.__name__).upper()
+        name = code_of(refusal)
         found = _SAID[refusal] = (name, " ".join((refusal.__doc__ or name).split()))
     return found
 

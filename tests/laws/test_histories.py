@@ -21,6 +21,14 @@ from domain.kit.grants import table
 from domain.patients import Patient, PatientRegistered, PatientReinstated, PatientReplaced, PatientSourceSet
 from domain.portal_invitations import PortalInvitation, PortalInvited, PortalJoined
 from domain.recalls import Recall, RecallScheduled
+from domain.recurrences import (
+    AppointmentSeriesBooked,
+    AppointmentSeriesChanged,
+    AppointmentSeriesExtended,
+    Occurrence,
+    Recurrence,
+    Rule,
+)
 from domain.referral_leads import ReferralLead, ReferralLeadSubmitted
 from domain.referrals import ReferralLinkMade, ReferralSource, ReferralSourceAdded
 from domain.rooms import Room, RoomAdded
@@ -47,6 +55,15 @@ USUAL: dict[type[State], list[Event]] = {
 OTHER = UUID(int=43)
 BOOKED = convert({**example(AppointmentBooked), "patientId": str(OTHER), "endsAt": "2026-03-02T09:30:00Z"}, AppointmentBooked)
 SCHEDULED = convert({**example(RecallScheduled), "patientId": str(OTHER)}, RecallScheduled)
+RECURRING = AppointmentSeriesBooked(
+    patient_id=OTHER, doctor_id=THIS, type="check-up", time="09:00", minutes=30, rule=Rule(unit="days", count=3), starts_on=noon.today, mode="each", missing=[],
+    occurrences=[Occurrence(number=n, on=noon.today, time="09:00", outcome="booked", appointment_id=id_) for n, id_ in enumerate((THIS, UUID(int=1), UUID(int=2)), 1)])
+EXTENDED = AppointmentSeriesExtended(
+    patient_id=THIS, doctor_id=THIS, rule=Rule(unit="days", count=4), mode="each", missing=[],
+    occurrences=[Occurrence(number=4, on=noon.today, time="09:00", outcome="refused", code="TIME_TAKEN")])
+ALTERED = AppointmentSeriesChanged(
+    patient_id=THIS, doctor_id=THIS, type="check-up", time="10:00", minutes=30, scope="one", mode="each",
+    occurrences=[Occurrence(number=1, on=noon.today, time="10:00", outcome="changed", appointment_id=THIS)])
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
 ASKED = PortalInvited(patient_id=OTHER, address_key="5d41402abc4b2a76b9719d911017c592", number=1, expires_at=noon.now + GRACE)
 BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly come, or only a command about something else leads
@@ -55,6 +72,7 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Appointment: [BOOKED, *(MOVED := Appointment.replay([BOOKED]).reassign(OTHER, THIS, noon.now)), *Appointment.replay([BOOKED, *MOVED]).arrive()],
     PortalInvitation: [ASKED, PortalJoined(patient_id=OTHER, account_id=THIS)],
     Recall: [SCHEDULED, *Recall.replay([SCHEDULED]).reassign(OTHER, THIS, noon.now)],
+    Recurrence: [RECURRING, *Recurrence.replay([RECURRING]).reassign(OTHER, THIS, noon.now), EXTENDED, ALTERED],
     ReferralLead: [ReferralLeadSubmitted(referral_id=OTHER, name="Ada", phone="+31 6 1234 5678", consent=True)],  # by a link of just that number
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
 }

@@ -116,6 +116,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "StaffHired.speciality": "the clinic's: what is offered", "StaffChanged.speciality": "the clinic's: what is offered",
     "AppointmentBooked.type": "the clinic's: what is offered", "AppointmentRescheduled.type": "the clinic's: what is offered",
     "AppointmentDetailsChanged.type": "the clinic's: what is offered", "AppointmentBooked.zone": "ours", "AppointmentRescheduled.zone": "ours",
+    **dict.fromkeys(["AppointmentSeriesBooked.type", "AppointmentSeriesChanged.type"], "the clinic's: what is offered"),
     "EmailTemplateCreated.about": "the platform's",
     "TimeBlocked.zone": "ours", "TimeBlocked.start_local": "a time", "TimeBlocked.end_local": "a time",
 }

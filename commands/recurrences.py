@@ -1,0 +1,351 @@
+"""What may be asked of a recurring series of appointments."""
+
+import asyncio
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from commands.appointments import Fold, Start, Wanted, circumstances
+from commands.kit import Command, Creation, Decision, Look
+from domain.appointments import Appointment, Party
+from domain.kit import (
+    At,
+    Elsewhere,
+    Event,
+    Minutes,
+    Note,
+    PatientId,
+    Reason,
+    Refused,
+    RoomId,
+    StaffId,
+    Text,
+    TimeClaim,
+    code_of,
+    wall,
+)
+from domain.patients import Patient
+from domain.recurrences import (
+    AppointmentSeriesBooked,
+    AppointmentSeriesChanged,
+    AppointmentSeriesExtended,
+    Clock,
+    Count,
+    Exceptions,
+    Mode,
+    MovedByItself,
+    NothingAsked,
+    Number,
+    Occurrence,
+    Recurrence,
+    Rule,
+    Scope,
+    Shift,
+    TimePast,
+    VisitNotToCome,
+    Wish,
+    at_clock,
+    ensure_near,
+    expand,
+    settled,
+    visit_of,
+)
+from domain.rooms import Room
+from domain.schedules import Schedule, schedule_of
+from domain.staff import Staff
+
+
+class Others(NamedTuple):
+    """What visits rest on, by the ids of doctors and rooms."""
+
+    schedules: dict[UUID, Schedule]
+    doctors: dict[UUID, Staff]
+    rooms: dict[UUID, Room]
+
+
+class Attempted(NamedTuple):
+    """A visit as it would be: what would happen to its appointment, or why nothing can."""
+
+    occurrence: Occurrence
+    id: UUID
+    events: list[Event]
+    wish: Wish
+
+
+class BookAppointmentSeries(Creation):
+    """Book a patient with a doctor again and again, by a rule.
+
+    Every visit is checked. It keeps its wall-clock time when the clocks change. Days that lie behind are skipped, and so are months without that day; neither
+    counts as refused.
+    """
+
+    state = Recurrence
+    permission = "appointments.create"
+    patient_id: PatientId
+    doctor_id: StaffId
+    room_id: RoomId | None = None
+    type: Text = "checkup"
+    start: Start
+    fold: Fold = None
+    duration: Minutes = 30
+    notes: Note | None = None
+    rule: Rule
+    mode: Mode = "all-or-nothing"
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        patient = await look.require(Patient, self.patient_id)
+        others = await resting_on(look, [self.doctor_id], [self.room_id])
+        return {"patient": patient, **others._asdict(), "holders": await held(look, self.visits(look.at, others))}
+
+    def decide(
+        self, series: Recurrence, at: At, *, patient: Patient, schedules: dict[UUID, Schedule], doctors: dict[UUID, Staff], rooms: dict[UUID, Room],
+        holders: dict[UUID, list[UUID]],
+    ) -> Decision:
+        patient.ensure_active()
+        tried = self.visits(at, Others(schedules, doctors, rooms))
+        refused = settled([replace_taken(one, holders, frozenset()) for one in tried if one.occurrence.outcome != "skipped"])
+        occurrences = [answered(one.occurrence, refused) for one in tried]
+        first = self.first(at)
+        booked = series.book(AppointmentSeriesBooked(
+            patient_id=self.patient_id, doctor_id=self.doctor_id, room_id=self.room_id, type=self.type, time=clock(first), minutes=self.duration,
+            rule=self.rule, starts_on=first.date(), mode=self.mode, occurrences=occurrences, missing=expand(self.rule, first.date()).missing))
+        return [*booked, *(Elsewhere(state=Appointment, id=one.id, events=one.events) for one in tried if one.events and one.occurrence.number not in refused)]
+
+    def first(self, at: At) -> datetime:
+        ensure_near(self.start, at.now)
+        return wall(self.start, at.zone).replace(fold=0) if self.start.tzinfo else self.start
+
+    def visits(self, at: At, others: Others) -> list[Attempted]:
+        """Return each visit of the rule as it would be."""
+        start = self.first(at)
+        days = expand(self.rule, start.date()).days
+        return [added(self.patient_id, number, self.wanted(start + (on - start.date())), at, others) for number, on in enumerate(days, 1)]
+
+    def wanted(self, start: datetime) -> Wanted:
+        return Wanted(
+            doctor_id=self.doctor_id, room_id=self.room_id, type=self.type, start=start, fold=self.fold, duration=self.duration, notes=self.notes)
+
+
+class ExtendAppointmentSeries(Command):
+    """Let a series go on by its rule, for so many visits more or until a day; the visits are as those to come are arranged by now.
+
+    No series is longer than 104 visits or two years: book another one then.
+    """
+
+    state = Recurrence
+    permission = "appointments.create"
+    count: Count | None = None
+    until: date | None = None
+    fold: Fold = None
+    notes: Note | None = None
+    mode: Mode = "all-or-nothing"
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        series = await look.require(Recurrence, look.at.id)
+        patient = await look.require(Patient, series.whose)
+        others = await resting_on(look, [series.now.doctor_id], [series.now.room_id])
+        return {"patient": patient, **others._asdict(), "holders": await held(look, self.visits(series, look.at, others))}
+
+    def decide(
+        self, series: Recurrence, at: At, *, patient: Patient, schedules: dict[UUID, Schedule], doctors: dict[UUID, Staff], rooms: dict[UUID, Room],
+        holders: dict[UUID, list[UUID]],
+    ) -> Decision:
+        patient.ensure_active()
+        tried = self.visits(series, at, Others(schedules, doctors, rooms))
+        refused = settled([replace_taken(one, holders, frozenset()) for one in tried if one.occurrence.outcome != "skipped"])
+        rule, days = series.longer(self.count, self.until)
+        extended = series.extend(AppointmentSeriesExtended(
+            patient_id=series.whose, doctor_id=series.now.doctor_id, rule=rule, mode=self.mode,
+            occurrences=[answered(one.occurrence, refused) for one in tried], missing=days.missing))
+        return [*extended, *(Elsewhere(state=Appointment, id=one.id, events=one.events) for one in tried if one.events and one.occurrence.number not in refused)]
+
+    def visits(self, series: Recurrence, at: At, others: Others) -> list[Attempted]:
+        """Return each visit that is added as it would be."""
+        now, days = series.now, series.longer(self.count, self.until)[1].days
+        starts = [at_clock(on, now.time) for on in days]
+        return [
+            added(series.whose, number, Wanted(
+                doctor_id=now.doctor_id, room_id=now.room_id, type=now.type, start=start, fold=self.fold, duration=now.minutes, notes=self.notes), at, others)
+            for number, start in enumerate(starts, len(series.planned) + 1)]
+
+
+class ChangeAppointmentSeries(Command):
+    """Change visits of a series that are still to come; what is left out stays as it is.
+
+    Each appointment stays the one it is, with its history. Those that have begun, are over or were cancelled stay as they are.
+    """
+
+    state = Recurrence
+    permission = "appointments.edit"
+    scope: Scope
+    occurrence: Number | None = None
+    exceptions: Exceptions = "leave"
+    mode: Mode = "all-or-nothing"
+    time: Clock | UnsetType = UNSET
+    shift: Shift = 0
+    doctor_id: StaffId | UnsetType = UNSET
+    room_id: RoomId | UnsetType | None = UNSET
+    type: Text | UnsetType = UNSET
+    duration: Minutes | UnsetType = UNSET
+    notes: Note | UnsetType | None = UNSET
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        series = await look.require(Recurrence, look.at.id)
+        visits, notes = await meant(look, series, self.scope, self.occurrence)
+        theirs = [visit.arranged for visit in visits.values() if visit.arranged]
+        others = await resting_on(
+            look, [given(self.doctor_id, one.doctor_id) for one in theirs], [given(self.room_id, one.room_id) for one in theirs])
+        found = {"visits": visits, "notes": notes, **others._asdict()}
+        return {**found, "holders": await held(look, self.tried(series, look.at, visits, notes, others))}
+
+    def decide(
+        self, series: Recurrence, at: At, *, visits: dict[UUID, Appointment], notes: dict[UUID, str | None], schedules: dict[UUID, Schedule],
+        doctors: dict[UUID, Staff], rooms: dict[UUID, Room], holders: dict[UUID, list[UUID]],
+    ) -> Decision:
+        if not self.shift and all(one is UNSET for one in (self.time, self.doctor_id, self.room_id, self.type, self.duration, self.notes)):
+            raise NothingAsked
+        tried = self.tried(series, at, visits, notes, Others(schedules, doctors, rooms))
+        movers = [one for one in tried if one.occurrence.outcome != "left"]
+        refused = settled([replace_taken(one, holders, frozenset(other.id for other in movers)) for one in movers])
+        now = series.now
+        changed = series.change(AppointmentSeriesChanged(
+            patient_id=series.whose, scope=self.scope, mode=self.mode, shift=self.shift,
+            occurrences=[answered(one.occurrence, refused, keeps=True) for one in tried], **self.manner(now) if self.scope != "one" else as_it_is(now)))
+        return [*changed, *(Elsewhere(state=Appointment, id=one.id, events=one.events) for one in movers if one.events and one.occurrence.number not in refused)]
+
+    def manner(self, now: Any) -> dict[str, Any]:
+        return {
+            "doctor_id": given(self.doctor_id, now.doctor_id), "room_id": given(self.room_id, now.room_id), "type": given(self.type, now.type),
+            "time": now.time if self.time is UNSET else self.time[:5], "minutes": given(self.duration, now.minutes)}
+
+    def tried(self, series: Recurrence, at: At, visits: dict[UUID, Appointment], notes: dict[UUID, str | None], others: Others) -> list[Attempted]:
+        """Return each visit that is meant as it would be."""
+        return [
+            self.one(planned, id_, visits.get(id_, Appointment()), notes.get(id_), at, others)
+            for planned in series.meant(self.scope, self.occurrence) if (id_ := planned.appointment_id)]
+
+    def one(self, planned: Occurrence, id_: UUID, visit: Appointment, notes: str | None, at: At, others: Others) -> Attempted:
+        if (why := stays(visit, planned, at, self.exceptions if self.scope != "one" else "take")) is not None or (now := visit.arranged) is None:
+            return Attempted(replace(planned, outcome="left", code=why or code_of(VisitNotToCome)), id_, [], Wish(planned.number))
+        start = datetime.fromisoformat(now.start_local) + timedelta(days=self.shift)
+        if self.time is not UNSET:
+            start = at_clock(start.date(), self.time)
+        wanted = Wanted(
+            doctor_id=given(self.doctor_id, now.doctor_id), room_id=given(self.room_id, now.room_id), type=given(self.type, now.type), start=start,
+            fold=1 if now.fold else 0, duration=given(self.duration, (now.ends_at - now.starts_at) // timedelta(minutes=1)),
+            notes=given(self.notes, notes))
+        return attempted(visit, replace(planned, outcome="changed", code=None), id_, wanted, now.patient_id, at, others)
+
+
+class CancelAppointmentSeries(Command):
+    """Cancel visits of a series that are still to come, those that were moved by themselves too unless they are to be left."""
+
+    state = Recurrence
+    permission = "appointments.change_status"
+    scope: Scope
+    occurrence: Number | None = None
+    exceptions: Exceptions = "take"
+    reason: Reason | None = None
+    cancelled_by: Party = "clinic"
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"visits": (await meant(look, await look.require(Recurrence, look.at.id), self.scope, self.occurrence))[0]}
+
+    def decide(self, series: Recurrence, at: At, *, visits: dict[UUID, Appointment]) -> Decision:
+        told: list[Occurrence] = []
+        others: list[Elsewhere] = []
+        for planned in series.meant(self.scope, self.occurrence):
+            id_ = planned.appointment_id or visit_of(at.id, planned.number)
+            visit = visits.get(id_, Appointment())
+            why = stays(visit, planned, at, self.exceptions if self.scope != "one" else "take")
+            told.append(replace(planned, outcome="left" if why else "cancelled", code=why))
+            if not why:
+                others.append(Elsewhere(state=Appointment, id=id_, events=visit.cancel(self.cancelled_by, self.reason, at.now)))
+        return [*series.cancel(self.scope, told), *others]
+
+
+async def resting_on(look: Look, doctors: list[UUID], rooms: list[UUID | None]) -> Others:
+    """Return the doctors with their hours, and the rooms, held fast."""
+    return Others(
+        {one: await look.load(Schedule, schedule_of(one)) for one in set(doctors)}, {one: await look.require(Staff, one) for one in set(doctors)},
+        {one: await look.require(Room, one) for one in set(rooms) if one is not None})
+
+
+async def meant(look: Look, series: Recurrence, scope: Scope, occurrence: int | None) -> tuple[dict[UUID, Appointment], dict[UUID, str | None]]:
+    """Return the appointments that are meant and their notes, held fast."""
+    ids = [one.appointment_id for one in series.meant(scope, occurrence) if one.appointment_id]
+    rows = await asyncio.gather(*(look.row(Appointment, id_) for id_ in ids))
+    return {id_: await look.load(Appointment, id_) for id_ in ids}, {id_: getattr(row, "notes", None) for id_, row in zip(ids, rows, strict=True)}
+
+
+async def held(look: Look, tried: list[Attempted]) -> dict[UUID, list[UUID]]:
+    """Return for each visit who holds any of the time that it wants."""
+    wanted = [(one.id, claim) for one in tried for claim in one.wish.after if isinstance(claim, TimeClaim) and not claim.forced]
+    found: dict[UUID, list[UUID]] = {}
+    for (id_, _), owners in zip(wanted, await look.holders([claim for _, claim in wanted]), strict=True):
+        found.setdefault(id_, []).extend(owners)
+    return found
+
+
+def added(patient: UUID, number: int, wanted: Wanted, at: At, others: Others) -> Attempted:
+    """Return a visit as it would be booked; one that lies behind is skipped."""
+    id_, start = visit_of(at.id, number), wanted.start
+    planned = Occurrence(number=number, on=start.date(), time=clock(start), outcome="booked", appointment_id=id_)
+    if start <= wall(at.now, at.zone).replace(fold=0):
+        return Attempted(replace(planned, outcome="skipped", appointment_id=None, code=code_of(TimePast)), id_, [], Wish(number))
+    return attempted(Appointment(), planned, id_, wanted, patient, at, others, series=at.id)
+
+
+def attempted(
+    visit: Appointment, planned: Occurrence, id_: UUID, wanted: Wanted, patient: UUID, at: At, others: Others, series: UUID | None = None,
+) -> Attempted:
+    """Return a visit as it would be booked, or changed; or the code of the rule that forbids it."""
+    before = visit.claims()
+    planned = replace(planned, on=wanted.start.date(), time=clock(wanted.start))
+    try:
+        schedule, doctor = others.schedules.get(wanted.doctor_id, Schedule()), others.doctors.get(wanted.doctor_id, Staff())
+        arranged = wanted.arranged(patient, at, schedule)
+        things = circumstances(arranged, schedule, doctor, others.rooms.get(wanted.room_id) if wanted.room_id else None)
+        if series is None:
+            events = visit.rearrange(arranged, things, notes=wanted.notes, reason=None)
+        else:
+            events = visit.book(arranged, things, notes=wanted.notes, reason=None, series=series, occurrence=planned.number)
+    except Refused as refused:
+        return Attempted(planned, id_, [], Wish(planned.number, before, before, code_of(type(refused))))
+    after = visit
+    for event in events:
+        after = after.evolve(event)  # type: ignore[arg-type]
+    return Attempted(planned, id_, events, Wish(planned.number, before, after.claims()))
+
+
+def stays(visit: Appointment, planned: Occurrence, at: At, exceptions: Exceptions) -> str | None:
+    """Return why a visit is left as it is; None if it is not."""
+    if visit.arranged is None or visit.status not in {"booked", "confirmed"} or visit.arranged.starts_at <= at.now:
+        return code_of(VisitNotToCome)
+    return code_of(MovedByItself) if exceptions == "leave" and visit.arranged.start_local[:16] != f"{planned.on}T{planned.time}" else None
+
+
+def replace_taken(one: Attempted, holders: dict[UUID, list[UUID]], ours: frozenset[UUID]) -> Wish:
+    return one.wish._replace(taken=not ours.issuperset(holders.get(one.id, ())))
+
+
+def answered(planned: Occurrence, refused: dict[int, str], *, keeps: bool = False) -> Occurrence:
+    """Return what came of a visit; one that is refused has no appointment, or `keeps` the one it has."""
+    if (why := refused.get(planned.number)) is None:
+        return planned
+    return replace(planned, outcome="refused", code=why, appointment_id=planned.appointment_id if keeps else None)
+
+
+def as_it_is(now: Any) -> dict[str, Any]:
+    return {name: getattr(now, name) for name in now.__struct_fields__}
+
+
+def clock(start: datetime) -> str:
+    return start.strftime("%H:%M")
+
+
+def given(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is UNSET else value
