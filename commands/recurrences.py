@@ -104,7 +104,7 @@ class BookAppointmentSeries(Creation):
         self, series: Recurrence, at: At, *, patient: Patient, schedules: dict[UUID, Schedule], doctors: dict[UUID, Staff], rooms: dict[UUID, Room],
         holders: dict[UUID, list[UUID]],
     ) -> Decision:
-        patient.ensure_active()
+        patient.ensure_bookable()
         tried = self.visits(at, Others(schedules, doctors, rooms))
         refused = settled([replace_taken(one, holders, frozenset()) for one in tried if one.occurrence.outcome != "skipped"])
         occurrences = [answered(one.occurrence, refused) for one in tried]
@@ -153,7 +153,7 @@ class ExtendAppointmentSeries(Command):
         self, series: Recurrence, at: At, *, patient: Patient, schedules: dict[UUID, Schedule], doctors: dict[UUID, Staff], rooms: dict[UUID, Room],
         holders: dict[UUID, list[UUID]],
     ) -> Decision:
-        patient.ensure_active()
+        patient.ensure_bookable()
         tried = self.visits(series, at, Others(schedules, doctors, rooms))
         refused = settled([replace_taken(one, holders, frozenset()) for one in tried if one.occurrence.outcome != "skipped"])
         rule, days = series.longer(self.count, self.until)
