@@ -22,6 +22,7 @@ CLINICS = ("amsterdam", "newyork", "adelaide")
 README = Path(__file__).parent.parent / "README.md"
 GUIDE = README.parent / "docs" / "integrators.md"
 FIGURES = README.parent / "docs" / "analysts.md"
+DESK = README.parent / "docs" / "guides" / "front-desk.md"
 
 
 class Visitor:
@@ -139,6 +140,23 @@ def test_the_guide_for_analysts(demo: Scratch, tmp_path: Path) -> None:
     assert {item["status"] for item in missed["items"]} == {"no-show"}
     assert {line["source"] for line in csv.DictReader((tmp_path / "ltv.csv").open(encoding="utf-8"))} == {"search"}
     assert done.stderr.count("The new versions serve.") == 1
+
+
+def test_a_morning_at_the_desk(demo: Scratch, tmp_path: Path) -> None:
+    """The receptionist's guide as it stands there: each line does what the text around it says."""
+    lines = [line.removeprefix("    ") for line in DESK.read_text("utf-8").splitlines() if line.startswith("    ")]
+    typed = "\n".join(["set -euo pipefail", *lines]).replace("http://127.0.0.1:8000", demo.url)
+    done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, timeout=90, cwd=tmp_path, check=False)  # noqa: S607
+    assert done.returncode == 0, (done.stdout, done.stderr)
+
+    _, strangers, again, alike, *told = done.stdout.splitlines()
+    assert (strangers, again) == ("0", "True")
+    assert "name-and-birth-date" in alike
+    assert told == [
+        "True", "True", "Prefers to be called after four", "['Anxious']", "1",
+        "TIME_TAKEN", "False", "booked", "confirmed", "True", "STALE_VERSION",
+        "['AppointmentRescheduled', 'AppointmentConfirmed', 'AppointmentSummaryAsked', 'AppointmentLinkShared', 'AppointmentBooked']",
+        "3", "True", "{'cancelled'}", "arrived", "in-chair", "completed", "WRONG_STATUS", "PAYMENT_TOO_LARGE", "paid", "True", "True", "PATIENT_IS_BLOCKED", "False", "0"]
 
 
 def documents(text: str) -> list[Any]:
