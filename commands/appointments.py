@@ -75,7 +75,10 @@ class BookAppointment(Creation, Wanted):
 
 
 class ChangeAppointment(Command, Wanted):
-    """Move an appointment to another time, doctor or room, or change its type and notes; what is left out is cleared."""
+    """Move an appointment to another time, doctor or room, or change its type and notes; what is left out is cleared.
+
+    A patient who was sent a summary is written anew when the appointment is moved.
+    """
 
     state = Appointment
     permission = "appointments.edit"
@@ -85,7 +88,8 @@ class ChangeAppointment(Command, Wanted):
 
     def decide(self, appointment: Appointment, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None) -> list[Event]:
         wanted = self.arranged(appointment.patient, at, schedule)
-        return appointment.rearrange(wanted, circumstances(wanted, schedule, doctor, room), notes=self.notes, reason=self.reason)
+        changes = appointment.rearrange(wanted, circumstances(wanted, schedule, doctor, room), notes=self.notes, reason=self.reason)
+        return appointment.retold(changes, at.now)
 
 
 class ChangeAppointmentStatus(Command):

@@ -104,6 +104,7 @@ class AppointmentCancelled(Event, Visit):
     late: bool  # less than a day ahead
     reason: Annotated[Reason | None, Personal("patient_id")] = None
     way: Way = "clinic"
+    told: bool = False  # whether the patient had been written about the visit, and is told by letter that it is off
 
 
 class PatientMissed(Event, Visit): ...
@@ -130,6 +131,7 @@ class AppointmentDetailsChanged(Event, Visit):
 
 class AppointmentRemoved(Event, Visit):
     was: Status
+    told: bool = False  # as of a cancellation
 
 
 class AppointmentReassigned(Event, Visit):
@@ -163,6 +165,9 @@ AppointmentEvent = (
     | PatientMissed | AppointmentRescheduled | AppointmentDetailsChanged | AppointmentRemoved | AppointmentReassigned
     | AppointmentLinkShared | AppointmentLinkRevoked | AppointmentSummaryAsked
 )
+
+
+UNSEEN = (AppointmentLinkShared, AppointmentLinkRevoked, AppointmentSummaryAsked)  # change nothing that a calendar shows
 
 
 class WrongStatus(Refused):
@@ -271,8 +276,15 @@ class Appointment(State):
     overlaps: bool = False
     links: int = 0  # how many links the patient has been given, one after another
     linked_until: datetime | None = None  # by the last of them, unless it was taken back
+    told: bool = False  # the patient has been written when the visit is
+    told_in: LetterLanguage = None
+    sequence: int = -1  # the edition of what others' calendars show: it rises with whatever changes that
 
-    def evolve(self, event: AppointmentEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - one case per event
+    def evolve(self, event: AppointmentEvent) -> Self:
+        after = self._turned(event)
+        return after if isinstance(event, UNSEEN) else replace(after, sequence=self.sequence + 1)
+
+    def _turned(self, event: AppointmentEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - one case per event
         match event:
             case AppointmentBooked():
                 return replace(self, status="booked", arranged=Arrangement(**only(Arrangement, event)), record=event.patient_id)
@@ -300,8 +312,8 @@ class Appointment(State):
                 return replace(self, links=number, linked_until=until)
             case AppointmentLinkRevoked():
                 return replace(self, linked_until=None)
-            case AppointmentSummaryAsked():
-                return self
+            case AppointmentSummaryAsked(language=language):
+                return replace(self, told=True, told_in=language)
 
     def claims(self) -> frozenset[Claim]:
         """The doctor's and the room's time with its buffers, and the patient's own."""
@@ -357,7 +369,7 @@ class Appointment(State):
     def cancel(self, by: Party, reason: str | None, now: datetime) -> list[Event]:
         self._may_become("cancelled")
         late = self._arranged.starts_at - now < LATE
-        return [AppointmentCancelled(**self._visit(), by=by, late=late, reason=reason)]
+        return [AppointmentCancelled(**self._visit(), by=by, late=late, reason=reason, told=self.told)]
 
     def share(self, now: datetime) -> list[Event]:
         """Give the patient a link, until the visit is over; the one they have stays good, and lasts longer if the visit was moved."""
@@ -372,6 +384,15 @@ class Appointment(State):
         """Have the patient written to, with the link."""
         summary = AppointmentSummaryAsked(**self._visit(), number=self._number, until=self._arranged.ends_at, language=language)
         return [*self.share(now), summary]
+
+    def retold(self, events: list[Event], now: datetime) -> list[Event]:
+        """Have the patient, who was written when the visit was, written anew when it is, if these events move it."""
+        after = self
+        for event in events:
+            after = after.evolve(event)  # type: ignore[arg-type]
+        moved = any(isinstance(event, AppointmentRescheduled) for event in events)
+        ahead = after.status in {"booked", "confirmed"} and after.arranged is not None and after.arranged.ends_at > now
+        return [*events, *after.ask_summary(now, self.told_in)] if self.told and moved and ahead else events
 
     def answer(self, this: UUID, link: UUID, response: Response, reason: str | None, now: datetime, notice: timedelta) -> list[Event]:
         """Take the patient's word, who has that link; the same word twice is one. Without `notice` it is too late to cancel."""
@@ -431,7 +452,7 @@ class Appointment(State):
         visit = self._visit()
         if self.status is None or self.status in {"in-chair", "completed"}:
             raise VisitTookPlace
-        return [AppointmentRemoved(**visit, was=self.status)]
+        return [AppointmentRemoved(**visit, was=self.status, told=self.told and self.status in {"booked", "confirmed"})]
 
     def reassign(self, was: UUID, to: UUID, now: datetime) -> list[Event]:
         """Make it another record's, if it is that one's; what was struck out is nobody's."""
@@ -509,6 +530,33 @@ Con este enlace puede verla, confirmarla o cancelarla. Es solo para usted:
 {{link}}
 
 {{address}}
+{{phone}}
+"""),
+)
+
+CANCELLED_LETTER = letter(
+    "appointments.cancelled", "Tells a patient who was written about an appointment that it is cancelled.",
+    {"date": "2026-03-02", "time": "09:00", "zone": "Europe/Amsterdam", "doctor": "Dr Sam Visser", "phone": "+31 20 123 4567"},
+    en=("Your appointment at {{clinic}} on {{date}} is cancelled", """
+Dear {{name}},
+
+Your appointment at {{clinic}} is cancelled:
+
+{{date}}, {{time}} ({{zone}}), with {{doctor}}
+
+Call us to make another one.
+
+{{phone}}
+"""),
+    es=("Su cita en {{clinic}} el {{date}} se ha cancelado", """
+Hola, {{name}}:
+
+Su cita en {{clinic}} se ha cancelado:
+
+{{date}}, {{time}} ({{zone}}), con {{doctor}}
+
+Llámenos para pedir otra.
+
 {{phone}}
 """),
 )

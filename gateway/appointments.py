@@ -32,6 +32,7 @@ from domain.appointments import (
     Response as PatientsWord,
 )
 from domain.kit import Frozen, NotFound, Reason
+from domain.kit.calendars import MEDIA, Occasion, written
 from domain.kit.links import link_of
 from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit import desk as kit
@@ -172,6 +173,43 @@ async def shown(desk: kit.Desk, row: Any) -> AppointmentShown:
         cancel_until=row.starts_at - dt.timedelta(hours=here.cancel_notice))
 
 
+@get("/links/{token:str}/calendar.ics", operation_id="DownloadSharedAppointment", summary="Show: an appointment for the calendar of the patient who has its link",
+     opt={"public": True, "refusals": [AppointmentLinkOver], "media": MEDIA})
+async def take_along(desk: Desk, token: Token) -> Response[bytes]:
+    """As a file that calendars read (RFC 5545): the same appointment and edition as in the letters about it, so a calendar holds it once."""
+    no_query(desk.call.query())
+    found = await linked(desk, token)
+    found.state.ensure_shown(found.appointment, found.link, dt.datetime.now(dt.UTC))
+    said = await shown(desk, found.row)
+    return download(found.row, found.state.sequence, (said.clinic_name, said.doctor_name or "", said.clinic_address))
+
+
+@get("/{id:uuid}/calendar.ics", operation_id="DownloadAppointment", summary="Show: an appointment for a calendar", opt={
+    "permission": AppointmentRow.detail, "refusals": [NotFound], "media": MEDIA})
+async def take(desk: Desk, id: AppointmentId) -> Response[bytes]:  # noqa: A002
+    """As a file that calendars read (RFC 5545): when, what for and with whom, and no word about the patient, for calendars travel."""
+    no_query(desk.call.query())
+    await desk.beside(id)
+    services, clinic = desk.call.services, desk.who.clinic
+    entry = await services.handler.streams.latest(Appointment, id, clinic, row=True)
+    row, state = entry.row, entry.state
+    own = own_column(AppointmentRow, desk.who)
+    if not isinstance(row, AppointmentRow) or not isinstance(state, Appointment) or (own is not None and getattr(row, own) != desk.who.subject):
+        raise NotFound(kind="appointments", id=str(id))
+    said = await shown(desk, row)
+    return download(row, state.sequence, (row.type, said.doctor_name or "", said.clinic_name))
+
+
+def download(row: AppointmentRow, sequence: int, words: tuple[str, str, str]) -> Response[bytes]:
+    """Return a calendar of one appointment; the words say what it is, with whom and where."""
+    summary, description, location = words
+    occasion = Occasion(
+        id=row.id, sequence=sequence, starts_at=row.starts_at, ends_at=row.ends_at, zone=row.zone, cancelled=row.status in {"cancelled", "no-show"},
+        summary=summary, description=description, location=location)
+    text = written("PUBLISH", [occasion], dt.datetime.now(dt.UTC))
+    return Response(text.encode(), media_type=MEDIA, headers={**SECRET, "content-disposition": 'attachment; filename="appointment.ics"'})
+
+
 @post("/respond", operation_id="AnswerAppointment", status_code=200, opt={
     "public": True, "refusals": [AppointmentLinkOver, VisitCancelled, VisitNotAhead, CancellationTooLate, StaleVersion]})
 async def respond(data: JSONBody[PatientsAnswer], desk: Desk) -> Response[AppointmentShown]:
@@ -185,7 +223,7 @@ async def respond(data: JSONBody[PatientsAnswer], desk: Desk) -> Response[Appoin
     return Response(await shown(desk, receipt.row), headers={**SECRET, "etag": f'"{receipt.version}"'})
 
 
-public = Router("/api/v1/appointments", tags=["Scheduling"], route_handlers=[look, respond])
+public = Router("/api/v1/appointments", tags=["Scheduling"], route_handlers=[look, take_along, respond])
 router = Router("/api/v1/protected/appointments", tags=["Scheduling"], route_handlers=[
     browse("/", CalendarEntry, by=["date", "date..", "doctor_id", "patient_id", "room_id", "status"], sort="-starts_at"),
     available_slots,
@@ -196,6 +234,7 @@ router = Router("/api/v1/protected/appointments", tags=["Scheduling"], route_han
     act("/{id:uuid}/status", ChangeAppointmentStatus, method="PATCH"),
     act("/{id:uuid}", RemoveAppointment, method="DELETE"),
     act("/{id:uuid}/send-summary", SendAppointmentSummary),
+    take,
     share,
     act("/{id:uuid}/share-link", RevokeAppointmentLink, method="DELETE"),
 ])

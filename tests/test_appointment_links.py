@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+import vobject
 from msgspec import json
 from msgspec.structs import replace
 
@@ -375,4 +376,76 @@ async def test_nobody_is_written_to_about_what_was_cancelled_meanwhile(database)
                     return outbox.rows("status", "error", template="appointments.summary") == [("failed", "the visit is over or cancelled, or its link was taken back")]
 
                 await until(failed, 20)
-    assert [message for message in post.box.taken if desk.email in message["To"]] == []
+    assert ["cancelled" in message["Subject"] for message in post.box.taken if desk.email in message["To"]] in ([], [True])
+
+
+# --- others' calendars
+
+
+def test_who_was_told_is_told_again_when_the_visit_is_moved_or_off():
+    before = Appointment.replay([booked, shared, summary])
+    after = AppointmentLinkShared(**visit, number=1, until=moved.ends_at)
+    assert before.retold([moved], noon.now) == [moved, after, AppointmentSummaryAsked(**visit, number=1, until=moved.ends_at)]
+    assert before.retold([], noon.now) == []
+    assert before.retold([moved], moved.ends_at) == [moved]
+    assert Appointment.replay([booked]).retold([moved], noon.now) == [moved]
+    assert before.cancel("clinic", None, noon.now)[0].told
+    assert not Appointment.replay([booked]).cancel("clinic", None, noon.now)[0].told
+    assert before.remove()[0].told
+    assert not Appointment.replay([booked, summary, cancelled]).remove()[0].told
+
+
+def test_the_edition_rises_with_what_a_calendar_shows_and_with_nothing_else():
+    editions = [Appointment.replay(events).sequence for events in (
+        [booked], [booked, shared, summary], [booked, moved], [booked, moved, confirmed], [booked, moved, confirmed, cancelled], [booked, shared, moved, confirmed, removed])]
+    assert editions == [0, 0, 1, 2, 3, 3]
+
+
+def enclosed(message):
+    (part,) = [part for part in message.walk() if part.get_content_type() == "text/calendar"]
+    calendar = vobject.readOne(part.get_content())
+    assert part.get_param("method") == calendar.method.value
+    event = calendar.vevent
+    return calendar.method.value, event.uid.value, int(event.sequence.value), event.dtstart.value.astimezone(UTC), event.status.value
+
+
+async def test_a_calendar_follows_the_visit_by_letters_each_once(module_database, nats_server):
+    with MailServer() as post:
+        async with served(module_database, nats_server) as web, working(module_database, nats_server), carrying(module_database, post, public_url="https://app.example"):
+            desk = await opened(web, module_database)
+            path = f"/appointments/{desk.visit}"
+
+            async def sent(count):
+                async def come():
+                    return len([1 for message in post.box.taken if desk.email in message["To"]]) >= count
+
+                await until(come, 20)
+                return [enclosed(message) for message in post.box.taken if desk.email in message["To"]]
+
+            row = (await desk.admin("PATCH", f"{path}/status", {"status": "confirmed"})).json()
+            move = {"doctorId": row["doctorId"], "start": row["startLocal"].replace("T10:", "T14:"), "duration": 30}
+            assert (await desk.admin("PUT", path, {**move, "start": row["startLocal"], "notes": "untold"})).status_code == 200
+            assert (await desk.admin("POST", f"{path}/send-summary", {})).status_code == 200
+            first = (await sent(1))[0]
+            key = {"idempotency-key": uuid4().hex}
+            answers = [await desk.admin("PUT", path, move, headers=key) for _ in range(3)]
+            assert {answer.status_code for answer in answers} == {200}
+            second = (await sent(2))[1]
+            served_file = await desk.admin("GET", f"{path}/calendar.ics")
+            assert served_file.headers["content-type"] == "text/calendar; charset=utf-8"
+            theirs = vobject.readOne(served_file.text)
+            assert (theirs.method.value, theirs.vevent.uid.value, int(theirs.vevent.sequence.value)) == ("PUBLISH", desk.visit, second[2])
+            assert "Noor" not in served_file.text
+            by_link = await desk.web.client.get(f"/api/v1/appointments/links/{(await link(desk))['token']}/calendar.ics")
+            assert vobject.readOne(by_link.text).vevent.dtstart.value == theirs.vevent.dtstart.value
+            assert (await desk.admin("PATCH", f"{path}/status", {"status": "cancelled"})).status_code == 200
+            third = (await sent(3))[2]
+            assert [one[0] for one in (first, second, third)] == ["REQUEST", "REQUEST", "CANCEL"]
+            assert {one[1] for one in (first, second, third)} == {desk.visit}
+            assert first[2] < second[2] < third[2]
+            assert second[3] - first[3] == timedelta(hours=4)
+            assert third[4] == "CANCELLED"
+            other = await desk.web.person(await desk.web.clinic(), "admin")
+            failure(await other("GET", f"{path}/calendar.ics"), 404, "NOT_FOUND")
+            failure(await desk.web.client.get("/api/v1/appointments/links/nothing/calendar.ics"), 410, "APPOINTMENT_LINK_OVER")
+            assert len(await sent(3)) == 3

@@ -27,6 +27,7 @@ from psycopg import AsyncConnection, Connection
 
 from commands.kit.ids import derived
 from domain.kit import PLATFORM, Event, Fact
+from domain.kit.calendars import Mailbox, Method
 from projections.kit.engine import explain
 from projections.kit.stored import COLUMNS, Stored, fact_of
 
@@ -93,7 +94,7 @@ class Digits(NamedTuple):
 class Letter(NamedTuple):
     """A letter to be written. `values` fill the template's own variables; `language` overrides the recipient's.
 
-    `sought` finds further values when the letter is sent: it is given a `Look`.
+    `sought` finds further values when the letter is sent: it is given a `Look`. `enclosed` is also given who writes and who is written to.
     """
 
     template: str
@@ -103,6 +104,14 @@ class Letter(NamedTuple):
     digits: Digits | None = None
     language: str | None = None
     sought: Callable[[Any], Awaitable[Mapping[str, str]]] | None = None
+    enclosed: Callable[[Any, Mailbox, Mailbox], Awaitable["Enclosed"]] | None = None
+
+
+class Enclosed(NamedTuple):
+    """What a letter brings for the recipient's calendar."""
+
+    method: Method
+    text: str
 
 
 class Again(NamedTuple):

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from commands.kit.codes import Codes
-from domain.kit import PLATFORM, Event, Fact, State
+from domain.kit import PLATFORM, Event, Fact, State, calendars
 from domain.kit.letters import LANGUAGES, Language, Wording, write
 from projections.kit.keys import SELECT, KeyRing
 from projections.kit.lanes import Lanes, ReadUnavailable
@@ -155,6 +155,10 @@ class Writing:
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(written.text)
         message.add_alternative(written.html, subtype="html")
+        if letter.enclosed:
+            clinic = calendars.Mailbox(house.get("name", self.house), house.get("email", self.sender))
+            enclosed = await letter.enclosed(self.look, clinic, calendars.Mailbox(person.name, person.email))
+            message.add_alternative(enclosed.text.replace("\r\n", "\n"), subtype="calendar", params={"method": enclosed.method})
         message["Content-Language"] = language  # last: what sets content clears whatever is called so
         return message
 
