@@ -464,8 +464,8 @@ async def answered(me: Person, visit: str) -> None:
     assert (await me("SendAppointmentSummary", {"language": "es"}, id=visit))["summaryAskedAt"]
     token = (await me("ShareAppointment", id=visit))["token"]
     assert (await nobody("GetSharedAppointment", token=token))["startLocal"] == at("10:00")
-    assert b"BEGIN:VTIMEZONE" in await nobody("DownloadSharedAppointment", token=token)
-    assert b"METHOD:PUBLISH" in await me("DownloadAppointment", id=visit)
+    assert "BEGIN:VTIMEZONE" in await nobody("DownloadSharedAppointment", token=token)
+    assert "METHOD:PUBLISH" in await me("DownloadAppointment", id=visit)
     assert (await nobody("AnswerAppointment", {"token": token, "response": "confirm"}))["status"] == "confirmed"
     me.position = nobody.position
     shown = await me("GetAppointmentRow", id=visit)
