@@ -174,7 +174,7 @@ async def shown(desk: kit.Desk, row: Any) -> AppointmentShown:
 
 
 @get("/links/{token:str}/calendar.ics", operation_id="DownloadSharedAppointment", summary="Show: an appointment for the calendar of the patient who has its link",
-     opt={"public": True, "refusals": [AppointmentLinkOver], "media": "text/calendar"})
+     opt={"public": True, "refusals": [AppointmentLinkOver], "media": MEDIA})
 async def take_along(desk: Desk, token: Token) -> Response[bytes]:
     """As a file that calendars read (RFC 5545): the same appointment and edition as in the letters about it, so a calendar holds it once."""
     no_query(desk.call.query())
@@ -185,7 +185,7 @@ async def take_along(desk: Desk, token: Token) -> Response[bytes]:
 
 
 @get("/{id:uuid}/calendar.ics", operation_id="DownloadAppointment", summary="Show: an appointment for a calendar", opt={
-    "permission": AppointmentRow.detail, "refusals": [NotFound], "media": "text/calendar"})
+    "permission": AppointmentRow.detail, "refusals": [NotFound], "media": MEDIA})
 async def take(desk: Desk, id: AppointmentId) -> Response[bytes]:  # noqa: A002
     """As a file that calendars read (RFC 5545): when, what for and with whom, and no word about the patient, for calendars travel."""
     no_query(desk.call.query())

@@ -23,7 +23,7 @@ from domain.kit.clock import zone
 from domain.kit.model import Frozen
 
 Method = Literal["PUBLISH", "REQUEST", "CANCEL"]
-MEDIA = "text/calendar; charset=utf-8"
+MEDIA = "text/calendar"
 _BREAKS = re.compile(r"\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _DAY = timedelta(days=1)
