@@ -167,7 +167,7 @@ AppointmentEvent = (
 )
 
 
-UNSEEN = (AppointmentLinkShared, AppointmentLinkRevoked, AppointmentSummaryAsked)  # change nothing that a calendar shows
+UNSEEN = (AppointmentLinkShared, AppointmentLinkRevoked, AppointmentSummaryAsked, AppointmentReassigned)  # change nothing that a calendar shows
 
 
 class WrongStatus(Refused):
