@@ -310,7 +310,7 @@ def attempted(
         arranged = wanted.arranged(patient, at, schedule)
         things = circumstances(arranged, schedule, doctor, others.rooms.get(wanted.room_id) if wanted.room_id else None)
         if series is None:
-            events = visit.rearrange(arranged, things, notes=wanted.notes, reason=None)
+            events = visit.retold(visit.rearrange(arranged, things, notes=wanted.notes, reason=None), at.now)
         else:
             events = visit.book(arranged, things, notes=wanted.notes, reason=None, series=series, occurrence=planned.number)
     except Refused as refused:
