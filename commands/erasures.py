@@ -12,6 +12,7 @@ from domain.kit import At, Elsewhere, PatientId, Reason, Refused, day
 from domain.patients import Patient
 from domain.referral_leads import ReferralLead
 from domain.referrals import ReferralSource
+from domain.relations import Relation
 from domain.retention import Retention, retention_of
 from domain.signups import Signup
 from domain.staff import Staff
@@ -20,14 +21,14 @@ from schemas.invoices import InvoiceRow
 
 OTHERS: dict[PersonKind, type[Any]] = {
     "staff": Staff, "accounts": Account, "signups": Signup, "demo_requests": DemoRequest,
-    "referrals": ReferralSource, "referral_leads": ReferralLead,
+    "referrals": ReferralSource, "referral_leads": ReferralLead, "relations": Relation,
 }
 
 
 class ErasePatient(Creation):
     """Destroy the key of a patient, so that nobody can read any more who they are; visits, invoices and figures keep their numbers.
 
-    Records that were merged into this one are about the same person and go with it, and so does the lead as which they first wrote. The record is archived. Retention periods and legal holds may forbid it, which is put on record; `despiteRetention` overrides the periods (for whoever should never
+    Records that were merged into this one are about the same person and go with it, and so do the lead as which they first wrote and whoever is known only as being there for them. The record is archived. Retention periods and legal holds may forbid it, which is put on record; `despiteRetention` overrides the periods (for whoever should never
     have been in the books), not the holds.
     """
 
@@ -50,12 +51,14 @@ class ErasePatient(Creation):
             "patient": patient, "retention": await look.load(Retention, retention_of(look.at.clinic)),
             "visited": max((visit.date for visit in visits), default=None),
             "billed": max((day(bill.created_at, look.at.zone) for bill in bills), default=None),
+            "relations": [relation for record in records for _, relation in await look.naming(record, [Relation.kind])
+                          if (await look.load(Relation, relation)).patient in records],
             "leads": [lead for lead in leads if (await look.load(ReferralLead, lead)).patient in records],
         }
 
     def decide(
         self, erasure: Erasure, at: At, *, patient: Patient, retention: Retention, visited: date | None, billed: date | None,
-        leads: list[UUID],
+        leads: list[UUID], relations: list[UUID],
     ) -> Decision:
         patient.ensure_unmerged()
         try:
@@ -65,14 +68,14 @@ class ErasePatient(Creation):
                 retention.ensure_deletable(at.today, {"patients": visited or at.today, "appointments": visited, "invoices": billed}, self.patient_id)
         except Refused as why:
             return [*erasure.refuse(self.patient_id, "patients", self.reason, type(why).__name__, why.details)]
-        erased = erasure.erase(self.patient_id, "patients", self.reason, despite_retention=self.despite_retention, records=(*patient.records, *leads))
+        erased = erasure.erase(self.patient_id, "patients", self.reason, despite_retention=self.despite_retention, records=(*patient.records, *leads, *relations))
         if not erased or patient.archived:
             return [*erased]
         return [*erased, Elsewhere(state=Patient, id=self.patient_id, events=patient.archive())]
 
 
 class ErasePerson(Creation):
-    """Destroy the key of somebody who is no patient: a former member of staff, a deleted account, a sign-up, a demo request, a referral source or a lead."""
+    """Destroy the key of somebody who is no patient: a former member of staff, a deleted account, a sign-up, a demo request, a referral source, a lead, or somebody who is there for a patient."""
 
     state = Erasure
     permission = "admin"

@@ -32,6 +32,7 @@ MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoic
 """What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
 
 STAYS: dict[str, str] = {
+    "relations": "it says who is there for the person of this record; whoever asks does so about all records of the patient",
     "favourites": "somebody marked this very record; the list follows it to the one that stands for it",
     "patient_notes": "it was written on this record, under whose key it is sealed; a patient's notes are listed with those of their other records",
     "patients": "a record says itself what it was merged into, and keeps its particulars and medical history, which are shown with the other one's",

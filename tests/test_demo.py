@@ -84,7 +84,7 @@ UNTOLD = {  # events that the demo's story does without -> why
         "RecallsRefused", "RecallsWelcomed"], "its patients come again by themselves"),
     **dict.fromkeys([
         "PatientBlocked", "PatientUnblocked", "PatientGroupsChanged", "PatientFavoured", "PatientUnfavoured", "PatientNoteWritten", "PatientNoteAmended", "PatientNotePinned",
-        "PatientNoteUnpinned", "PatientNoteRemoved"], "its desk knows everybody by heart"),
+        "PatientNoteUnpinned", "PatientNoteRemoved", "RelationAdded", "RelationChanged", "RelationEnded"], "its desk knows everybody by heart"),
     "PatientSourceSet": "everybody says at once how they came",
     **dict.fromkeys(["ApiKeyIssued", "ApiKeyRevoked", "MobileModuleSwitched"], "no program or telephone comes to it"),
     **dict.fromkeys([

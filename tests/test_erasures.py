@@ -40,18 +40,18 @@ wish = ErasePatient(patient_id=NOOR, reason="She asked")
 
 
 def test_a_patient_is_erased_and_archived_at_once():
-    given().looking(patient=Patient(registered=True), visited=date(1990, 1, 5), billed=None, retention=Retention(), leads=[]).when(wish).then(
+    given().looking(patient=Patient(registered=True), visited=date(1990, 1, 5), billed=None, retention=Retention(), leads=[], relations=[]).when(wish).then(
         erased, Elsewhere(state=Patient, id=NOOR, events=[PatientArchived()]))
-    given().looking(patient=Patient(registered=True, archived=True), visited=date(1990, 1, 5), billed=None, retention=Retention(), leads=[]).when(wish).then(erased)
-    given(erased).looking(patient=Patient(registered=True, archived=True), visited=date(1990, 1, 5), billed=None, retention=Retention(), leads=[]).when(wish).then()
+    given().looking(patient=Patient(registered=True, archived=True), visited=date(1990, 1, 5), billed=None, retention=Retention(), leads=[], relations=[]).when(wish).then(erased)
+    given(erased).looking(patient=Patient(registered=True, archived=True), visited=date(1990, 1, 5), billed=None, retention=Retention(), leads=[], relations=[]).when(wish).then()
 
 
 def test_what_forbids_it_is_put_on_record():
-    given().looking(patient=Patient(registered=True), visited=None, billed=date(2025, 1, 5), retention=Retention(), leads=[]).when(wish).then(
+    given().looking(patient=Patient(registered=True), visited=None, billed=date(2025, 1, 5), retention=Retention(), leads=[], relations=[]).when(wish).then(
         ErasureRefused(person_id=NOOR, kind="patients", reason="She asked", because="RetentionBinds", until=date(2046, 1, 5)))
     held = Retention(holds={uuid4(): Hold(patient=NOOR)})
     despite = ErasePatient(patient_id=NOOR, reason="She asked", despite_retention=True)
-    given().looking(patient=Patient(registered=True), visited=None, billed=date(2025, 1, 5), retention=held, leads=[]).when(despite).then(
+    given().looking(patient=Patient(registered=True), visited=None, billed=date(2025, 1, 5), retention=held, leads=[], relations=[]).when(despite).then(
         ErasureRefused(person_id=NOOR, kind="patients", reason="She asked", because="LegalHoldBinds"))
 
 

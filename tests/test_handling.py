@@ -87,6 +87,7 @@ from commands.recurrences import (
 from commands.referral_leads import ConvertReferralLead, DismissReferralLead, NoteReferralContact, ReopenReferralLead
 from commands.referral_payouts import RequestReferralPayout, WithdrawClinicReferral
 from commands.referrals import ChangeReferralSource, DeleteReferralSource, MakeReferralLink, WithdrawReferralLink
+from commands.relations import AddRelation, ChangeRelation, EndRelation
 from commands.retention import PlaceLegalHold
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
 from commands.schedules import BlockTime, SetDoctorSchedule, UnblockTime
@@ -254,6 +255,9 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
     call = {"patient_id": town.patient, "kind": "check-up", "date": NOW.date()}
     generated = {**call, "kind": "screening", "batch_id": uuid4()}
     return [
+        ((AddRelation, "patient_id"), AddRelation(patient_id=other["patients"], relation="friend", name="Anna"), None),
+        ((AddRelation, "related_id"), AddRelation(patient_id=town.patient, relation="friend", related_id=other["patients"]), None),
+        ((ChangeRelation, "related_id"), ChangeRelation(relation="friend", related_id=other["patients"]), other["relation"]),
         ((FavourPatient, "patient_id"), FavourPatient(patient_id=other["patients"]), None),
         ((UnfavourPatient, "patient_id"), UnfavourPatient(patient_id=other["patients"]), None),
         ((WritePatientNote, "patient_id"), WritePatientNote(patient_id=other["patients"], text="Prefers the morning"), None),
@@ -295,6 +299,7 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     """In every reference of every command; nothing is stored, and the three cannot be told apart."""
     far = await Town.open(town.handler)
     mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False), "twin": await town.register(), "recall": await town.recall(), "lead": await town.lead(), "series": await series(town)}
+    mine["relation"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
     away = (await far(far.visit())).id
     strange = {
         "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away},
@@ -312,9 +317,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "recall": uuid4(), "lead": uuid4()}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "recall": uuid4(), "lead": uuid4(), "relation": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient | ChangeRelation) or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -349,6 +354,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things |= {"recalls": await town.recall(), "referrals": (source := await town.source()), "referral_leads": await town.lead(source)}
     things["recurrences"] = await series(town)
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
+    things["relations"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
     things["patient_notes"] = (await town(WritePatientNote(patient_id=town.patient, text="Prefers the morning"))).id
     count = len(stored(database))
     for command in later(far):
@@ -373,7 +379,7 @@ def later(town: Town) -> list[Command]:
         MergePatients(loser_id=town.patient), UnmergePatients(loser_id=town.patient), ChangePatient(given_name="A", family_name="B"),
         ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),
         BlockPatient(reason="No"), UnblockPatient(), ChangePatientGroups(add=["VIP"]),
-        AmendPatientNote(text="Mine"), PinPatientNote(), UnpinPatientNote(), RemovePatientNote(),
+        ChangeRelation(relation="friend", name="Anna"), EndRelation(), AmendPatientNote(text="Mine"), PinPatientNote(), UnpinPatientNote(), RemovePatientNote(),
         RestorePatient(), ChangeRoom(name="Mine"), DeleteRoom(), UnblockTime(), ChangeStaff(name="A", email="a@b.example", role="doctor"),
         DeactivateStaff(), ReactivateStaff(), OverrideStaffPermissions(permissions={}), WithdrawClinicReferral(), ChangeSeatRequest(doctors=40),
         ExportClinic(), ExportEvidence(), CloseClinic(name="Grachten", reason="No"), KeepClinic(), CancelStaffInvitation(), ResendStaffInvitation(), RevokeApiKey(), EndEmergency(),

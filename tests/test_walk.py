@@ -423,6 +423,11 @@ async def patient_extras(me: Person, patient: str) -> None:
     await me("UnfavourPatient", patientId=patient)
     (found,) = (await me("CheckDuplicates", {"givenName": "Nor", "familyName": "Bakker-Smit", "birthDate": "1990-05-17"}))["items"]
     assert (found["patient"]["id"], found["grade"], found["reasons"]) == (patient, "likely", ["similar-name-and-birth-date"])
+    anna = {"relation": "parent", "guardian": True, "name": "Anna", "email": "anna@example.org"}
+    relation = (await me("AddRelation", anna, patientId=patient))["id"]
+    await me("ChangeRelation", {**anna, "payer": True}, id=relation)
+    assert [(one["name"], one["payer"]) for one in (await me("ListRelations", patientId=patient))["items"]] == [("Anna", True)]
+    assert (await me("EndRelation", query={"reason": "Of age"}, id=relation))["ended"]
     note = (await me("WritePatientNote", {"text": "Prefers the morning"}, patientId=patient))["id"]
     await me("AmendPatientNote", {"text": "Prefers the afternoon"}, id=note)
     assert (await me("PinPatientNote", {}, id=note))["pinned"]

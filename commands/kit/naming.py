@@ -37,7 +37,9 @@ def _asked(kinds: tuple[str, ...]) -> str:
 
 
 def _column(kind: str) -> str:
-    return next(name for name, hint in hints(PROJECTIONS[kind].row).items() for extra in metas(hint) if extra.get("ref") == "patients")
+    """Return the column that says whose a thing is: `patient_id`, if it names other patients beside."""
+    found = [name for name, hint in hints(PROJECTIONS[kind].row).items() for extra in metas(hint) if extra.get("ref") == "patients"]
+    return "patient_id" if "patient_id" in found else found[0]
 
 
 async def naming(lanes: Lanes, clinic: UUID, patient: UUID, kinds: Sequence[str]) -> tuple[list[tuple[str, UUID]], int]:
