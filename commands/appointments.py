@@ -6,10 +6,11 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from commands.kit import Command, Creation, Look
+from commands.kit import Command, Creation, Decision, Look
 from domain.appointments import Appointment, Arrangement, Circumstances, Party, Response, forced, when
 from domain.clinics import Clinic
-from domain.kit import At, Event, Frozen, Minutes, Note, PatientId, Reason, RoomId, StaffId, Text
+from domain.holds import Hold
+from domain.kit import At, Elsewhere, Event, Frozen, HoldId, Minutes, Note, PatientId, Reason, RoomId, StaffId, Text
 from domain.kit.letters import LetterLanguage
 from domain.patients import Patient
 from domain.rooms import Room
@@ -57,21 +58,32 @@ def circumstances(wanted: Arrangement, schedule: Schedule, doctor: Staff, room: 
 
 
 class BookAppointment(Creation, Wanted):
-    """Book a patient with a doctor. Overbooking takes a permission and a reason, and so does booking for a patient who is blocked (`despiteBlock`)."""
+    """Book a patient with a doctor. Overbooking takes a permission and a reason, and so does booking for a patient who is blocked (`despiteBlock`).
+
+    With `holdId` the time is that of a hold, which ends with it: nobody comes in between.
+    """
 
     state = Appointment
     permission = "appointments.create"
     patient_id: PatientId
     despite_block: bool = False
+    hold_id: HoldId | None = None
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {**await self.others(look), "patient": await look.require(Patient, self.patient_id)}
+        hold = {"hold": await look.require(Hold, self.hold_id)} if self.hold_id else {}
+        return {**await self.others(look), "patient": await look.require(Patient, self.patient_id), **hold}
 
-    def decide(self, appointment: Appointment, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None, patient: Patient) -> list[Event]:
+    def decide(
+        self, appointment: Appointment, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None, patient: Patient, hold: Hold | None = None,
+    ) -> Decision:
         patient.ensure_bookable(despite=self.despite_block, may=at.may("appointments.overbook"), reason=self.reason)
         wanted = self.arranged(self.patient_id, at, schedule)
         past_block = patient.blocked
-        return appointment.book(wanted, circumstances(wanted, schedule, doctor, room), notes=self.notes, reason=self.reason, past_block=past_block)
+        booked = appointment.book(wanted, circumstances(wanted, schedule, doctor, room), notes=self.notes, reason=self.reason, past_block=past_block)
+        if hold is None or self.hold_id is None:
+            return [*booked]
+        used = hold.use(at.id, self.doctor_id, self.room_id, (wanted.starts_at, wanted.ends_at), at.now)
+        return [*booked, Elsewhere(state=Hold, id=self.hold_id, events=used)]
 
 
 class ChangeAppointment(Command, Wanted):

@@ -29,7 +29,11 @@ class SetDoctorSchedule(Creation, Timetable):
 
 
 class BlockTime(Creation):
-    """Block a doctor's or a room's time, so that nothing is booked in it. Doctors may block their own."""
+    """Block a doctor's or a room's time, so that nothing is booked in it. Doctors may block their own.
+
+    If there are appointments in it, it is refused; `despiteBookings` is for a sudden absence: nothing more is booked, and the appointments that stand in it
+    are among the conflicts of those days until they are moved or cancelled.
+    """
 
     state = BlockedTime
     permission = "appointments.block_time"
@@ -38,11 +42,12 @@ class BlockTime(Creation):
     start: Local
     end: Local
     reason: Reason | None = None
+    despite_bookings: bool = False
 
     def decide(self, block: BlockedTime, at: At) -> list[Event]:
         wanted = period(self.start, self.end, at.now, at.zone)
         own, manages = at.subject == self.doctor_id, at.may("settings.working_hours.manage")
-        return block.block(self.doctor_id, self.room_id, wanted, self.reason, own=own, manages=manages)
+        return block.block(self.doctor_id, self.room_id, wanted, self.reason, own=own, manages=manages, despite_bookings=self.despite_bookings)
 
 
 class UnblockTime(Command):

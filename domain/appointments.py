@@ -257,12 +257,13 @@ def when(start: datetime, minutes: int, now: datetime, zone: str, fold: int | No
     }
 
 
-def _check(wanted: Arrangement, things: Circumstances) -> None:
+def ensure_possible(things: Circumstances, *, force: bool = False) -> None:
+    """Refuse what those concerned cannot do at all or, unless it is an overbooking, not at that time."""
     if not things.treats:
         raise DoctorNotAvailable
     if not things.usable:
         raise RoomNotInUse
-    if not things.working and not wanted.forced:
+    if not things.working and not force:
         raise DoctorNotWorking
 
 
@@ -333,7 +334,7 @@ class Appointment(State):
         self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None, past_block: bool = False, series: UUID | None = None,
         occurrence: int | None = None,
     ) -> list[Event]:
-        _check(wanted, things)
+        ensure_possible(things, force=wanted.forced)
         return [AppointmentBooked(
             **only(Arrangement, wanted), notes=notes, reason=reason if wanted.forced or past_block else None, series_id=series, occurrence=occurrence)]
 
@@ -343,7 +344,7 @@ class Appointment(State):
         if self._moves(wanted):
             if self.status not in OPEN:
                 raise WrongStatus(**{"from": self.status, "to": "rescheduled"})
-            _check(wanted, things)
+            ensure_possible(things, force=wanted.forced)
             return [AppointmentRescheduled(**only(Arrangement, wanted), was_on=now.on, was_doctor_id=now.doctor_id, notes=notes, reason=reason)]
         if wanted.room_id != now.room_id and not things.usable:
             raise RoomNotInUse

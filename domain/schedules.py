@@ -125,8 +125,9 @@ class Blocked(Period):
     room_id: RoomId | None = None
 
 
-class TimeBlocked(Event, Blocked):
+class TimeBlocked(Event, Blocked, omit_defaults=True):
     reason: Annotated[Reason | None, Personal("doctor_id")] = None
+    despite_bookings: bool = False  # a sudden absence: what is booked stands until somebody moves it
 
 
 class TimeUnblocked(Event):
@@ -156,6 +157,10 @@ class BlockOfNothing(Invalid):
 
 class BlockNeverEnds(Invalid):
     """Blocked time ends after it starts, and within a year."""
+
+
+class AbsenceNeedsReason(Invalid):
+    """To block time although there are appointments in it, say why."""
 
 
 class BlockTooFar(Invalid):
@@ -198,29 +203,34 @@ class BlockedTime(State):
 
     kind: ClassVar[str] = "blocks"
     blocked: Blocked | None = None
+    despite_bookings: bool = False
 
     def evolve(self, event: BlockEvent) -> Self:
         match event:
-            case TimeBlocked():
-                return replace(self, blocked=Blocked(**only(Blocked, event)))
+            case TimeBlocked(despite_bookings=despite):
+                return replace(self, blocked=Blocked(**only(Blocked, event)), despite_bookings=despite)
             case TimeUnblocked():
                 return replace(self, blocked=None)
 
     def claims(self) -> frozenset[Claim]:
-        """The doctor's or the room's time."""
+        """The doctor's or the room's time; by force if appointments stand in it, and then too nothing more is booked there."""
         if (b := self.blocked) is None:
             return frozenset()
         whose = {"doctor": b.doctor_id, "room": b.room_id}
-        return frozenset(TimeClaim(kind=kind, id=id_, start=b.starts_at, end=b.ends_at) for kind, id_ in whose.items() if id_ is not None)
+        return frozenset(TimeClaim(kind=kind, id=id_, start=b.starts_at, end=b.ends_at, forced=self.despite_bookings) for kind, id_ in whose.items() if id_ is not None)
 
-    def block(self, doctor: UUID | None, room: UUID | None, wanted: Period, reason: str | None, *, own: bool, manages: bool) -> list[Event]:
+    def block(
+        self, doctor: UUID | None, room: UUID | None, wanted: Period, reason: str | None, *, own: bool, manages: bool, despite_bookings: bool = False,
+    ) -> list[Event]:
         if doctor is not None and not own and not manages:
             raise Forbidden(permission="settings.working_hours.manage")
         if doctor is None and room is None:
             raise BlockOfNothing
         if not timedelta() < wanted.ends_at - wanted.starts_at <= LONGEST:
             raise BlockNeverEnds
-        return [TimeBlocked(doctor_id=doctor, room_id=room, **only(Period, wanted), reason=reason)]
+        if despite_bookings and not reason:
+            raise AbsenceNeedsReason
+        return [TimeBlocked(doctor_id=doctor, room_id=room, **only(Period, wanted), reason=reason, despite_bookings=despite_bookings)]
 
     def unblock(self, subject: UUID | None, *, manages: bool) -> list[Event]:
         if (b := self.blocked) is None:

@@ -42,9 +42,11 @@ from gateway.kit.past import AsOf
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
 from projections.calendar import CalendarTooLong, week, week_then
+from projections.conflicts import Which, conflicts
 from projections.slots import available
 from schemas.appointments import AppointmentLink, AppointmentRow, AppointmentShown
 from schemas.calendar import Calendar, CalendarEntry, CalendarRow
+from schemas.conflicts import AppointmentConflicts
 from schemas.slots import AvailableSlots
 
 Doctor = Annotated[UUID, QueryParameter(name="doctorId")]
@@ -54,6 +56,7 @@ Last = Annotated[dt.date, QueryParameter(name="to", description="Last day, inclu
 Days = Annotated[int, QueryParameter(ge=1, le=31, description="How many days from `date` on.")]
 AppointmentId = Annotated[UUID, PathParameter(description="Id of the appointment.")]
 Token = Annotated[str, PathParameter(description="The token of the patient's link.")]
+MOST_DAYS = 62  # of which conflicts are listed at once
 SECRET = {"cache-control": "no-store", "referrer-policy": "no-referrer"}  # what a link shows or is is its patient's alone
 Duration = Annotated[int, QueryParameter(ge=5, le=1440, description="Minutes.")]
 
@@ -91,6 +94,34 @@ async def calendar(
         told = await week_then(desk.reader, desk.call.services.handler.keys, first, last, whose, position)
         return Response(told, media_type="application/json", headers={"X-Position": str(position)})  # type: ignore[arg-type]
     return Response(await week(desk.reader, first, last, whose), media_type="application/json")  # type: ignore[arg-type]
+
+
+@get("/conflicts", operation_id="BrowseConflicts", summary="List: what the appointments of some days collide with", opt={
+    "permission": CalendarRow.permission, "refusals": [CalendarTooLong, NotFound]})
+async def colliding(
+    desk: Desk, first: First, last: Last, doctor: Annotated[UUID | None, QueryParameter(name="doctorId")] = None,
+) -> AppointmentConflicts:
+    """Overbooked, or booked before time was blocked or hours were changed: everybody's appointments, or one doctor's, of up to 62 days."""
+    no_query(desk.call.query(), ("from", "to", "doctorId"))
+    await known(desk, doctor)
+    if (last - first).days >= MOST_DAYS:
+        raise CalendarTooLong
+    own, subject = own_column(CalendarRow, desk.who), desk.who.subject
+    if own == "doctor_id" and doctor not in {None, subject}:
+        raise NotFound(kind="staff", id=str(doctor))
+    which = Which(days=(first, last), doctor=subject if own == "doctor_id" else doctor, patient=subject if own == "patient_id" else None)
+    return AppointmentConflicts(items=await conflicts(desk.reader, which, named=own is None))
+
+
+@get("/{id:uuid}/conflicts", operation_id="GetAppointmentConflicts", summary="Show: what an appointment collides with", opt={
+    "permission": CalendarRow.permission, "refusals": [NotFound]})
+async def conflicts_of(desk: Desk, id: AppointmentId) -> AppointmentConflicts:  # noqa: A002
+    """As things stand now: another appointment of the doctor, the room or the patient, blocked time, or hours that the doctor does not work. One that holds no time has none."""
+    no_query(desk.call.query())
+    own = own_column(CalendarRow, desk.who)
+    if not await desk.reader.find(CalendarRow, id=id, **({own: desk.who.subject} if own else {})):
+        raise NotFound
+    return AppointmentConflicts(items=await conflicts(desk.reader, Which(appointment=id), named=own is None))
 
 
 async def known(desk: Desk, doctor: UUID | None, room: UUID | None = None) -> None:
@@ -228,7 +259,9 @@ router = Router("/api/v1/protected/appointments", tags=["Scheduling"], route_han
     browse("/", CalendarEntry, by=["date", "date..", "doctor_id", "patient_id", "room_id", "status"], sort="-starts_at"),
     available_slots,
     calendar,
+    colliding,
     fetch("/{id:uuid}", AppointmentRow),
+    conflicts_of,
     create("/", BookAppointment),
     act("/{id:uuid}", ChangeAppointment, method="PUT"),
     act("/{id:uuid}/status", ChangeAppointmentStatus, method="PATCH"),

@@ -26,7 +26,11 @@ where c.clinic_id = %s and c.date between %s::date - 2 and %s::date + 2 and (c.d
 union all
 select b.doctor_id, b.room_id, b.starts_at, b.ends_at
 from blocks b
-where b.clinic_id = %s and b.last_date >= %s::date - 2 and b.date <= %s::date + 2"""
+where b.clinic_id = %s and b.last_date >= %s::date - 2 and b.date <= %s::date + 2
+union all
+select h.doctor_id, h.room_id, h.starts_at - make_interval(mins => h.buffer_before::int), h.ends_at + make_interval(mins => h.buffer_after::int)
+from holds h
+where h.clinic_id = %s and h.expires_at > %s"""
 
 
 async def available(
@@ -49,17 +53,17 @@ async def available(
     usable = [r for r in rooms if room in {None, r.id}]
     if room is not None and not usable:
         return []
-    hours, taken = Timetable(**only(Timetable, schedule)), await busy(reader, doctor, (first, last), minutes, clinic.zone)
+    hours, taken = Timetable(**only(Timetable, schedule)), await busy(reader, doctor, (first, last), minutes, clinic.zone, now)
     starts = (slot for n in range(days) for slot in hours.slots(first + timedelta(days=n), minutes, clinic.zone, taken[doctor]) if slot[0] >= now)
     slots = [_slot(slot, hours, usable, taken, clinic.zone) for slot in starts]
     return [slot for slot in slots if room is None or slot.rooms]
 
 
-async def busy(reader: Reader, doctor: UUID, days: tuple[date, date], minutes: int, zone: str) -> dict[UUID, list[Interval]]:
+async def busy(reader: Reader, doctor: UUID, days: tuple[date, date], minutes: int, zone: str, now: datetime) -> dict[UUID, list[Interval]]:
     """Return when that doctor and the rooms are taken, buffers included, as far as it matters to visits that start on these days."""
     start, end = span(*days, zone)
     edges = start - EDGE, end + timedelta(minutes=minutes) + EDGE
-    answer = await reader.ask(TAKEN, [reader.clinic, *days, doctor, *edges, reader.clinic, *days])
+    answer = await reader.ask(TAKEN, [reader.clinic, *days, doctor, *edges, reader.clinic, *days, reader.clinic, now])
     found: defaultdict[UUID, list[Interval]] = defaultdict(list)
     for doctor_id, room_id, start, end in answer.rows:
         for whose in (doctor_id, room_id):

@@ -41,6 +41,9 @@ ALLOWED = {
         "Fold", "Start", "Wanted", "circumstances")},
     ("commands/recurrences.py", "domain.appointments.Party"): "who cancels is said as for a single one",
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
+    **{("commands/holds.py", name): "what is held is what could be booked, and is asked for alike" for name in (
+        "commands.appointments.Fold", "commands.appointments.Start", "domain.appointments.Circumstances", "domain.appointments.ensure_possible",
+        "domain.appointments.when")},
     ("gateway/erasures.py", "domain.patients.PatientMerged"): "how somebody is refused who names a record that stands for nobody any more",
     ("gateway/portal_invitations.py", "domain.accounts.PlaceOccupied"): "whoever comes in has an account, or gets one",
     **{("gateway/portal_invitations.py", f"domain.patients.{name}"): "how somebody is refused who cannot be asked in" for name in (

@@ -39,6 +39,7 @@ from commands.clinics import (
 from commands.emergencies import BreakGlass, EndEmergency
 from commands.erasures import ErasePatient
 from commands.favourites import FavourPatient, UnfavourPatient
+from commands.holds import ExtendHold, HoldTime, ReleaseHold
 from commands.invoices import (
     CreateInvoice,
     DeleteInvoice,
@@ -273,6 +274,9 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((BookAppointment, "doctor_id"), BookAppointment(**{**visit, "patient_id": town.patient, "doctor_id": other["staff"]}), None),
         ((BookAppointment, "room_id"), BookAppointment(**{**visit, "patient_id": town.patient, "room_id": other["rooms"]}), None),
         ((BookAppointment, "patient_id"), BookAppointment(**{**visit, "patient_id": other["patients"]}), None),
+        ((BookAppointment, "hold_id"), BookAppointment(**{**visit, "patient_id": town.patient, "hold_id": other["holds"]}), None),
+        ((HoldTime, "doctor_id"), HoldTime(**{**visit, "doctor_id": other["staff"]}), None),
+        ((HoldTime, "room_id"), HoldTime(**{**visit, "room_id": other["rooms"]}), None),
         ((ChangeAppointment, "doctor_id"), ChangeAppointment(**{**visit, "doctor_id": other["staff"]}), other["visit"]),
         ((ChangeAppointment, "room_id"), ChangeAppointment(**{**visit, "room_id": other["rooms"]}), other["visit"]),
         ((BookAppointmentSeries, "patient_id"), BookAppointmentSeries(**{**often, "patient_id": other["patients"]}), None),
@@ -300,11 +304,11 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     far = await Town.open(town.handler)
     mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False), "twin": await town.register(), "recall": await town.recall(), "lead": await town.lead(), "series": await series(town)}
     mine["relation"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
-    away = (await far(far.visit())).id
+    away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
-        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away},
-        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room},
-        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4()},
+        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held},
+        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room},
+        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4()},
     }
     count = len(stored(database))
     for ids in strange.values():
@@ -317,7 +321,7 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "recall": uuid4(), "lead": uuid4(), "relation": uuid4()}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "recall": uuid4(), "lead": uuid4(), "relation": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
         if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient | ChangeRelation) or shape == (AddRelation, "related_id"):
             continue
@@ -327,6 +331,8 @@ async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -
         if isinstance(command, InvitePatient):
             await fresh(ChangePatient(given_name="Noor", family_name="Bakker", email="noor@example.org"), fresh.patient)
         ids = {town.doctor: fresh.doctor, town.room: fresh.room, town.patient: fresh.patient}
+        if shape[1] == "hold_id":
+            ids[own["holds"]] = (await fresh(HoldTime(doctor_id=fresh.doctor, room_id=fresh.room, start=MONDAY))).id
         renamed = type(command)(**{k: ids.get(v, v) if isinstance(v, UUID) else v for k, v in asdict(command).items() if k != "lines"}, **lines(command))
         assert (await fresh(renamed)).version >= 1
 
@@ -353,6 +359,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things["portal_invitations"] = (await town(InvitePatient(patient_id=reachable))).id
     things |= {"recalls": await town.recall(), "referrals": (source := await town.source()), "referral_leads": await town.lead(source)}
     things["recurrences"] = await series(town)
+    things["holds"] = (await town(HoldTime(doctor_id=town.doctor, start=town.at(300)))).id
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
     things["relations"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
     things["patient_notes"] = (await town(WritePatientNote(patient_id=town.patient, text="Prefers the morning"))).id
@@ -371,7 +378,7 @@ def later(town: Town) -> list[Command]:
     visit = {"doctor_id": town.doctor, "start": MONDAY}
     return [
         ChangeAppointment(**visit), ChangeAppointmentStatus(status="confirmed"), RemoveAppointment(), ChangeClinic(name="Mine"),
-        ShareAppointment(), RevokeAppointmentLink(), SendAppointmentSummary(), ResendPortalInvitation(), CancelPortalInvitation(),
+        ShareAppointment(), RevokeAppointmentLink(), SendAppointmentSummary(), ExtendHold(), ReleaseHold(), ResendPortalInvitation(), CancelPortalInvitation(),
         SwitchModule(module="lab", on=False), RemoveClinicBranding(type="logo"),
         SetClinicBranding(type="logo", digest="ab" * 32, media="image/png", size=1), OverrideStaffPermissions(permissions={}),
         EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(),

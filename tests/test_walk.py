@@ -442,7 +442,8 @@ async def appointments(me: Person, ids: Json) -> None:
     starts = [slot["startLocal"] for slot in (await me("BrowseAvailableSlots", query=free))["items"]]
     assert starts[:2] == [at("08:00"), at("08:30")]
     wanted = {"doctorId": ids["staff"], "roomId": ids["rooms"], "start": starts[0], "duration": 30}
-    visit = (await me("BookAppointment", {**wanted, "patientId": ids["patients"], "notes": "Afraid of drills"}))["id"]
+    hold = await held(me, wanted, free)
+    visit = (await me("BookAppointment", {**wanted, "patientId": ids["patients"], "notes": "Afraid of drills", "holdId": hold}))["id"]
     ids["appointments"] = visit
     assert at("08:00") not in [slot["startLocal"] for slot in (await me("BrowseAvailableSlots", query=free))["items"]]
     await me("ChangeAppointment", {**wanted, "start": at("10:00")}, id=visit)
@@ -452,6 +453,8 @@ async def appointments(me: Person, ids: Json) -> None:
         await me("ChangeAppointmentStatus", {"status": status}, id=visit)
     (entry,) = (await me("BrowseCalendarEntry", query={"doctorId": ids["staff"], "status": "completed"}))["items"]
     assert (entry["patientName"], entry["roomName"]) == ("Noor Bakker-Smit", "Garden room")
+    assert (await me("GetAppointmentConflicts", id=visit))["items"] == []
+    assert [one["kind"] for one in (await me("BrowseConflicts", query={"from": MONDAY.isoformat(), "to": MONDAY.isoformat()}))["items"]] == []
     slip = (await me("BookAppointment", {**wanted, "patientId": ids["patients"]}))["id"]
     await me("RemoveAppointment", id=slip)
     monday = {"from": MONDAY.isoformat(), "to": MONDAY.isoformat()}
@@ -461,6 +464,18 @@ async def appointments(me: Person, ids: Json) -> None:
     chart = await me("GetChart", id=ids["patients"])
     assert [one["id"] for one in chart["appointments"]] == [visit]
     assert await me("GetChart", query={"asOf": me.position}, id=ids["patients"]) == chart
+
+
+async def held(me: Person, wanted: Json, free: Json) -> str:
+    """Hold the time, give it back, and hold it again for longer."""
+    first = (await me("HoldTime", wanted))["id"]
+    assert at("08:00") not in [slot["startLocal"] for slot in (await me("BrowseAvailableSlots", query=free))["items"]]
+    await me("ReleaseHold", id=first)
+    hold: str = (await me("HoldTime", {**wanted, "minutes": 10}))["id"]
+    assert (await me("ExtendHold", {"minutes": 30}, id=hold))["extended"]
+    assert [one["id"] for one in (await me("BrowseHoldRow"))["items"]] == [hold]
+    assert (await me("GetHoldRow", id=hold))["startLocal"] == at("08:00")
+    return hold
 
 
 async def answered(me: Person, visit: str) -> None:

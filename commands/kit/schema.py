@@ -242,13 +242,17 @@ begin
                 if found then outcomes[i] := 4; details[i] := clashing; continue; end if;
             end if;
             t := array[coalesce(s_t[before], 0) + 1, s_t[i]];
+            r := array[coalesce(s_r[before], 0) + 1, s_r[i]];
             if t[1] <= t[2] then
                 select t[1] + w.ord - 1 into clashing
                 from unnest(t_resource[t[1]:t[2]], t_start[t[1]:t[2]], t_end[t[1]:t[2]], t_owner[t[1]:t[2]], t_forced[t[1]:t[2]])
                     with ordinality w(resource, start_at, end_at, owner, forced, ord)
                 where not w.forced and (
                     (select c.ending from time_claims c where c.resource = w.resource and not c.forced and c.starting < w.end_at
-                        and c.owner <> w.owner and (c.expires is null or c.expires > moment) order by c.starting desc limit 1) > w.start_at
+                        and c.owner <> w.owner and (c.expires is null or c.expires > moment) and not exists (
+                            select from unnest(r_resource[r[1]:r[2]], r_start[r[1]:r[2]], r_owner[r[1]:r[2]]) f(resource, start_at, owner)
+                            where f.resource = c.resource and f.start_at = c.starting and f.owner = c.owner)
+                        order by c.starting desc limit 1) > w.start_at
                     or (select 1 from time_claims c where c.resource = w.resource and c.forced and c.starting < w.end_at
                         and c.ending > w.start_at and c.owner <> w.owner limit 1) is not null
                 ) limit 1;
@@ -259,7 +263,6 @@ begin
                 delete from unique_claims c using unnest(v_claim[v[1]:v[2]], v_owner[v[1]:v[2]]) w(claim, owner)
                 where c.claim = w.claim and c.owner = w.owner;
             end if;
-            r := array[coalesce(s_r[before], 0) + 1, s_r[i]];
             if r[1] <= r[2] then
                 delete from time_claims c using unnest(r_resource[r[1]:r[2]], r_start[r[1]:r[2]], r_owner[r[1]:r[2]]) w(resource, start_at, owner)
                 where c.resource = w.resource and c.starting = w.start_at and c.owner = w.owner and not c.forced;

@@ -16,6 +16,7 @@ from domain.kit.model import (
     Fact,
     Forbidden,
     Frozen,
+    HoldId,
     Id,
     Invalid,
     InvoiceId,
@@ -43,7 +44,7 @@ from domain.kit.model import (
 )
 
 __all__ = [
-    "PLATFORM", "AccountId", "AddressKey", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Email", "Erases", "Event", "Fact", "Forbidden", "Frozen", "Id", "Invalid",
+    "PLATFORM", "AccountId", "AddressKey", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Email", "Erases", "Event", "Fact", "Forbidden", "Frozen", "HoldId", "Id", "Invalid",
     "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "Positive", "Reason", "RecurrenceId", "Ref", "Refused", "RoomId", "StaffId",
     "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "UserInactive", "ZoneUnknown", "code_of", "day", "instant", "midnight", "only", "span", "wall",
     "zone",

@@ -70,6 +70,7 @@ StaffId = Annotated[UUID, Ref("staff")]
 RoomId = Annotated[UUID, Ref("rooms")]
 PatientId = Annotated[UUID, Ref("patients")]
 AppointmentId = Annotated[UUID, Ref("appointments")]
+HoldId = Annotated[UUID, Ref("holds")]
 InvoiceId = Annotated[UUID, Ref("invoices")]
 RecurrenceId = Annotated[UUID, Ref("recurrences")]
 

@@ -119,6 +119,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     **dict.fromkeys(["AppointmentSeriesBooked.type", "AppointmentSeriesChanged.type"], "the clinic's: what is offered"),
     "EmailTemplateCreated.about": "the platform's",
     "TimeBlocked.zone": "ours", "TimeBlocked.start_local": "a time", "TimeBlocked.end_local": "a time",
+    "TimeHeld.zone": "ours", "TimeHeld.start_local": "a time",
 }
 
 
