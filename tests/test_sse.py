@@ -781,8 +781,9 @@ def test_who_may_read_what_is_sealed_could_read_it_in_a_row():
         return set(opened_for(Who(actor=uuid4(), clinic=uuid4(), role=role, grants=frozenset(grants))))
 
     assert opens() == set()
-    assert opens("patients.view") == set()
-    detail = {"PatientRegistered", "PatientChanged", "PatientContactChanged", "PatientsMerged", "PatientsUnmerged"}
+    plain = {"PatientNoteWritten", "PatientNoteAmended", "PatientNoteRemoved", "RelationAdded", "RelationChanged", "RelationEnded"}
+    assert opens("patients.view") == plain
+    detail = {"PatientRegistered", "PatientBlocked", "PatientUnblocked", "PatientGroupsChanged", "PatientChanged", "PatientContactChanged", "PatientsMerged", "PatientsUnmerged"}
     assert opens("patients.view_detail") == detail
     assert opens("patients.view_medical_history") == {"MedicalHistoryAmended", "MedicalHistoryReported"}
     assert opens("patients.view_medical_history", "patients.view_detail", role="patient") == detail
