@@ -4,8 +4,10 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import httpx
 import msgspec
@@ -24,6 +26,12 @@ from workers import projector, relay
 PASSWORD = "correct horse battery staple"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
 PROTECTED = "/api/v1/protected"
+ZONE = "Europe/Amsterdam"
+
+
+def today_there() -> date:
+    """The day that it is in a test's clinic, which begins before the day in UTC does."""
+    return datetime.now(ZoneInfo(ZONE)).date()
 
 
 class Server(http.Server):
@@ -69,7 +77,7 @@ class Web:
     async def clinic(self, plan: Any = "Pro+") -> UUID:
         """A new clinic."""
         clinic = uuid4()
-        command = OpenClinic(name="Grachten", zone="Europe/Amsterdam", currency="EUR", plan=plan)
+        command = OpenClinic(name="Grachten", zone=ZONE, currency="EUR", plan=plan)
         await self.services.handler.handle(command, Who(actor=uuid4(), clinic=clinic, role="superadmin", grants=frozenset()), id=clinic)
         return clinic
 

@@ -56,7 +56,7 @@ from projections.kit.rebuild import verify
 from schemas.recalls import RecallRow
 from tests.clinic import Town, handling, stored
 from tests.kit import facts, given, noon
-from tests.served import failure, until
+from tests.served import failure, today_there, until
 
 NOOR, VISIT, DOCTOR = uuid4(), uuid4(), uuid4()
 DUE = noon.today + timedelta(days=30)
@@ -271,7 +271,7 @@ async def test_a_cohort_is_generated_once_however_often_and_by_however_many(web)
     archived, unwanted, has_one, comes, declines = people[1:]
     await house.done("DELETE", f"/patients/{archived}")
     await house.done("PUT", f"/patient-recalls/patient/{unwanted}/wish", {"reason": "Enough"})
-    today = datetime.now(noon.now.tzinfo).date()
+    today = today_there()
     await house.done("POST", "/patient-recalls", {"patientId": str(has_one), "kind": "check-up", "date": str(today)}, 201)
     ahead = datetime.combine(today + timedelta(days=3), LONG_AGO.time())
     await house.town(house.town.visit(ahead, patient_id=comes))
@@ -318,7 +318,7 @@ async def test_a_booked_visit_answers_a_recall_and_opens_it_again_when_it_comes_
     house, tending = await House.open(web), Tending()
     await tending(web.services)
     patient = await house.came(LONG_AGO)
-    today = datetime.now(noon.now.tzinfo).date()
+    today = today_there()
     soon = (await house.done("POST", "/patient-recalls", {"patientId": str(patient), "kind": "check-up", "date": str(today)}, 201))["id"]
     far = (await house.done("POST", "/patient-recalls", {"patientId": str(patient), "kind": "hygiene", "date": str(today + timedelta(days=90))}, 201))["id"]
     start = datetime.combine(today + timedelta(days=3), LONG_AGO.time())
@@ -353,7 +353,7 @@ async def stands(web, tending, house, recall, wanted):
 async def test_who_may_and_what_is_odd(web):
     house = await House.open(web)
     patient = await house.came(LONG_AGO)
-    today = str(datetime.now(noon.now.tzinfo).date())
+    today = str(today_there())
     call = {"patientId": str(patient), "kind": "hygiene", "date": today}
     recall = (await house.done("POST", "/patient-recalls", call, 201))["id"]
     told = failure(await house.boss("POST", "/patient-recalls", call, headers=house.seen), 409, "RECALL_ALREADY_OPEN")
@@ -385,7 +385,7 @@ async def test_who_may_and_what_is_odd(web):
 async def test_what_is_said_of_somebody_goes_with_their_key_and_live_rows_are_the_rebuilt_ones(web):
     house = await House.open(web)
     patient = await house.came(LONG_AGO)
-    call = {"patientId": str(patient), "kind": "hygiene", "date": str(datetime.now(noon.now.tzinfo).date()), "message": "About the abscess"}
+    call = {"patientId": str(patient), "kind": "hygiene", "date": str(today_there()), "message": "About the abscess"}
     recall = (await house.done("POST", "/patient-recalls", call, 201))["id"]
     await house.done("POST", f"/patient-recalls/{recall}/attempts", {"outcome": "reached", "note": "Is afraid"})
     assert b"abscess" not in b"".join(event.body for event in stored(web.database))

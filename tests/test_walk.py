@@ -24,11 +24,11 @@ from domain.portal_invitations import PORTAL
 from tests.authenticator import Authenticator
 from tests.client import client
 from tests.clinic import handling
-from tests.served import until
+from tests.served import today_there, until
 from tests.till import sign
 from tests.walk import OPERATIONS, PASSWORD, Api, Json, Operation, Person, Request, undocumented
 
-TODAY = datetime.now(UTC).date()
+TODAY = today_there()
 MONDAY = TODAY + timedelta(days=14 - TODAY.weekday())
 WEEK = [[{"start": "08:00", "end": "12:00"}, {"start": "13:00", "end": "17:00"}]] * 5 + [[], []]
 LINES = [{"description": "Crown", "procedureCode": "D2740", "quantity": 2, "unitPrice": 25_000, "taxRate": 2100}]
@@ -184,7 +184,7 @@ async def webhooks(me: Person, ids: Json) -> None:
     assert [one["id"] for one in (await me("BrowseWebhookEntry", query={"enabled": "true"}))["items"]] == [id_]
     await me("ResendDelivery", {}, id=id_, delivery=sent)
     assert await delivery(me, id_, "queued") == [sent]
-    await me("ResendFailedDeliveries", {"since": f"{TODAY}T00:00:00Z"}, id=id_)
+    await me("ResendFailedDeliveries", {"since": f"{TODAY - timedelta(days=1)}T00:00:00Z"}, id=id_)
     assert (await me("GetWebhookEntry", id=id_))["formerSecretUntil"]
     await me("DeleteWebhook", id=id_)
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -894,7 +895,7 @@ async def test_killed_in_the_middle_it_goes_on_and_nothing_is_lost_or_doubled(da
         receiver.says = die
         await until(lambda: receiver.has(1), 30)
         first.wait()
-        before, receiver.says = len(receiver.got), lambda _: Answer(200)
+        receiver.says = lambda _: Answer(200)
         assert first.returncode == -signal.SIGKILL
         house = House(None, database)
         hook = SimpleNamespace(id=added.id)
@@ -902,7 +903,7 @@ async def test_killed_in_the_middle_it_goes_on_and_nothing_is_lost_or_doubled(da
             await until(lambda: house.reads(hook, *["delivered"] * 8), 30)
         ids = [got.id for got in receiver.got]
         assert {str(id_) for id_, in house.log(hook, "id")} == set(ids)
-        assert (len(set(ids)), len(ids) - 8 <= before) == (8, True), "only what was in hand comes twice"
+        assert (len(set(ids)), max(Counter(ids).values()) <= 2) == (8, True), "what was in hand comes twice, and nothing more often"
 
 
 @pytest.mark.soak
