@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -24,7 +24,7 @@ LISTS = ("allergies", "conditions", "medications")
 PLAIN = {"email": "email", "phone": "phone", "nationalId": "national_id", "notes": "notes"}
 ADDRESS = ("address", "postcode", "city")
 
-HEADERS: dict[str, ImportField] = {name: field for field, names in {  # as they are compared: `plain`
+NAMES: dict[ImportField, str] = {  # as they are compared: `plain`
     "externalId": "externalid id patientid patientnumber patientno patientnr recordnumber chartnumber mrn number nummer patientnummer patientennummer numeropaciente idpaciente"
                   " numero numerodossier numeropatient historia nhc",
     "givenName": "givenname firstname first forename voornaam roepnaam vorname nombre prenom",
@@ -42,7 +42,8 @@ HEADERS: dict[str, ImportField] = {name: field for field, names in {  # as they 
     "allergies": "allergies allergy allergieen allergie allergien alergias alergia",
     "conditions": "conditions condition diagnoses diagnosis problems aandoeningen aandoening erkrankungen diagnosen enfermedades diagnosticos antecedentes maladies",
     "medications": "medications medication medicines drugs medicatie medicijnen medikamente medikation medicamentos medicacion medicaments",
-}.items() for name in names.split()}  # type: ignore[misc]
+}
+HEADERS = {name: field for field, names in NAMES.items() for name in names.split()}
 
 SEXES = {word: sex for sex, words in {
     "female": "f female w woman v vrouw weiblich frau mujer femenino femme feminin",
@@ -273,7 +274,7 @@ def _pairs(cells: Iterable[str]) -> Iterator[tuple[int, int]]:
     for cell in cells:
         if found := DAY.fullmatch(MIDNIGHT.sub("", cell.strip())):
             first, second = int(found[1]), int(found[2])
-            if 0 < min(first, second) and max(first, second) <= 31:  # noqa: PLR2004 - days
+            if min(first, second) > 0 and max(first, second) <= 31:  # noqa: PLR2004 - days
                 yield first, second
 
 
@@ -282,18 +283,16 @@ def birth(text: str, order: DateOrder, today: date, column: str) -> date | None:
     bare = MIDNIGHT.sub("", text)
     if not bare:
         return None
-    parts: Sequence[str]
     if found := ISO.fullmatch(bare):
         year, month, day = (part for part in found.groups() if part is not None)
     elif found := DAY.fullmatch(bare):
         year, month, day = (found[3], found[2], found[1]) if order == "dmy" else (found[3], found[1], found[2])
     else:
         raise RowInvalid(column, "DATE_UNREADABLE", "Expected a date such as 1990-05-17 or 17-05-1990")
-    parts = (year, month, day)
     try:
         if len(year) > 2:  # noqa: PLR2004
-            return date(*map(int, parts))
-        return _latest(*map(int, parts), today)
+            return date(int(year), int(month), int(day))
+        return _latest(int(year), int(month), int(day), today)
     except ValueError:
         raise RowInvalid(column, "DATE_IMPOSSIBLE", "There is no such day") from None
 

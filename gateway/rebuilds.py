@@ -65,6 +65,16 @@ async def asked(desk: Desk, data: JSONBody[RebuildAsked]) -> RebuildRow:
     return await _ask(desk, Wish(new_id(), "rebuild", names, data.clinic, data.jobs, data.fresh))
 
 
+@post("/backfill-patient-search-text", operation_id="BackfillPatientSearch", status_code=201, opt={**SUPERADMIN, "refusals": [RebuildUnderWay]})
+async def backfilled(desk: Desk) -> RebuildRow:
+    """Have what patients are found by made anew.
+
+    It is columns of the read model `patients`, so that is what is rebuilt, beside the one that serves; what it is found by is never older than the patient.
+    """
+    no_query(desk.call.query())
+    return await _ask(desk, Wish(new_id(), "rebuild", ["patients"]))
+
+
 @post("/read-models/{name:str}/back", operation_id="GoBackToReadModel", status_code=201, opt={**SUPERADMIN, "refusals": [ReadModelUnknown, RebuildUnderWay]})
 async def back(desk: Desk, name: Name) -> RebuildRow:
     """Let a read model's version before serve again, made level with what has come since.
@@ -107,8 +117,11 @@ def _known(name: str) -> str:
     return name
 
 
-router = Router("/api/v1/protected/superadmin", tags=["Read Models"], route_handlers=[
-    models, asked, back, cancelled,
-    browse("/rebuilds", RebuildRow, by=["status", "kind", "asked_at.."], sort="-asked_at"),
-    fetch("/rebuilds/{id:uuid}", RebuildRow),
+router = Router("/api/v1/protected", tags=["Read Models"], route_handlers=[
+    Router("/superadmin", route_handlers=[
+        models, asked, back, cancelled,
+        browse("/rebuilds", RebuildRow, by=["status", "kind", "asked_at.."], sort="-asked_at"),
+        fetch("/rebuilds/{id:uuid}", RebuildRow),
+    ]),
+    Router("/admin", route_handlers=[backfilled]),
 ])

@@ -237,23 +237,23 @@ class Call:
             raise QueryInvalid(problem="Text may not contain the character NUL (U+0000)")
         return parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if raw else []
 
-    async def body(self) -> bytes:
-        """Return the whole body."""
+    async def body(self, most: int = BODY_LIMIT) -> bytes:
+        """Return the whole body, of at most so many bytes."""
         if self._body is None:
-            self._body = await self._received()
+            self._body = await self._received(most)
         return self._body
 
-    async def _received(self) -> bytes:
+    async def _received(self, most: int) -> bytes:
         declared = self.headers.get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > BODY_LIMIT:
-            raise BodyTooLarge(limit=BODY_LIMIT)
+        if not declared.isdigit() or int(declared) > most:
+            raise BodyTooLarge(limit=most)
         message: Any = await self.receive()
         body = bytearray(message.get("body", b""))
         while message.get("more_body"):
             message = await self.receive()
             body += message.get("body", b"")
-            if len(body) > BODY_LIMIT:
-                raise BodyTooLarge(limit=BODY_LIMIT)
+            if len(body) > most:
+                raise BodyTooLarge(limit=most)
         if message["type"] == "http.disconnect":  # a part of a body may well make sense, only another one
             raise JsonMalformed(offset=len(body), problem="the body ended early")
         return bytes(body)

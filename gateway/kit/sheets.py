@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from domain.kit import Invalid
+from domain.kit.delimited import guarded
 from gateway.kit.answer import Headers
 from projections.kit.reading import Reader, Wanted
 from schemas.kit import Row
@@ -21,7 +22,6 @@ from schemas.kit import Row
 CSV = b"text/csv; charset=utf-8"
 MOST = 100_000  # lines
 PAGE = 1_000
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class SheetTooLong(Invalid):
@@ -65,5 +65,5 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
+        return guarded(value)
     return msgspec.json.encode(value).decode() if isinstance(value, list | dict) else value

@@ -10,9 +10,9 @@ from gateway.kit.errors import BodyInvalid, BodyUnexpected
 PARTS = 8
 
 
-async def received(call: Call, media: str) -> tuple[dict[str, str], bytes]:
-    """Return the fields of a form and its `file`; or no fields and the body, if its type begins with `media`."""
-    body = await call.body()
+async def received(call: Call, media: str, most: int = BODY_LIMIT) -> tuple[dict[str, str], bytes]:
+    """Return the fields of a form and its `file`; or no fields and the body, if its type begins with `media`. It has at most so many bytes."""
+    body = await call.body(most)
     told, options = parse_options_header(call.headers.get(b"content-type", b"").decode("latin-1"))
     if told == "multipart/form-data":
         return _form(body, options.get("boundary", ""))
@@ -23,7 +23,7 @@ async def received(call: Call, media: str) -> tuple[dict[str, str], bytes]:
 
 def _form(body: bytes, boundary: str) -> tuple[dict[str, str], bytes]:
     try:
-        parser = MultipartParser(BytesIO(body), boundary, content_length=len(body), part_limit=PARTS, spool_limit=BODY_LIMIT, memory_limit=BODY_LIMIT)
+        parser = MultipartParser(BytesIO(body), boundary, content_length=len(body), part_limit=PARTS, spool_limit=max(len(body), 1), memory_limit=max(len(body), 1))
         parts = {part.name: part.raw for part in parser}
     except (MultipartError, ValueError):
         raise BodyInvalid(problem="It is no form that can be read") from None
