@@ -80,7 +80,7 @@ class Step(NamedTuple):
     problem: ImportProblem | None = None
 
 
-@post("/validate", operation_id="ValidatePatientImport", summary="Try: what an import of patients would do", status_code=200, opt=OURS)
+@post("/validate", operation_id="ValidatePatientImport", summary="Try: what an import of patients would do", status_code=200, request_max_body_size=LIMIT, opt=OURS)
 async def validate(desk: Desk, mapping: Columns = None, dates: Order = "auto", form: As = "json") -> Response[ImportReport]:
     """A file of text with one patient a line, at most 16 MB; the counts are those of the run, and nothing is stored.
 
@@ -91,7 +91,7 @@ async def validate(desk: Desk, mapping: Columns = None, dates: Order = "auto", f
     return await done(desk, mapping, dates, form, dry=True)
 
 
-@post("/run", operation_id="RunPatientImport", summary="Import: patients from another program's list", status_code=200, opt=OURS)
+@post("/run", operation_id="RunPatientImport", summary="Import: patients from another program's list", status_code=200, request_max_body_size=LIMIT, opt=OURS)
 async def run(desk: Desk, mapping: Columns = None, dates: Order = "auto", form: As = "json") -> Response[ImportReport]:
     """As tried before with `validate`. Sent again it changes nothing, and after an interruption it goes on where it ended.
 
@@ -101,13 +101,13 @@ async def run(desk: Desk, mapping: Columns = None, dates: Order = "auto", form: 
     return await done(desk, mapping, dates, form, dry=False)
 
 
-@post("/validate", operation_id="ValidateImport", summary="Try: what an import into a clinic would do", status_code=200, opt=PLATFORMS)
+@post("/validate", operation_id="ValidateImport", summary="Try: what an import into a clinic would do", status_code=200, request_max_body_size=LIMIT, opt=PLATFORMS)
 async def validate_for(desk: Desk, mapping: Columns = None, dates: Order = "auto", form: As = "json", clinic: Clinic = None) -> Response[ImportReport]:
     """As a clinic's admin would, for the clinic that `clinicId` names."""
     return await done(await desk.at(clinic), mapping, dates, form, dry=True)
 
 
-@post("/run", operation_id="RunImport", summary="Import: patients into a clinic", status_code=200, opt=PLATFORMS)
+@post("/run", operation_id="RunImport", summary="Import: patients into a clinic", status_code=200, request_max_body_size=LIMIT, opt=PLATFORMS)
 async def run_for(desk: Desk, mapping: Columns = None, dates: Order = "auto", form: As = "json", clinic: Clinic = None) -> Response[ImportReport]:
     """As a clinic's admin would, for the clinic that `clinicId` names."""
     return await done(await desk.at(clinic), mapping, dates, form, dry=False)
