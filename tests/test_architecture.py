@@ -48,6 +48,13 @@ ALLOWED = {
     ("gateway/portal_invitations.py", "domain.accounts.PlaceOccupied"): "whoever comes in has an account, or gets one",
     **{("gateway/portal_invitations.py", f"domain.patients.{name}"): "how somebody is refused who cannot be asked in" for name in (
         "PatientMerged", "PatientNotActive", "PatientUnreachable")},
+    **{("domain/imports.py", f"domain.patients.{name}"): "what is imported are patients, held to their own rules" for name in (
+        "BirthDateImpossible", "Demographics", "Entries", "MedicalEntry", "ensure_born")},
+    **{("gateway/imports.py", f"commands.patients.{name}"): "an import does what the desk does, patient by patient" for name in (
+        "ChangeMedicalHistory", "ChangePatient", "RegisterPatient")},
+    **{("gateway/imports.py", f"domain.patients.{name}"): "and says of whom it cannot" for name in (
+        "Demographics", "MedicalEntry", "PatientErased", "PatientMerged", "PatientNotActive")},
+    **{("gateway/imports.py", f"schemas.patients.{name}"): "who may see medical histories" for name in ("MedicalHistoryRow",)},
     ("gateway/health.py", "psycopg.Error"): "a database that answers with an error is told as down; health itself must not fail",
 }
 

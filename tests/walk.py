@@ -97,7 +97,7 @@ class Person:
     async def send(self, request: Request, headers: Mapping[str, str] = {}) -> httpx.Response:
         """Send a request, come what may."""
         method, path, query, body = request.operation.method, request.path, request.query, request.body
-        media = {"content-type": "image/gif"} if isinstance(body, bytes) else {}
+        media = {"content-type": "image/gif" if body.startswith(b"GIF") else "text/csv"} if isinstance(body, bytes) else {}
         known = {"x-position": self.position} if method == "GET" and self.position != "0" else {}
         return await self.api.client.request(method, path, params=query, **content(body), headers={**media, **self.headers, **known, **headers})
 
