@@ -49,7 +49,7 @@ from schemas.imports import ImportColumn, ImportProblem, ImportReport, PatientLi
 from schemas.patients import MedicalHistoryRow
 
 LIMIT = 16 << 20  # bytes of a file
-TOGETHER = 64  # commands under way; more would not be quicker, and what is booked meanwhile would wait
+TOGETHER = 128  # commands under way; more would not be quicker, and what is booked meanwhile would wait
 FORM = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "contentMediaType": "text/csv"}}}
 TAKES: dict[str, Any] = {"multipart/form-data": {"schema": FORM}, "text/csv": {"schema": {"type": "string"}}}
 REFUSALS = [TableUnreadable, HeadersUnclear, DatesAmbiguous, TooManyRows, BodyUnexpected, BodyInvalid, BodyTooLarge]
@@ -126,6 +126,8 @@ async def done(desk: kit.Desk, mapping: str | None, dates: DateOrder, form: str,
     steps = planned(table, books, desk.who.clinic, await histories(reader, touched(table, books, desk.who.clinic)))
     if not dry:
         for first in range(0, len(steps), TOGETHER):
+            new = {step.id for step in steps[first : first + TOGETHER] if step.status == "created"}
+            await desk.call.services.handler.ensure_keys(desk.who.clinic, new)  # at once, which each would do for itself otherwise
             steps[first : first + TOGETHER] = await asyncio.gather(*(carried_out(desk, step) for step in steps[first : first + TOGETHER]))
     report = reported(table, steps, dry=dry)
     if form == "json":

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 LINE = "anamnesis.line"
 _HEAD = b"HTTP/1."
+_END = b"\r\n\r\n"
 HEAD_LIMIT = 64 << 10  # bytes of a request's head, which nobody has signed
 HEAD_SECONDS = 30.0
 
@@ -89,6 +90,7 @@ class Protocol(HttpToolsProtocol):
 
     _heading = True
     _head = 0
+    _tail = b""  # of a head that has not ended yet
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -97,11 +99,13 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._heading:
-            self._head += len(data)
+            end = (self._tail + data).find(_END)  # a body may come in the same piece, and is not the head's
+            self._head += len(data) if end < 0 else end
             if self._head > HEAD_LIMIT:
                 self.send_400_response("The head of the request is too long.")
                 return
         super().data_received(data)
+        self._tail = data[1 - len(_END):] if self._heading else b""
         if self._heading and self._late is None:  # only a head that comes in pieces costs a timer
             self._late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
