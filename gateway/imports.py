@@ -123,7 +123,9 @@ async def done(desk: kit.Desk, mapping: str | None, dates: DateOrder, form: str,
     table = await asyncio.to_thread(read, body, mapped(mapping), dates, today)
     reader = await desk.call.services.reader(desk.who.clinic, await head(desk.reader))
     books = await known(reader)
-    steps = planned(table, books, desk.who.clinic, await histories(reader, touched(table, books, desk.who.clinic)))
+    clinic = desk.who.clinic
+    lists = await histories(reader, await asyncio.to_thread(touched, table, books, clinic))
+    steps = await asyncio.to_thread(planned, table, books, clinic, lists)
     if not dry:
         for first in range(0, len(steps), TOGETHER):
             new = {step.id for step in steps[first : first + TOGETHER] if step.status == "created"}

@@ -315,6 +315,18 @@ async def test_a_look_is_on_record_for_each_patient_who_goes_out(web):
 
 
 @on_the_system
+async def test_a_file_that_comes_in_one_piece_with_its_head_is_no_endless_head(web):
+    admin = await web.person(await web.clinic(), "admin")
+    body = b"name\n" + b"\n" * 150_000
+    head = f"POST /api/v1/protected{TRY} HTTP/1.1\r\nhost: x\r\nauthorization: {admin.headers['authorization']}\r\ncontent-type: text/csv\r\ncontent-length: {len(body)}\r\n"
+    for extra, status in (("", b"200"), ("x-long: " + "x" * 70_000 + "\r\n", b"400")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+        writer.write(f"{head}{extra}connection: close\r\n\r\n".encode() + body)
+        assert (await reader.readline()).split()[1] == status
+        writer.close()
+
+
+@on_the_system
 async def test_what_cannot_be_taken_is_refused_in_the_one_shape(web):
     admin = await web.person(await web.clinic(), "admin")
     failure(await sent(admin, TRY, b"name\n" + b"x" * LIMIT), 413, "BODY_TOO_LARGE")
