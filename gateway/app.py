@@ -65,6 +65,7 @@ from gateway import (
     staff,
     subscription_invoices,
     subscriptions,
+    sync,
     trials,
     upgrades,
     webhooks,
@@ -79,7 +80,7 @@ BASE: Sequence[ControllerRouterHandler] = (
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
     activity, analytics, api_keys, appointments, audit, billing, charts, clinics, demo_requests, email_templates, emergencies, erasures, favourites, figures, holds, imports, invite_codes, invoices, letters, mobile, patient_notes, patients, permission_templates, plans, portal_invitations,
-    rebuilds, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, trials, upgrades, webhooks,
+    rebuilds, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, trials, upgrades, webhooks,
 ))
 
 

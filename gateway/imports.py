@@ -43,7 +43,7 @@ from gateway.kit.errors import BodyInvalid, BodyTooLarge, BodyUnexpected, QueryI
 from gateway.kit.query import no_query
 from gateway.kit.sheets import CSV, named, of_structs, sheet
 from gateway.kit.uploads import received
-from projections.imports import Known, head, histories, known, pages
+from projections.imports import Known, histories, known, pages
 from projections.kit.reading import Wanted
 from schemas.imports import ImportColumn, ImportProblem, ImportReport, PatientLine
 from schemas.patients import MedicalHistoryRow
@@ -121,7 +121,7 @@ async def done(desk: kit.Desk, mapping: str | None, dates: DateOrder, form: str,
     _, body = await received(desk.call, "text/", LIMIT)
     today = day(datetime.now(UTC), (await desk.clinic()).zone)
     table = await asyncio.to_thread(read, body, mapped(mapping), dates, today)
-    reader = await desk.call.services.reader(desk.who.clinic, await head(desk.reader))
+    reader = await desk.call.services.reader(desk.who.clinic, await desk.reader.head())
     books = await known(reader)
     clinic = desk.who.clinic
     lists = await histories(reader, await asyncio.to_thread(touched, table, books, clinic))

@@ -15,7 +15,6 @@ from schemas.patients import TAIL, MedicalHistoryRow, PatientRow, digits, words
 
 PAGE = 2_000
 SOME = 1_000  # rows that are found at once
-HEAD = "select coalesce(max(notification_id), 0) from stored_events where clinic_id = %s"
 COLUMNS = ", ".join(name for name in Demographics.__struct_fields__)
 PATIENTS = f"select id, archived, merged_into, {COLUMNS} from patients where clinic_id = %s and id > %s order by id limit {PAGE}"  # noqa: S608
 FIRST = UUID(int=0)
@@ -56,11 +55,6 @@ def likenesses(person: Demographics) -> Iterable[tuple[str, ...]]:
         yield ("phone", name, digits(person.phone)[-TAIL:])
     if person.email:
         yield ("email", name, person.email.casefold())
-
-
-async def head(reader: Reader) -> int:
-    """Return the position of the clinic's last event."""
-    return int((await reader.ask(HEAD, (reader.clinic,))).rows[0][0])
 
 
 async def known(reader: Reader) -> Known:

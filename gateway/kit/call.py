@@ -309,10 +309,10 @@ class Call:
             receipt = await self._decided(command, id, command_id)
         return self._done(command, receipt)
 
-    async def one_of(self, command: Command, command_id: UUID, id: UUID | None = None) -> Receipt:  # noqa: A002
-        """Have one of many commands decided that a request gives rise to; `command_id` makes it happen once."""
+    async def one_of(self, command: Command, command_id: UUID, id: UUID | None = None, expect: int | None = None) -> Receipt:  # noqa: A002
+        """Have one of many commands decided that a request gives rise to; `command_id` makes it happen once, and `expect` pins the version."""
         receipt = await self.services.handler.handle(
-            command, self.who, id=id, correlation=self.correlation, causation=await self.origin(self.who.clinic), command_id=command_id)
+            command, self.who, id=id, expect=expect, correlation=self.correlation, causation=await self.origin(self.who.clinic), command_id=command_id)
         return self._done(command, receipt)
 
     async def settle(self, command: Command, account: UUID, *, id: UUID | None = None, clinic: UUID = PLATFORM, command_id: UUID | None = None) -> Receipt:  # noqa: A002

@@ -97,9 +97,9 @@ class Desk:
         """Have a command decided; If-Match and Idempotency-Key are seen to, or `command_id` makes it happen once."""
         return await self.call.handle(command, id, command_id)
 
-    async def each(self, command: Command, command_id: UUID, id: UUID | None = None) -> Receipt:  # noqa: A002
+    async def each(self, command: Command, command_id: UUID, id: UUID | None = None, expect: int | None = None) -> Receipt:  # noqa: A002
         """Have one of many commands of a request decided, once; neither If-Match nor the Idempotency-Key is about a single one."""
-        return await self.call.one_of(command, command_id, id)
+        return await self.call.one_of(command, command_id, id, expect)
 
     async def rehearse(self, command: Command, id: UUID) -> Decision:  # noqa: A002
         """Return what would follow from a command, of which nothing is stored."""

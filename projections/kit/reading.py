@@ -31,6 +31,7 @@ __all__ = ["CursorInvalid", "Found", "Lanes", "Page", "ReadUnavailable", "Reader
 R = TypeVar("R", bound=Row)
 S = TypeVar("S", bound=Struct)
 
+HEAD = "select coalesce(max(notification_id), 0) from stored_events where clinic_id = %s"
 MOST = 1000  # rows that `find` returns at most
 
 _encode = msgspec.json.Encoder().encode
@@ -109,6 +110,10 @@ class Reader:
     async def ask(self, sql: str, params: Sequence[Any] = ()) -> Answer:
         """Ask anything; placeholders are %s. Row-level security shows this clinic's rows alone."""
         return await self._lanes.ask(self.clinic, sql, params)
+
+    async def head(self) -> int:
+        """Return the position of the clinic's last event."""
+        return int((await self.ask(HEAD, (self.clinic,))).rows[0][0])
 
     async def one(self, row: type[R], id: Any, **equals: Any) -> R | None:  # noqa: A002
         """Return a row by its (first) key."""
