@@ -61,6 +61,10 @@ class SyncConflictOver(Refused):
     """Somebody has settled this conflict already."""
 
 
+class IdNotYours(Invalid):
+    """Something else has that id. Give what is new an id of its own: a random UUID."""
+
+
 class NothingToApply(Invalid):
     """There is nothing left to be done about this conflict but to dismiss it; two records of one person are merged."""
 

@@ -14,8 +14,8 @@ from litestar import Router, post
 from litestar.params import JSONBody, PathParameter
 
 from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus
-from commands.kit import Command
-from commands.kit.errors import StaleVersion
+from commands.kit import Command, Creation
+from commands.kit.errors import Contended, StaleVersion
 from commands.kit.handling import Receipt, Who
 from commands.kit.ids import derived
 from commands.kit.receipt import own_column
@@ -23,8 +23,8 @@ from commands.patient_notes import AmendPatientNote, RemovePatientNote, WritePat
 from commands.patients import ArchivePatient, ChangePatient, RegisterPatient, RestorePatient
 from commands.sync import DismissSyncConflict, KeepSyncConflict, NoteSyncConflictApplied
 from domain.kit import Forbidden, NotFound, Refused, only
-from domain.patients import Demographics
-from domain.sync import Action, ChangedElsewhere, NothingToApply, PatientMayBeKnown, RemovedElsewhere, SyncConflictOver
+from domain.patients import Demographics, PatientErased
+from domain.sync import Action, ChangedElsewhere, IdNotYours, NothingToApply, PatientMayBeKnown, RemovedElsewhere, SyncConflictOver
 from gateway.kit import Desk, act, browse, fetch
 from gateway.kit import desk as kit
 from gateway.kit.document import refusals_of
@@ -45,7 +45,7 @@ from schemas.sync import PullAsked, PulledChanges, PushAsked, PushedChange, Push
 ConflictId = Annotated[UUID, PathParameter(description="Id of the conflict.")]
 
 CONFLICT = 409
-TRIES = 5  # at a thing that others change in the same moment
+TRIES = 20  # at a thing that others change in the same moment
 
 
 class Push(NamedTuple):
@@ -57,6 +57,8 @@ class Push(NamedTuple):
 
 
 def unchanged_patient(row: PatientRow) -> ChangePatient:
+    if row.given_name is None:
+        raise PatientErased
     return msgspec.convert(msgspec.to_builtins(Demographics(**only(Demographics, row))), ChangePatient)
 
 
@@ -157,6 +159,7 @@ async def outcome(desk: kit.Desk, device: UUID, pushed: PushedChange) -> PushOut
 async def done(desk: kit.Desk, pushed: PushedChange, command_id: UUID) -> Receipt:
     """Have it decided; a change against what the device knew."""
     how = PUSHES[pushed.action]
+    await ensure_free(desk, how.command, pushed.id)
     if how.as_is is None:
         return await desk.each(built(how.command, pushed.values), command_id, pushed.id)
     for _ in range(TRIES):
@@ -165,7 +168,15 @@ async def done(desk: kit.Desk, pushed: PushedChange, command_id: UUID) -> Receip
             return await desk.each(command, command_id, pushed.id, expect=version)
         except StaleVersion:
             continue  # somebody was there in this very moment; look again at what they did
-    raise ChangedElsewhere
+    raise Contended
+
+
+async def ensure_free(desk: kit.Desk, command: type[Command], id: UUID) -> None:  # noqa: A002
+    """Refuse the id of something of another kind, or of somebody else's; the store would, too, but only after it has tried in vain for a while."""
+    handler = desk.call.services.handler
+    kind = await handler.streams.kind(id, desk.who.clinic)
+    if kind not in {None, command.state.kind} or (kind is None and issubclass(command, Creation) and await handler.tenant_of(id) is not None):
+        raise IdNotYours
 
 
 async def merged(desk: kit.Desk, how: Push, pushed: PushedChange) -> tuple[Command, int]:
@@ -226,7 +237,7 @@ async def in_the_way(desk: kit.Desk, device: UUID, pushed: PushedChange, conflic
     """Keep what cannot be done because of what happened meanwhile; say what is in the way."""
     why, fields = code(type(refused)), list(refused.details.get("fields", []))
     said = {"op": pushed.op, "id": pushed.id, "code": why, "reason": sentence(type(refused)), "fields": fields}
-    patient = await patient_of(desk, pushed) if refused.status == CONFLICT else None
+    patient = await patient_of(desk, pushed) if refused.status == CONFLICT and not isinstance(refused, Contended) else None
     if patient is None:
         return PushOutcome(outcome="refused", **said)  # type: ignore[arg-type]
     kept = await keep(desk, conflict, about(device, pushed, patient, why, fields=fields, doctor=await doctor_of(desk, pushed)))

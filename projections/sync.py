@@ -36,10 +36,7 @@ KINDS: dict[str, type[Row]] = {
 }
 """What a device gets; each of these rows is one stream's own, so that it changes with that stream alone."""
 
-MOVED = """
-select t.entity_id, max(t.seq) from (
-    select entity_id, seq from audit_log where clinic_id = %s and entity_type = %s and seq > %s order by seq limit %s
-) t group by t.entity_id order by 2"""
+MOVED = "select entity_id, seq from audit_log where clinic_id = %s and entity_type = %s and seq > %s order by seq limit %s"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -110,9 +107,9 @@ async def step(reader: Reader, row: type[Row], sight: Sight, known: Known, head:
         after = rows[-1][0] if len(rows) == limit else None
         return replace(known, after=after), Changes(changed=[one for _, one in rows])
     events = (await reader.ask(MOVED, (reader.clinic, row.table, known.position, limit))).rows
-    moved = [id_ for id_, _ in events]
+    moved = list(dict.fromkeys(id_ for id_, _ in events))
     there = dict(await _rows(reader, row, sight, "t.id = any(%s::uuid[])", (moved,))) if moved else {}
-    position = max((seq for _, seq in events), default=head) if len(events) == limit else head
+    position = events[-1][1] if len(events) == limit else head
     return replace(known, position=position), Changes(changed=[there[id_] for id_ in moved if id_ in there], removed=[id_ for id_ in moved if id_ not in there])
 
 
