@@ -24,7 +24,15 @@ from commands.patients import ArchivePatient, ChangePatient, RegisterPatient, Re
 from commands.sync import DismissSyncConflict, KeepSyncConflict, NoteSyncConflictApplied
 from domain.kit import Forbidden, NotFound, Refused, only
 from domain.patients import Demographics, PatientErased
-from domain.sync import Action, ChangedElsewhere, IdNotYours, NothingToApply, PatientMayBeKnown, RemovedElsewhere, SyncConflictOver
+from domain.sync import (
+    Action,
+    ChangedElsewhere,
+    IdNotYours,
+    NothingToApply,
+    PatientMayBeKnown,
+    RemovedElsewhere,
+    SyncConflictOver,
+)
 from gateway.kit import Desk, act, browse, fetch
 from gateway.kit import desk as kit
 from gateway.kit.document import refusals_of

@@ -28,7 +28,7 @@ STATEMENTS = ("select ", "insert into ", "update ", "delete from ", "create tabl
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic"}
 
 COMPOSES = {  # name other modules, which is their whole business
-    "gateway/app.py", "gateway/people.py",
+    "gateway/app.py", "gateway/people.py", "gateway/sync.py",
 }
 
 # import -> why it is right all the same

@@ -86,6 +86,7 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys([
         "PatientBlocked", "PatientUnblocked", "PatientGroupsChanged", "PatientFavoured", "PatientUnfavoured", "PatientNoteWritten", "PatientNoteAmended", "PatientNotePinned",
         "PatientNoteUnpinned", "PatientNoteRemoved", "RelationAdded", "RelationChanged", "RelationEnded"], "its desk knows everybody by heart"),
+    **dict.fromkeys(["SyncConflictKept", "SyncConflictSettled"], "its front ends have a connection"),
     "PatientSourceSet": "everybody says at once how they came",
     **dict.fromkeys(["ApiKeyIssued", "ApiKeyRevoked", "MobileModuleSwitched"], "no program or telephone comes to it"),
     **dict.fromkeys([

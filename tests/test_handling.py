@@ -53,6 +53,7 @@ from commands.invoices import (
 from commands.kit import Command, Creation, KeyReused, StaleVersion, TimeTaken, Unavailable
 from commands.kit.errors import Erased
 from commands.kit.handling import Handler, Receipt, Who
+from commands.kit.receipt import house
 from commands.patient_notes import AmendPatientNote, PinPatientNote, RemovePatientNote, UnpinPatientNote, WritePatientNote
 from commands.patients import (
     ArchivePatient,
@@ -100,6 +101,7 @@ from commands.staff import (
     ReactivateStaff,
     ResendStaffInvitation,
 )
+from commands.sync import DismissSyncConflict, KeepSyncConflict
 from commands.upgrades import ChangeSeatRequest, RequestSeats
 from commands.webhooks import (
     AddWebhook,
@@ -363,6 +365,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
     things["relations"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
     things["patient_notes"] = (await town(WritePatientNote(patient_id=town.patient, text="Prefers the morning"))).id
+    things["sync_conflicts"] = (await town(conflict(town.patient), who=house(town.admin.actor, town.id))).id
     count = len(stored(database))
     for command in later(far):
         kind = command.state.kind
@@ -371,6 +374,11 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
                 await far(command, target)
     assert len(stored(database)) == count
     assert {type(command) for command in later(far)} == {c for c in COMMANDS if asked_by_a_clinic(c) and not issubclass(c, Creation)}
+
+
+def conflict(patient: UUID) -> KeepSyncConflict:
+    """Return what a device wanted to do to a patient."""
+    return KeepSyncConflict(device_id=uuid4(), action="ChangePatient", entity_id=patient, patient_id=patient, code="CHANGED_ELSEWHERE", values={"phone": "020 1"})
 
 
 def later(town: Town) -> list[Command]:
@@ -394,6 +402,7 @@ def later(town: Town) -> list[Command]:
         ResendDelivery(delivery=uuid4()), ResendFailedDeliveries(since=NOW), DeleteWebhook(),
         ChangeAppointmentSeries(scope="all", time="10:00"), CancelAppointmentSeries(scope="all"), ExtendAppointmentSeries(count=1),
         ChangeRecall(), NoteRecallAttempt(outcome="reached"), BookRecall(appointment_id=uuid4()), DeclineRecall(), CancelRecall(), ReopenRecall(),
+        DismissSyncConflict(),
         ChangeReferralSource(name="Mine", kind="other"), DeleteReferralSource(), MakeReferralLink(), WithdrawReferralLink(),
         NoteReferralContact(), ConvertReferralLead(patient_id=town.patient), DismissReferralLead(), ReopenReferralLead(),
     ]

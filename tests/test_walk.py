@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
 from time import monotonic
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
@@ -452,6 +452,28 @@ async def patient_extras(me: Person, patient: str) -> None:
     assert [one["id"] for one in (await me("ListPatientNotes", patientId=patient))["items"]] == [note]
     assert not (await me("UnpinPatientNote", id=note))["pinned"]
     assert (await me("RemovePatientNote", query={"reason": "Moved to nights"}, id=note))["removed"]
+
+
+async def devices(me: Person, ids: Json) -> None:
+    noor, twin, device = ids["patients"], str(uuid4()), str(uuid4())
+
+    async def push(action: str, values: Json, id_: str = noor) -> Json:
+        (outcome,) = (await me("PushChanges", {"deviceId": device, "changes": [{"op": str(uuid4()), "action": action, "id": id_, "values": values}]}))["items"]
+        return outcome
+
+    pulled = await me("PullChanges", {"limit": 1000})
+    assert noor in {one["row"]["id"] for one in pulled["changes"]["patients"]["changed"]}
+    kept = await push("ChangePatient", {"phone": "+31 6 99"})  # of which it does not say what it knew
+    assert kept["outcome"] == "conflict"
+    assert (await me("GetSyncConflictRow", id=kept["conflictId"]))["values"] == {"phone": "+31 6 99"}
+    assert (await me("ApplySyncConflict", {}, id=kept["conflictId"]))["status"] == "applied"
+    who = await me("GetPatientRow", id=noor)
+    born = {"givenName": who["givenName"], "familyName": who["familyName"], "birthDate": who["birthDate"]}
+    doubled = await push("RegisterPatient", born, twin)
+    assert (doubled["outcome"], doubled["alike"]) == ("applied", [noor])
+    assert [one["id"] for one in (await me("BrowseSyncConflictRow", query={"status": "open"}))["items"]] == [doubled["conflictId"]]
+    assert (await me("DismissSyncConflict", {"reason": "Two sisters"}, id=doubled["conflictId"]))["status"] == "dismissed"
+    await me("ArchivePatient", id=twin)
 
 
 async def appointments(me: Person, ids: Json) -> None:
@@ -948,6 +970,7 @@ CHAPTERS = [
     referral_payouts,
     billing,
     referrals,
+    devices,
     records,
     events,
     accounts,

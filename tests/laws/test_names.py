@@ -40,6 +40,7 @@ UNHEARD: dict[str, str] = {  # events that no read model but the audit log wants
 }
 
 INDOORS = {  # commands without an address of their own -> by what they are given
+    "KeepSyncConflict": "PushChanges", "NoteSyncConflictApplied": "ApplySyncConflict",
     "OpenAccount": "inviting, registering and onboarding", "GivePlace": "accepting an invitation",
     "SetPassword": "changing and resetting a password", "AskPasswordReset": "ForgotPassword", "AskClinics": "DiscoverClinics",
     "SetPin": "ChoosePin and DropPin", "ShowOneself": "SetProfileImage and RemoveProfileImage", "LockOut": "guessing too often", "StartSession": "every way of coming in", "EndSession": "every way of leaving",
@@ -58,6 +59,9 @@ INDOORS = {  # commands without an address of their own -> by what they are give
 }
 
 BARE = {  # ids that point at no stream -> why
+    **{f"{name}.{field}": why for name in ("SyncConflictKept", "KeepSyncConflict") for field, why in (
+        ("device_id", "a device's own id; it is no stream"), ("entity_id", "what was to change; the action says of which kind"),
+        ("alike", "patients who may be the same; whoever looks is told which still are there"))},
     "PlaceGiven.subject_id": "a member of staff or a patient of the clinic beside it; the role says which",
     "GivePlace.subject_id": "likewise", "SessionStarted.subject_id": "likewise", "StartSession.subject_id": "likewise",
     "PasswordChanged.secret_id": "the vault's, which is no stream", "SetPassword.secret_id": "likewise", "PinChanged.secret_id": "likewise",
@@ -85,6 +89,7 @@ BARE = {  # ids that point at no stream -> why
 }
 
 OPEN = {  # free text that lies open in the store -> whose it is
+    "SyncConflictKept.code": "the name of a refusal", "SyncConflictKept.fields": "names of fields",
     "ChargedItem.description": "the platform's books: what was sold", "SubscriptionInvoiceDrafted.notes": "the platform's books, to a clinic",
     "SubscriptionInvoiceIssued.number": "the platform's books", "SubscriptionInvoicePaid.reference": "the platform's books: a bank's line",
     "SubscriptionInvoiceSent.number": "the platform's books",
