@@ -376,14 +376,14 @@ class Appointment(State):
         """Give the patient a link, until the visit is over; the one they have stays good, and lasts longer if the visit was moved."""
         self.ensure_ahead(now)
         until = self._arranged.ends_at
-        return [] if self.linked_until == until else [AppointmentLinkShared(**self._visit(), number=self._number, until=until)]
+        return [] if self.linked_until == until else [AppointmentLinkShared(**self._visit(), number=self.link_number, until=until)]
 
     def revoke_link(self) -> list[Event]:
         return [AppointmentLinkRevoked(**self._visit())] if self.linked_until is not None else []
 
     def ask_summary(self, now: datetime, language: LetterLanguage) -> list[Event]:
         """Have the patient written to, with the link."""
-        summary = AppointmentSummaryAsked(**self._visit(), number=self._number, until=self._arranged.ends_at, language=language)
+        summary = AppointmentSummaryAsked(**self._visit(), number=self.link_number, until=self._arranged.ends_at, language=language)
         return [*self.share(now), summary]
 
     def retold(self, events: list[Event], now: datetime) -> list[Event]:
@@ -441,7 +441,7 @@ class Appointment(State):
             raise VisitNotAhead
 
     @property
-    def _number(self) -> int:
+    def link_number(self) -> int:
         """Of the link that the patient has, or would be given."""
         return self.links + (self.linked_until is None)
 

@@ -39,6 +39,7 @@ from gateway import (
     invite_codes,
     invoices,
     letters,
+    message_wishes,
     mobile,
     passkeys,
     patient_notes,
@@ -55,6 +56,7 @@ from gateway import (
     referral_payouts,
     referrals,
     relations,
+    reminders,
     reports,
     retention,
     rooms,
@@ -79,8 +81,8 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, appointments.public, portal_invitations.door, events.router, events.feed, health.health, health.metrics, docs.schema, docs.docs, docs.asyncapi, docs.events,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointments, audit, billing, charts, clinics, demo_requests, email_templates, emergencies, erasures, favourites, figures, holds, imports, invite_codes, invoices, letters, mobile, patient_notes, patients, permission_templates, plans, portal_invitations,
-    rebuilds, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, trials, upgrades, webhooks,
+    activity, analytics, api_keys, appointments, audit, billing, charts, clinics, demo_requests, email_templates, emergencies, erasures, favourites, figures, holds, imports, invite_codes, invoices, letters, message_wishes, mobile, patient_notes, patients, permission_templates, plans, portal_invitations,
+    rebuilds, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, trials, upgrades, webhooks,
 ))
 
 
@@ -95,7 +97,7 @@ def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODUL
 
 def services_of(settings: Any) -> Services:
     """Return what the application leans on, not yet open."""
-    return Services(settings, KINDS, [sessions.sweep, clinics.tend, webhooks.tend, recalls.Tending()])
+    return Services(settings, KINDS, [sessions.sweep, clinics.tend, webhooks.tend, recalls.Tending(), reminders.tend])
 
 
 def openapi(modules: Sequence[ControllerRouterHandler] = MODULES) -> Json:

@@ -12,6 +12,7 @@ class AppointmentRow(Row):
     """An appointment in full: what the patient was told, how far the visit has come, notes and reasons."""
 
     table: ClassVar[str] = "appointments"
+    indexes: ClassVar[tuple[str, ...]] = ("starts_at",)
     permission: ClassVar[str] = "appointments.view"
     detail: ClassVar[str] = "appointments.view_detail"
     own: ClassVar[dict[str, str]] = {"patient": "patient_id", "doctor": "doctor_id", "receptionist": "doctor_id"}
@@ -45,6 +46,7 @@ class AppointmentRow(Row):
     summary_asked_at: dt.datetime | None = None  # when the patient was last to be written to
     series_id: RecurrenceId | None = None
     occurrence: int | None = None  # which visit of the series
+    moved_at: dt.datetime | None = None  # when it was last given another time, doctor or length
 
 
 class AppointmentLink(Frozen):

@@ -47,6 +47,7 @@ class ClinicRow(Row):
     favicon: BrandingAsset | None = None
     closing_until: datetime | None = None  # when it is deleted, if it is being closed
     taken: bool = False  # whether everything has been taken along since
+    language: str | None = None  # in which it writes to people who have chosen none
 
 
 class CurrentClinic(ClinicRow):

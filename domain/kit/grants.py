@@ -261,6 +261,8 @@ leads.configure                           Pro  -   -   -
 TABLE += """
 appointments.overbook                      Pro  DR  DR  -
 billing.payments.refund                    Pro  DR  DR  -
+appointments.remind                        Pro  DR  DR  -
+settings.reminders.manage                  Pro  -   -   -
 """
 
 # optional modules: what their keys begin with, and the lowest plan that has them

@@ -41,6 +41,7 @@ create table if not exists letters (
 );
 create index if not exists letters_due on letters (due_at) where status = 'queued';
 create index if not exists letters_clinic on letters (clinic_id, queued_at);
+create index if not exists letters_position on letters (position);
 create index if not exists letters_age on letters (queued_at);
 alter table letters enable row level security;
 alter table letters force row level security;

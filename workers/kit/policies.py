@@ -91,10 +91,22 @@ class Digits(NamedTuple):
     seconds: int
 
 
+class Unsubscribe(NamedTuple):
+    """A link by which whoever gets the letter gets no more of its kind: `{{unsubscribe}}`, and a header that mail programs know (RFC 8058).
+
+    It lasts, and is nobody's secret but the recipient's; `path` says where `{token}` goes.
+    """
+
+    purpose: str
+    subject: UUID
+    path: str
+
+
 class Letter(NamedTuple):
     """A letter to be written. `values` fill the template's own variables; `language` overrides the recipient's.
 
     `sought` finds further values when the letter is sent: it is given a `Look`. `enclosed` is also given who writes and who is written to.
+    A `name` among what is sought is what the recipient is called, outside as well.
     """
 
     template: str
@@ -105,6 +117,7 @@ class Letter(NamedTuple):
     language: str | None = None
     sought: Callable[[Any], Awaitable[Mapping[str, str]]] | None = None
     enclosed: Callable[[Any, Mailbox, Mailbox], Awaitable["Enclosed"]] | None = None
+    unsubscribe: Unsubscribe | None = None
 
 
 class Enclosed(NamedTuple):

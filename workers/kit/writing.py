@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from commands.kit.codes import Codes
+from commands.kit.links import Links
 from domain.kit import PLATFORM, Event, Fact, State, calendars
 from domain.kit.letters import LANGUAGES, Language, Wording, write
 from projections.kit.keys import SELECT, KeyRing
@@ -85,6 +86,7 @@ class Writing:
 
     def __init__(
         self, look: Look, codes: Codes, transport: Transport, words: Words, *, address: str, mail_from: str = "", policies: dict[str, Policy] | None = None,
+        links: Links | None = None,
     ) -> None:
         self.look = look
         self.codes = codes
@@ -94,6 +96,7 @@ class Writing:
         self.sender = parseaddr(mail_from)[1] or f"no-reply@{urlsplit(address).hostname or 'localhost'}"
         self.house = parseaddr(mail_from)[0] or HOUSE
         self.policies = POLICIES if policies is None else policies
+        self.links = links
 
     async def deliver(self, queued: Queued) -> Outcome:
         """Write a letter and hand it over."""
@@ -132,7 +135,8 @@ class Writing:
         if clinic == PLATFORM:
             return {"name": self.house}
         events = [f.event for f in await self.look.facts(clinic, clinic)]
-        return {field: found for field in ("name", "email", "language") if (found := last(events, field))}
+        language = next((event.language for event in reversed(events) if hasattr(event, "language")), None)  # it may have been taken back
+        return {field: found for field, found in (("name", last(events, "name")), ("email", last(events, "email")), ("language", language)) if found}
 
     async def _message(self, queued: Queued, letter: Letter, person: Person, house: dict[str, str], language: Language) -> EmailMessage:
         values = {"name": person.name, "clinic": house.get("name", self.house), "url": self.address, **letter.values}
@@ -141,18 +145,23 @@ class Writing:
         if letter.link:
             token = await self.codes.issue(letter.link.purpose, letter.link.subject, letter.link.seconds, queued.clinic)
             values["link"] = self.address + letter.link.path.format(token=token)
+        if letter.unsubscribe and self.links:
+            values["unsubscribe"] = self.address + letter.unsubscribe.path.format(token=self.links.token(letter.unsubscribe.purpose, letter.unsubscribe.subject, 1))
         if letter.digits:
             values["code"] = await self.codes.issue_digits(*letter.digits)
         written = write(await self.words(self.look, queued.clinic, letter.template, language), values, language)
         message = EmailMessage(policy=SMTP)
         message["From"] = _mailbox(house.get("name", self.house), self.sender)
-        message["To"] = _mailbox(person.name, person.email)
+        message["To"] = _mailbox(values["name"], person.email)
         if reply := house.get("email"):
             message["Reply-To"] = _mailbox("", reply)
         message["Subject"] = written.subject
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Message-ID"] = f"<{queued.id}@{self.sender.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"
+        if letter.unsubscribe and self.links:
+            message["List-Unsubscribe"] = f"<{values['unsubscribe']}>"
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         message.set_content(written.text)
         message.add_alternative(written.html, subtype="html")
         if letter.enclosed:
