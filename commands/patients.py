@@ -39,6 +39,8 @@ STAYS: dict[str, str] = {
     "emergencies": "it was this very chart that was opened, under this record, for a while; whoever needs the other one asks again",
     "portal_invitations": "it asks in whoever that record stands for, and whoever came by it goes on with the record that stands for theirs",
     "sync_conflicts": "a device wanted it for this very record; whoever looks at it sees what that was merged into",
+    "message_wishes": "it was noted for this record that nobody is to write; whoever writes asks about all records of the patient",
+    "reminders": "it says to whom it was written, by the record that the visit had then",
     "recall_wishes": "it was noted for this record that nobody is to call; whoever calls asks about all records of the patient",
     "referral_leads": "it says as which record somebody was registered, who had been nobody's patient; the record says what it was merged into",
     "retention": "a hold names the record on which it was placed; whoever deletes asks about all records of the patient",

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from commands.kit import Command, Creation, Decision, Look
-from domain.appointments import Appointment
+from commands.kit import Creation, Decision, Look
+from domain.appointments import Appointment, Arrangement
 from domain.kit import AppointmentId, At, Elsewhere, Event, NotFound
 from domain.message_wishes import MessageWishes, message_wishes_of
 from domain.patients import Patient
@@ -15,22 +15,19 @@ from domain.reminders import (
     Going,
     Reminded,
     Reminder,
-    ReminderChannel,
     ReminderRules,
     ReminderSettings,
     Window,
-    ensure_connected,
     ensure_wanted,
     reminder_of,
     reminder_settings_of,
 )
-from schemas.reminders import ReminderEntry
 
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class ChangeReminderSettings(ReminderRules, Creation):
-    """Say whether and how the clinic reminds: up to five windows in minutes before a visit, by which ways, and when nobody is written to.
+    """Say whether and how the clinic reminds: up to five windows in minutes before a visit, and when nobody is written to.
 
     What is left out is as it was in the beginning. It counts at once, for all visits still to come; what has been sent is not sent again.
     """
@@ -55,36 +52,32 @@ class Occasion(NamedTuple):
     reachable: bool
     wishes: list[MessageWishes]
 
-    def going(self, channel: ReminderChannel) -> Going:
+    @property
+    def going(self) -> Going:
         return Going(
             starts_at=self.times.starts_at, arranged_at=self.arranged_at, active=not self.patient.archived and self.patient.merged_into is None,
-            wanted=all(one.wanted("reminders", channel) for one in self.wishes), reachable=self.reachable)
+            wanted=all("reminders" not in one.unwanted for one in self.wishes), reachable=self.reachable)
 
+    @property
     def reminded(self) -> Reminded:
         return Reminded(patient_id=self.visit.patient, appointment_id=self.id, starts_at=self.times.starts_at)
 
-    def linked(self, now: datetime) -> list[Elsewhere]:
-        """Return how the patient is given the link by which they answer, if they have none that is good."""
-        shared = self.visit.share(now)
-        return [Elsewhere(state=Appointment, id=self.id, events=shared)] if shared else []
-
-    def ensure_writable(self, channel: ReminderChannel, now: datetime) -> None:
-        """Refuse to write to somebody who cannot be reached or does not want it, or about a visit that is over."""
-        self.visit.ensure_ahead(now)
-        ensure_connected(channel)
-        self.patient.ensure_reachable(reachable=self.reachable)
-        ensure_wanted(wanted=self.going(channel).wanted)
+    @property
+    def times(self) -> Arrangement:
+        """What the patient was told."""
+        if self.visit.arranged is None:
+            raise NotFound
+        return self.visit.arranged
 
     def at(self, starts_at: datetime) -> bool:
         """Say whether the patient is still to come, at that time."""
         return self.visit.status in {"booked", "confirmed"} and self.visit.arranged is not None and self.visit.arranged.starts_at == starts_at
 
-    @property
-    def times(self) -> Any:
-        """What the patient was told."""
-        if self.visit.arranged is None:
-            raise NotFound
-        return self.visit.arranged
+    def queued(self, reminder: Reminder, window: int | None, due: datetime, now: datetime) -> Decision:
+        """Have the patient written to, with the link by which they answer: a new one if they have none that is good."""
+        queued = reminder.queue(self.reminded, window, due, self.visit.link_number, self.times.ends_at)
+        shared = self.visit.share(now) if queued else []
+        return [*queued, *([Elsewhere(state=Appointment, id=self.id, events=shared)] if shared else [])]
 
 
 async def occasion(look: Look, appointment: UUID) -> dict[str, Any]:
@@ -99,17 +92,16 @@ async def occasion(look: Look, appointment: UUID) -> dict[str, Any]:
 
 
 class Remind(Creation):
-    """Remind a patient of a visit, once it is time: at the time that the visit has, for one window, by one way."""
+    """Remind a patient of a visit, once it is time: at the time that the visit has, for one window."""
 
     state = Reminder
     permission = "house"
     appointment_id: AppointmentId
     starts_at: Instant
     window: Window
-    channel: ReminderChannel
 
     def stream(self, at: At) -> UUID:
-        return reminder_of(self.appointment_id, self.starts_at, self.window, self.channel)
+        return reminder_of(self.appointment_id, self.starts_at, self.window)
 
     async def gather(self, look: Look) -> dict[str, Any]:
         return {**await occasion(look, self.appointment_id), "settings": await look.load(ReminderSettings, reminder_settings_of(look.at.clinic))}
@@ -122,14 +114,13 @@ class Remind(Creation):
         if not here.at(self.starts_at):
             return []
         due = settings.due(self.window, self.starts_at, at.zone)
-        match settings.verdict(self.window, here.going(self.channel), at.now, at.zone):
+        match settings.verdict(self.window, here.going, at.now, at.zone):
             case "wait":
                 return []
             case "send":
-                queued = reminder.queue(here.reminded(), self.window, self.channel, due, visit.link_number, here.times.ends_at)
-                return [*queued, *(here.linked(at.now) if queued else [])]
+                return here.queued(reminder, self.window, due, at.now)
             case why:
-                return [*reminder.skip(here.reminded(), self.window, self.channel, due, why)]
+                return [*reminder.skip(here.reminded, self.window, due, why)]
 
 
 class SendReminder(Creation):
@@ -138,7 +129,6 @@ class SendReminder(Creation):
     state = Reminder
     permission = "appointments.remind"
     appointment_id: AppointmentId
-    channel: ReminderChannel = "email"
 
     async def gather(self, look: Look) -> dict[str, Any]:
         return await occasion(look, self.appointment_id)
@@ -147,45 +137,7 @@ class SendReminder(Creation):
         self, reminder: Reminder, at: At, *, visit: Appointment, arranged_at: Instant, patient: Patient, reachable: bool, wishes: list[MessageWishes],
     ) -> Decision:
         here = Occasion(self.appointment_id, visit, arranged_at, patient, reachable, wishes)
-        here.ensure_writable(self.channel, at.now)
-        return [*reminder.queue(here.reminded(), None, self.channel, at.now, visit.link_number, here.times.ends_at), *here.linked(at.now)]
-
-
-class ResendReminder(Command):
-    """Send a reminder again, about the time that the visit has by now, to where the patient is reached now."""
-
-    state = Reminder
-    permission = "appointments.remind"
-
-    async def gather(self, look: Look) -> dict[str, Any]:
-        reminder = await look.require(Reminder, look.at.id)
-        found = await look.find(ReminderEntry, id=look.at.id)
-        return {**await occasion(look, reminder.about.appointment_id), "settled": bool(found) and found[0].status != "queued"}
-
-    def decide(
-        self, reminder: Reminder, at: At, *, visit: Appointment, arranged_at: Instant, patient: Patient, reachable: bool, wishes: list[MessageWishes],
-        settled: bool,
-    ) -> Decision:
-        reminder.ensure_sent()
-        here = Occasion(reminder.about.appointment_id, visit, arranged_at, patient, reachable, wishes)
-        here.ensure_writable(reminder.channel, at.now)
-        return [*reminder.repeat(here.reminded(), visit.link_number, here.times.ends_at, settled=settled), *here.linked(at.now)]
-
-
-class ForwardReminder(Command):
-    """Remind a patient whose record was merged into another one while the reminder was on its way."""
-
-    state = Reminder
-    permission = "house"
-
-    async def gather(self, look: Look) -> dict[str, Any]:
-        reminder = await look.require(Reminder, look.at.id)
-        return await occasion(look, reminder.about.appointment_id)
-
-    def decide(
-        self, reminder: Reminder, at: At, *, visit: Appointment, arranged_at: Instant, patient: Patient, reachable: bool, wishes: list[MessageWishes],
-    ) -> Decision:
-        here = Occasion(reminder.about.appointment_id, visit, arranged_at, patient, reachable, wishes)
-        here.ensure_writable(reminder.channel, at.now)
-        forwarded = reminder.forward(here.reminded(), visit.link_number, here.times.ends_at)
-        return [*forwarded, *(here.linked(at.now) if forwarded else [])]
+        visit.ensure_ahead(at.now)
+        patient.ensure_reachable(reachable=reachable)
+        ensure_wanted(wanted=here.going.wanted)
+        return here.queued(reminder, None, at.now, at.now)

@@ -1,8 +1,8 @@
 """Reminders: patients are reminded of a visit so long before it as the clinic says, once for each of these times, and never at night.
 
-How it works: a clinic names its windows, such as 48 and 2 hours before a visit. A reminder is due so long before the visit; what falls into the quiet hours is sent when they end if the visit is
-still ahead by then, else before they begin. Each visit's time, window and channel has one stream, so there is one reminder whoever asks for it and how often; a visit that is moved has another time, and its
-windows begin anew. What lay behind when the visit was booked or moved is skipped, and so is a window if a later one is due as well: nobody is written to twice at once. Whatever is skipped says why.
+How it works: a clinic names its windows, such as 48 and 2 hours before a visit. A reminder is due so long before the visit; what falls into the quiet hours is sent when they end, and dropped if
+the visit has begun by then. Each visit's time and window has one stream, so there is one reminder whoever asks for it and how often; a visit that is moved has another time, and its windows begin
+anew. What lay behind when the visit was booked or moved is skipped, and so is a window if a later one is due as well: nobody is written to twice at once. Whatever is skipped says why.
 """
 
 from datetime import UTC, datetime, time, timedelta
@@ -12,21 +12,14 @@ from uuid import UUID, uuid5
 from msgspec import Meta, field
 from msgspec.structs import replace
 
-from domain.kit import AppointmentId, Event, Frozen, Invalid, NotFound, PatientId, Refused, State, only, wall, zone
+from domain.kit import AppointmentId, Event, Frozen, Invalid, PatientId, Refused, State, only, wall, zone
 from domain.kit.letters import letter
 
-ReminderChannel = Literal["email", "sms", "whatsapp"]
 SkipReason = Literal["short-notice", "overtaken", "inactive", "unwanted", "unreachable", "quiet-hours"]
-RepeatReason = Literal["asked", "merged"]
 Window = Annotated[int, Meta(ge=5, le=60 * 24 * 60, description="Minutes before the visit.")]
 Windows = Annotated[list[Window], Meta(min_length=1, max_length=5, description="How long before a visit, in minutes.", examples=[[2880, 120]])]
-Channels = Annotated[list[ReminderChannel], Meta(min_length=1, max_length=3)]
 QuietTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="Wall-clock time in the clinic's zone.", examples=["21:00"])]
-Number = Annotated[int, Meta(ge=1, description="Of the link by which the patient answers.")]
-
-CONNECTED: frozenset[ReminderChannel] = frozenset({"email"})  # ways by which something can be sent
-BEFORE_QUIET = timedelta(minutes=15)  # that a reminder comes before the quiet hours which it must not wait for
-MOST = 10  # times that one is sent again
+LinkNumber = Annotated[int, Meta(ge=1, description="Of the link by which the patient answers.")]
 
 
 class Quiet(Frozen):
@@ -37,11 +30,10 @@ class Quiet(Frozen):
 
 
 class ReminderRules(Frozen):
-    """How a clinic reminds: whether at all, how long before, by which ways, and when never."""
+    """How a clinic reminds: whether at all, how long before, and when never."""
 
     enabled: bool = False
     windows: Windows = field(default_factory=lambda: [2880, 120])
-    channels: Channels = field(default_factory=lambda: ["email"])
     quiet: Quiet | None = Quiet(start="21:00", end="08:00")
 
 
@@ -57,12 +49,11 @@ class Reminded(Frozen):
 
 
 class ReminderQueued(Event, Reminded):
-    """The patient is to be written to; `window` null: because somebody asked for it."""
+    """The patient is to be written to; `window` null: because somebody asked for it. Their link to the visit is good `until` it is over."""
 
     window: Window | None
-    channel: ReminderChannel
     due_at: datetime
-    number: Number
+    number: LinkNumber
     until: datetime
 
 
@@ -70,47 +61,20 @@ class ReminderSkipped(Event, Reminded):
     """The patient is not reminded, and why not."""
 
     window: Window
-    channel: ReminderChannel
     due_at: datetime
     why: SkipReason
 
 
-class ReminderRepeated(Event, Reminded):
-    """The patient is to be written to again: because somebody asked for it, or since what was on its way went to a record that was merged into another one."""
-
-    number: Number
-    until: datetime
-    why: RepeatReason
-
-
 ReminderSettingsEvent = ReminderSettingsChanged
-ReminderEvent = ReminderQueued | ReminderSkipped | ReminderRepeated
-
-
-class ReminderChannelMissing(Refused):
-    """Nothing can be sent by that way yet: no service for it is connected. Remind by e-mail."""
-
-    status = 503
+ReminderEvent = ReminderQueued | ReminderSkipped
 
 
 class QuietHoursEndless(Invalid):
     """Quiet hours begin and end at different times."""
 
 
-class ReminderNotSent(Refused):
-    """This reminder was skipped, so there is nothing to send again. Send one by hand."""
-
-
-class ReminderOnItsWay(Refused):
-    """This reminder has not been sent yet. Wait for what becomes of it."""
-
-
-class ReminderSentTooOften(Refused):
-    """This reminder has been sent again ten times already. Look into why it does not arrive."""
-
-
 class ReminderUnwanted(Refused):
-    """This patient does not want to be reminded in this way. Ask them, and note it, before you send anything."""
+    """This patient does not want to be reminded. Ask them, and note it, before you send anything."""
 
 
 class Going(Frozen):
@@ -133,33 +97,27 @@ class ReminderSettings(State):
         return replace(self, rules=ReminderRules(**only(ReminderRules, event)))
 
     def change(self, wanted: ReminderRules) -> list[Event]:
-        if missing := sorted({*wanted.channels} - CONNECTED):
-            raise ReminderChannelMissing(channels=missing)
         if wanted.quiet and wanted.quiet.start == wanted.quiet.end:
             raise QuietHoursEndless
-        rules = ReminderRules(
-            enabled=wanted.enabled, windows=sorted({*wanted.windows}, reverse=True), channels=sorted({*wanted.channels}), quiet=wanted.quiet)
+        rules = ReminderRules(enabled=wanted.enabled, windows=sorted({*wanted.windows}, reverse=True), quiet=wanted.quiet)
         return [] if rules == self.rules else [ReminderSettingsChanged(**only(ReminderRules, rules))]
 
     def due(self, window: int, starts_at: datetime, zone_name: str) -> datetime:
-        """Return when a visit's reminder is to be sent."""
+        """Return when a visit's reminder is to be sent: when the quiet hours are over, if that is before the visit."""
         due = starts_at - timedelta(minutes=window)
-        if (night := self.night(due, zone_name)) is None:
-            return due
-        begins, ends = night
-        return ends if ends < starts_at else begins - BEFORE_QUIET
+        over = self.awake(due, zone_name)
+        return over if over is not None and over < starts_at else due
 
-    def night(self, moment: datetime, zone_name: str) -> tuple[datetime, datetime] | None:
-        """Return from when to when the quiet hours last in which a moment lies; None if it lies in none."""
+    def awake(self, moment: datetime, zone_name: str) -> datetime | None:
+        """Return when the quiet hours end in which a moment lies; None if it lies in none."""
         if (quiet := self.rules.quiet) is None:
             return None
         begin, end, local = time.fromisoformat(quiet.start), time.fromisoformat(quiet.end), wall(moment, zone_name)
-        if not (begin <= local.time() < end if begin < end else local.time() >= begin or local.time() < end):
+        now = local.time()
+        if not (begin <= now < end if begin < end else now >= begin or now < end):
             return None
-        first = local.date() if local.time() >= begin else local.date() - timedelta(days=1)
-        last = first if begin < end else first + timedelta(days=1)
-        there = zone(zone_name)  # a time that the clocks skip or repeat is no reason to stay silent
-        return datetime.combine(first, begin, there).astimezone(UTC), datetime.combine(last, end, there).astimezone(UTC)
+        last = local.date() if now < end else local.date() + timedelta(days=1)
+        return datetime.combine(last, end, zone(zone_name)).astimezone(UTC)  # a time that the clocks skip or repeat is no reason to stay silent
 
     def verdict(self, window: int, going: Going, now: datetime, zone_name: str) -> Literal["wait", "send"] | SkipReason:
         """Say what is to be done about a visit's reminder now; `wait` as well where there is, or will be, nothing to do."""
@@ -172,9 +130,16 @@ class ReminderSettings(State):
             return "overtaken"
         if (why := unwritten(going)) is not None:
             return why
-        if (night := self.night(now, zone_name)) is not None:
-            return "wait" if night[1] < starts else "quiet-hours"
+        if (over := self.awake(now, zone_name)) is not None:
+            return "wait" if over < starts else "quiet-hours"
         return "send"
+
+    def expected(self, window: int, going: Going, now: datetime, zone_name: str) -> SkipReason | None:
+        """Say why a reminder that is still to come would be skipped, as things stand."""
+        due = self.due(window, going.starts_at, zone_name)
+        if due < going.arranged_at:
+            return "short-notice"
+        return unwritten(going) or ("quiet-hours" if self.awake(max(due, now), zone_name) else None)
 
 
 def unwritten(going: Going) -> SkipReason | None:
@@ -184,61 +149,20 @@ def unwritten(going: Going) -> SkipReason | None:
 
 
 class Reminder(State):
-    """One reminder of a visit."""
+    """One reminder of a visit, sent or skipped once and for all."""
 
     kind: ClassVar[str] = "reminders"
-    reminded: Reminded | None = None
-    window: int | None = None
-    channel: ReminderChannel = "email"
-    sent: bool = False  # rather: that it is to be sent, the outbox says what came of it
-    again: int = 0
+    settled: bool = False
 
-    def evolve(self, event: ReminderEvent) -> Self:
-        match event:
-            case ReminderQueued():
-                return replace(self, reminded=reminded_of(event), window=event.window, channel=event.channel, sent=True)
-            case ReminderSkipped():
-                return replace(self, reminded=reminded_of(event), window=event.window, channel=event.channel)
-            case ReminderRepeated():
-                return replace(self, reminded=reminded_of(event), sent=True, again=self.again + (event.why == "asked"))
+    def evolve(self, _: ReminderEvent) -> Self:
+        return replace(self, settled=True)
 
-    def queue(self, whom: Reminded, window: int | None, channel: ReminderChannel, due_at: datetime, number: int, until: datetime) -> list[Event]:
-        """Have the patient written to, once."""
-        if self.reminded is not None:
-            return []
-        return [ReminderQueued(**only(Reminded, whom), window=window, channel=channel, due_at=due_at, number=number, until=until)]
+    def queue(self, whom: Reminded, window: int | None, due_at: datetime, number: int, until: datetime) -> list[Event]:
+        """Have the patient written to, once; what comes of it the outbox says."""
+        return [] if self.settled else [ReminderQueued(**only(Reminded, whom), window=window, due_at=due_at, number=number, until=until)]
 
-    def skip(self, whom: Reminded, window: int, channel: ReminderChannel, due_at: datetime, why: SkipReason) -> list[Event]:
-        if self.reminded is not None:
-            return []
-        return [ReminderSkipped(**only(Reminded, whom), window=window, channel=channel, due_at=due_at, why=why)]
-
-    def repeat(self, whom: Reminded, number: int, until: datetime, *, settled: bool) -> list[Event]:
-        """Write to the patient again, whoever has the visit now, about the time that it has now."""
-        self.ensure_sent()
-        if not settled:
-            raise ReminderOnItsWay
-        if self.again >= MOST:
-            raise ReminderSentTooOften
-        return [ReminderRepeated(**only(Reminded, whom), number=number, until=until, why="asked")]
-
-    def forward(self, whom: Reminded, number: int, until: datetime) -> list[Event]:
-        """Write to the record whose the visit is now, if what was on its way went to another one."""
-        if not self.sent or self.about.patient_id == whom.patient_id or self.about.starts_at != whom.starts_at:
-            return []
-        return [ReminderRepeated(**only(Reminded, whom), number=number, until=until, why="merged")]
-
-    def ensure_sent(self) -> None:
-        if not self.sent:
-            self.about  # noqa: B018 - one that is not there was not skipped either
-            raise ReminderNotSent
-
-    @property
-    def about(self) -> Reminded:
-        """Who is reminded of what."""
-        if self.reminded is None:
-            raise NotFound
-        return self.reminded
+    def skip(self, whom: Reminded, window: int, due_at: datetime, why: SkipReason) -> list[Event]:
+        return [] if self.settled else [ReminderSkipped(**only(Reminded, whom), window=window, due_at=due_at, why=why)]
 
 
 def ensure_wanted(*, wanted: bool) -> None:
@@ -246,23 +170,14 @@ def ensure_wanted(*, wanted: bool) -> None:
         raise ReminderUnwanted
 
 
-def ensure_connected(channel: ReminderChannel) -> None:
-    if channel not in CONNECTED:
-        raise ReminderChannelMissing(channels=[channel])
-
-
-def reminded_of(event: ReminderEvent) -> Reminded:
-    return Reminded(**only(Reminded, event))
-
-
 def reminder_settings_of(clinic: UUID) -> UUID:
     """Return the id under which a clinic's way to remind is kept."""
     return uuid5(clinic, "reminders/settings")
 
 
-def reminder_of(appointment: UUID, starts_at: datetime, window: int, channel: str) -> UUID:
-    """Return the id of a visit's one reminder for a window and a channel, at the time that the visit has."""
-    return uuid5(appointment, f"reminders/{starts_at.astimezone(UTC).isoformat()}/{window}/{channel}")
+def reminder_of(appointment: UUID, starts_at: datetime, window: int) -> UUID:
+    """Return the id of a visit's one reminder for a window, at the time that the visit has."""
+    return uuid5(appointment, f"reminders/{starts_at.astimezone(UTC).isoformat()}/{window}")
 
 
 REMINDER_LETTER = letter(

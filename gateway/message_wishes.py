@@ -11,14 +11,13 @@ from commands.kit.doors import MESSAGE_LINKS
 from commands.kit.links import Links
 from commands.message_wishes import ChangeMessageWishes, RefuseMessages, WelcomeMessages
 from domain.kit import NotFound
-from domain.message_wishes import MessageLinkOver, MessageTopic, MessageWishes, message_wishes_of, settled
+from domain.message_wishes import MessageLinkOver, MessageTopic, MessageWishes, message_wishes_of
 from gateway.kit import Desk, act, browse
 from gateway.kit import desk as kit
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
 from projections.erasures import records_of
 from projections.kit.keys import keks
-from projections.recalls import unwanted
 from schemas.message_wishes import MessageLink, MessageWishesOfPatient, MessageWishesRow
 
 PatientId = Annotated[UUID, PathParameter(description="Id of the patient.")]
@@ -27,29 +26,28 @@ Token = Annotated[str, PathParameter(description="The token of the message's lin
 SECRET = {"cache-control": "no-store", "referrer-policy": "no-referrer", "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"}
 PUBLIC = {"public": True, "lapsed": True, "refusals": [MessageLinkOver]}
 PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{clinic}</title></head>
+<html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{clinic}</title></head>
 <body style="margin:3em auto;max-width:30em;font:16px/1.5 system-ui,sans-serif">
 <h1>{clinic}</h1><p>{said}</p><form method="post" action="{action}"><button>{button}</button></form>
 </body></html>
 """
-SAID = {  # by topic and whether it is wanted
-    ("reminders", True): ("You get reminders of your appointments by e-mail.", "Send me no more reminders"),
-    ("reminders", False): ("You get no more reminders of your appointments by e-mail.", "Send me reminders again"),
-    ("recalls", True): ("You are written by e-mail when you are due to come again.", "Do not write to me about it any more"),
-    ("recalls", False): ("You are not written by e-mail any more when you are due to come again.", "Write to me about it again"),
+SAID = {  # by language and whether they are wanted
+    ("en", True): ("You get reminders of your appointments by e-mail.", "Send me no more reminders"),
+    ("en", False): ("You get no more reminders of your appointments by e-mail.", "Send me reminders again"),
+    ("es", True): ("Recibe recordatorios de sus citas por correo electrónico.", "No enviarme más recordatorios"),
+    ("es", False): ("Ya no recibe recordatorios de sus citas por correo electrónico.", "Volver a enviarme recordatorios"),
 }
 
 
 @get("/patient/{patientId:uuid}", operation_id="GetMessageWishesOfPatient", summary="Show: what a patient does not want to be written", opt={
     "permission": MessageWishesRow.permission, "refusals": [NotFound]})
 async def of_patient(desk: Desk, patientId: PatientId) -> MessageWishesOfPatient:  # noqa: N803
-    """For whichever of their records it was noted; and whether they want to be called back at all."""
+    """For whichever of their records it was noted."""
     no_query(desk.call.query())
     if (own_column(MessageWishesRow, desk.who) and patientId != desk.who.subject) or not await desk.known("patients", patientId):
         raise NotFound(kind="patients", id=str(patientId))
     found = await desk.reader.find(MessageWishesRow, patient_id=await records_of(desk.reader, patientId))
-    told = settled(one for row in found for one in row.unwanted)
-    return MessageWishesOfPatient(patient_id=patientId, unwanted=list(told), recalls_unwanted=await unwanted(desk.reader, patientId))
+    return MessageWishesOfPatient(patient_id=patientId, unwanted=sorted({one for row in found for one in row.unwanted}))
 
 
 async def patient_of(desk: kit.Desk, topic: MessageTopic, token: str) -> UUID:
@@ -70,14 +68,20 @@ async def patient_of(desk: kit.Desk, topic: MessageTopic, token: str) -> UUID:
 async def shown(desk: kit.Desk, topic: MessageTopic, token: str, patient: UUID) -> Response[MessageLink]:
     """Return how it stands: as a page for people, as JSON for programs."""
     clinic = await desk.clinic()
-    state = (await desk.call.services.handler.streams.latest(MessageWishes, message_wishes_of(patient), desk.who.clinic)).state
-    wanted = state.wanted(topic, "email")  # type: ignore[attr-defined]
+    wanted = not any([topic in (await wishes(desk, record)).unwanted for record in await records_of(desk.reader, patient)])
     if b"text/html" not in desk.call.headers.get(b"accept", b""):
         return Response(MessageLink(topic=topic, clinic_name=clinic.name, wanted=wanted), headers=SECRET)
-    said, button = SAID[topic, wanted]
+    language = clinic.language or "en"
+    said, button = SAID[language, wanted]
     action = f"{desk.call.services.address}/api/v1/message-wishes/{topic}/{token}{'' if wanted else '/undo'}"
-    page = PAGE.format(clinic=escape(clinic.name), said=said, button=button, action=escape(action))
+    page = PAGE.format(language=language, clinic=escape(clinic.name), said=said, button=button, action=escape(action))
     return Response(page, headers=SECRET, media_type="text/html")  # type: ignore[arg-type]
+
+
+async def wishes(desk: kit.Desk, record: UUID) -> MessageWishes:
+    """Return what is noted for one record, as the store has it: who has just asked for it sees it."""
+    stream = await desk.call.services.handler.streams.latest(MessageWishes, message_wishes_of(record), desk.who.clinic)
+    return stream.state  # type: ignore[return-value]
 
 
 @get("/{topic:str}/{token:str}", operation_id="GetMessageLink", summary="Show: what the link of a message is about", opt=PUBLIC)

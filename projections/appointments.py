@@ -32,7 +32,7 @@ def appointments(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | Non
         case AppointmentBooked() as event:
             return AppointmentRow(id=fact.id, status="booked", booked_at=fact.recorded_at, series_id=event.series_id, occurrence=event.occurrence, **arranged(event))
         case AppointmentRescheduled() as event if row:
-            return replace(row, moved_at=fact.recorded_at, **arranged(event))
+            return replace(row, moved_at=row.moved_at if event.starts_at == row.starts_at else fact.recorded_at, **arranged(event))
         case AppointmentDetailsChanged() as e if row:
             because = e.reason or row.overbooked_because
             return replace(row, room_id=e.room_id, type=e.type, overbooked=e.forced, notes=e.notes, overbooked_because=because)

@@ -46,7 +46,7 @@ class AppointmentRow(Row):
     summary_asked_at: dt.datetime | None = None  # when the patient was last to be written to
     series_id: RecurrenceId | None = None
     occurrence: int | None = None  # which visit of the series
-    moved_at: dt.datetime | None = None  # when it was last given another time, doctor or length
+    moved_at: dt.datetime | None = None  # when it was last given another time
 
 
 class AppointmentLink(Frozen):

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import ClassVar
 
 from domain.kit import Frozen, Id, PatientId
-from domain.message_wishes import MessageTopic, Unwanted, WishWay
+from domain.message_wishes import MessageTopic, WishWay
 from schemas.kit import Row
 
 
@@ -17,18 +17,17 @@ class MessageWishesRow(Row):
     indexes: ClassVar[tuple[str, ...]] = ("patient_id",)
     id: Id
     patient_id: PatientId
-    unwanted: list[Unwanted]
+    unwanted: list[MessageTopic]
     way: WishWay
     noted_at: dt.datetime
     noted_by: Id
 
 
 class MessageWishesOfPatient(Frozen):
-    """What a patient, under whichever of their records, does not want to be written; `recallsUnwanted` says that nobody is to call them back at all."""
+    """What a patient, under whichever of their records, does not want to be written."""
 
     patient_id: PatientId
-    unwanted: list[Unwanted]
-    recalls_unwanted: bool
+    unwanted: list[MessageTopic]
 
 
 class MessageLink(Frozen):

@@ -4,22 +4,20 @@ import datetime as dt
 from typing import ClassVar, Literal
 
 from domain.kit import AppointmentId, Frozen, Id, PatientId
-from domain.kit.letters import Language
-from domain.reminders import Quiet, ReminderChannel, SkipReason
+from domain.reminders import Quiet, SkipReason
 from schemas.kit import Row
 
 ReminderStatus = Literal["queued", "sent", "failed", "skipped", "unknown"]
 
 
 class ReminderSettingsRow(Row):
-    """How a clinic reminds its patients of their visits: how long before, in minutes, by which ways, and when never."""
+    """How a clinic reminds its patients of their visits: how long before, in minutes, and when never."""
 
     table: ClassVar[str] = "reminder_settings"
     permission: ClassVar[str] = "settings.reminders.manage"
     id: Id
     enabled: bool
     windows: list[int]
-    channels: list[ReminderChannel]
     quiet: Quiet | None
 
 
@@ -37,12 +35,10 @@ class ReminderRow(Row):
     patient_id: PatientId
     starts_at: dt.datetime
     minutes: int | None
-    channel: ReminderChannel
     due_at: dt.datetime
     noted_at: dt.datetime
     noted_by: Id
     skipped: SkipReason | None = None
-    again: int = 0
     letter_position: int | None = None
 
 
@@ -59,7 +55,6 @@ class PlannedReminder(Frozen):
     """A reminder that is still to come: when it is due, and what would keep it from being sent as things stand."""
 
     minutes: int
-    channel: ReminderChannel
     due_at: dt.datetime
     because: SkipReason | None
 
@@ -71,12 +66,3 @@ class RemindersOfAppointment(Frozen):
     enabled: bool
     items: list[ReminderEntry]
     planned: list[PlannedReminder]
-
-
-class ReminderPreview(Frozen):
-    """A reminder as it would be sent; the links are examples."""
-
-    language: Language
-    subject: str
-    text: str
-    html: str

@@ -5,18 +5,13 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from commands.kit.codes import bearing
-from domain.appointments import LINK, Appointment, AppointmentLinkOver
+from domain.appointments import LINK, Appointment, AppointmentLinkOver, Arrangement
+from domain.clinics import Clinic
 from domain.kit import Fact
 from domain.kit.links import link_of
-from domain.message_wishes import MessageTopic, MessageWishes, message_wishes_of
+from domain.message_wishes import MessageWishes, message_wishes_of
 from domain.patients import Patient
-from domain.reminders import (
-    REMINDER_LETTER,
-    ReminderQueued,
-    ReminderRepeated,
-    ReminderSettings,
-    reminder_settings_of,
-)
+from domain.reminders import REMINDER_LETTER, ReminderQueued, ReminderSettings, reminder_settings_of
 from workers.kit.outbox import NotNowError, UndeliverableError
 from workers.kit.policies import Letter, Link, To, Unsubscribe, answers
 from workers.kit.writing import Look, last
@@ -24,78 +19,62 @@ from workers.kit.writing import Look, last
 
 @answers
 def when_ReminderQueued(fact: Fact, event: ReminderQueued) -> Letter:
-    return reminder(fact, event, by_hand=event.window is None)
-
-
-@answers
-def when_ReminderRepeated(fact: Fact, event: ReminderRepeated) -> Letter:
-    return reminder(fact, event, by_hand=event.why == "asked")
-
-
-def reminder(fact: Fact, event: ReminderQueued | ReminderRepeated, *, by_hand: bool) -> Letter:
-    """Return the letter; whatever has come between by the time it is written keeps it from being sent."""
+    """Whatever has come between by the time it is written keeps it from being sent; and what comes into the quiet hours waits for their end."""
     link = Link(
         LINK, link_of(event.appointment_id, event.number), f"/api/v1/appointments/links/{bearing(event.appointment_id, '{token}')}",
         max(1, int((event.until - fact.recorded_at).total_seconds())))
 
     async def particulars(look: Look) -> Mapping[str, str]:
         now = datetime.now(UTC)
-        visit = await look.state(Appointment, event.appointment_id, fact.clinic)
-        ensure_still_so(visit, event, link.subject, now)
-        await ensure_wanted(look, event.patient_id, fact.clinic, "reminders")
-        if not by_hand:
-            await ensure_awake(look, fact.clinic, visit, now)
+        visit = await still_so(look, fact, event, link.subject, now)
+        await ensure_wanted(look, event.patient_id, fact.clinic)
+        if event.window is not None:  # what somebody at the desk sends, they send now
+            await ensure_awake(look, fact.clinic, now)
         return await told(look, event.patient_id, fact.clinic, visit)
 
-    return Letter(
-        REMINDER_LETTER, To("patients", event.patient_id), link=link, sought=particulars, unsubscribe=unsubscribe("reminders", event.patient_id))
+    unsubscribe = Unsubscribe("unsubscribe/reminders", event.patient_id, "/api/v1/message-wishes/reminders/{token}")
+    return Letter(REMINDER_LETTER, To("patients", event.patient_id), link=link, sought=particulars, unsubscribe=unsubscribe)
 
 
-def unsubscribe(topic: MessageTopic, patient: UUID) -> Unsubscribe:
-    """Return the link by which a patient is not written about something any more."""
-    return Unsubscribe(f"unsubscribe/{topic}", patient, f"/api/v1/message-wishes/{topic}/{{token}}")
-
-
-def ensure_still_so(visit: Appointment, event: ReminderQueued | ReminderRepeated, link: UUID, now: datetime) -> None:
-    """Refuse to remind of what is not to come any more, or not then, or is another record's."""
+async def still_so(look: Look, fact: Fact, event: ReminderQueued, link: UUID, now: datetime) -> Arrangement:
+    """Return when and where the visit is; refuse to remind of what is not to come any more, or not then, or is somebody else's."""
+    visit = await look.state(Appointment, event.appointment_id, fact.clinic)
     there = visit.arranged
-    if there is None or there.patient_id != event.patient_id:
-        raise UndeliverableError("the visit was struck out, or is another record's by now")
+    if there is None or event.patient_id not in await records_of(look, there.patient_id, fact.clinic):
+        raise UndeliverableError("the visit was struck out, or is another patient's by now")
     if there.starts_at != event.starts_at or there.starts_at <= now or visit.status not in {"booked", "confirmed"}:
         raise UndeliverableError("the visit was moved, has begun, is over or was cancelled")
     try:
         visit.ensure_shown(event.appointment_id, link, now)
     except AppointmentLinkOver:
         raise UndeliverableError("the link to the visit was taken back") from None
+    return there
 
 
-async def ensure_wanted(look: Look, patient: UUID, clinic: UUID, topic: MessageTopic) -> None:
+async def records_of(look: Look, patient: UUID, clinic: UUID) -> tuple[UUID, ...]:
+    """Return a patient's records: what was on its way when they were merged goes where it was sent."""
+    return (patient, *(await look.state(Patient, patient, clinic)).records)
+
+
+async def ensure_wanted(look: Look, patient: UUID, clinic: UUID) -> None:
     """Refuse to write to somebody who has said meanwhile that they do not want it."""
-    records = (patient, *(await look.state(Patient, patient, clinic)).records)
-    for record in records:
-        if not (await look.state(MessageWishes, message_wishes_of(record), clinic)).wanted(topic, "email"):
-            raise UndeliverableError("the patient does not want to be written about it any more")
+    for record in await records_of(look, patient, clinic):
+        if "reminders" in (await look.state(MessageWishes, message_wishes_of(record), clinic)).unwanted:
+            raise UndeliverableError("the patient does not want to be reminded any more")
 
 
-async def ensure_awake(look: Look, clinic: UUID, visit: Appointment, now: datetime) -> None:
+async def ensure_awake(look: Look, clinic: UUID, now: datetime) -> None:
     """Put off what could not be sent in time until the quiet hours are over."""
     settings = await look.state(ReminderSettings, reminder_settings_of(clinic), clinic)
-    assert visit.arranged is not None
-    if settings.night(now, visit.arranged.zone) is not None:
+    if settings.awake(now, (await look.state(Clinic, clinic, clinic)).zone) is not None:
         raise NotNowError("these are the clinic's quiet hours")
 
 
-async def told(look: Look, patient: UUID, clinic: UUID, visit: Appointment) -> dict[str, str]:
+async def told(look: Look, patient: UUID, clinic: UUID, visit: Arrangement) -> dict[str, str]:
     """Return when a visit is, and where; and what the patient is called, by the given name alone."""
-    assert visit.arranged is not None
     house = [one.event for one in await look.facts(clinic, clinic)]
-    date, _, time = visit.arranged.start_local.partition("T")
-    return {
-        **await called(look, patient, clinic), "date": date, "time": time[:5], "zone": visit.arranged.zone, "address": last(house, "address") or "",
-        "phone": last(house, "phone") or ""}
-
-
-async def called(look: Look, patient: UUID, clinic: UUID) -> dict[str, str]:
-    """Return what a patient is called where as little as possible is to be said of them."""
     given = last([one.event for one in await look.facts(patient, clinic)], "given_name")
-    return {"name": given} if given else {}
+    date, _, time = visit.start_local.partition("T")
+    return {
+        **({"name": given} if given else {}), "date": date, "time": time[:5], "zone": visit.zone, "address": last(house, "address") or "",
+        "phone": last(house, "phone") or ""}
