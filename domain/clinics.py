@@ -196,13 +196,14 @@ class Clinic(State):
     active: bool = True
     deleted: bool = False
     closing: Closing | None = None
+    language: Language | None = None
 
     def evolve(self, event: ClinicEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - one case per event
         match event:
             case ClinicOpened():
-                return replace(self, name=event.name, zone=event.zone, currency=event.currency, cancel_notice=event.cancel_notice, licence=Licence(plan=event.plan))
-            case ClinicChanged(name=name, cancel_notice=notice):
-                return replace(self, name=name, cancel_notice=notice)
+                return replace(self, name=event.name, zone=event.zone, currency=event.currency, cancel_notice=event.cancel_notice, licence=Licence(plan=event.plan), language=event.language)
+            case ClinicChanged(name=name, cancel_notice=notice, language=language):
+                return replace(self, name=name, cancel_notice=notice, language=language)
             case ClinicPlanChanged(plan=plan):
                 return replace(self, licence=replace(self.licence, plan=plan))
             case ClinicLicensed():
