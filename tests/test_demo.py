@@ -78,6 +78,7 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys([
         "PatientAccessRefreshed", "PatientContactChanged", "MedicalHistoryReported", "PortalInvited", "PortalInvitationCancelled", "PortalJoined"],
         "nobody of it uses the portal"),
+    **dict.fromkeys(["ReminderSettingsChanged", "ReminderQueued", "ReminderSkipped", "MessageWishesChanged"], "its patients forget nothing"),
     **dict.fromkeys(["TimeHeld", "HoldExtended", "HoldReleased", "HoldUsed"], "its desk books at once"),
     **dict.fromkeys(["AppointmentLinkShared", "AppointmentLinkRevoked", "AppointmentSummaryAsked"], "its patients answer by telephone"),
     **dict.fromkeys([

@@ -55,6 +55,7 @@ from commands.kit.errors import Erased
 from commands.kit.handling import Handler, Receipt, Who
 from commands.kit.receipt import house
 from commands.patient_notes import AmendPatientNote, PinPatientNote, RemovePatientNote, UnpinPatientNote, WritePatientNote
+from commands.message_wishes import ChangeMessageWishes
 from commands.patients import (
     ArchivePatient,
     BlockPatient,
@@ -90,6 +91,7 @@ from commands.referral_leads import ConvertReferralLead, DismissReferralLead, No
 from commands.referral_payouts import RequestReferralPayout, WithdrawClinicReferral
 from commands.referrals import ChangeReferralSource, DeleteReferralSource, MakeReferralLink, WithdrawReferralLink
 from commands.relations import AddRelation, ChangeRelation, EndRelation
+from commands.reminders import SendReminder
 from commands.retention import PlaceLegalHold
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
 from commands.schedules import BlockTime, SetDoctorSchedule, UnblockTime
@@ -264,6 +266,8 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((FavourPatient, "patient_id"), FavourPatient(patient_id=other["patients"]), None),
         ((UnfavourPatient, "patient_id"), UnfavourPatient(patient_id=other["patients"]), None),
         ((WritePatientNote, "patient_id"), WritePatientNote(patient_id=other["patients"], text="Prefers the morning"), None),
+        ((SendReminder, "appointment_id"), SendReminder(appointment_id=other["appointments"]), None),
+        ((ChangeMessageWishes, "patient_id"), ChangeMessageWishes(patient_id=other["patients"], unwanted=["reminders"]), None),
         ((ScheduleRecall, "patient_id"), ScheduleRecall(**{**call, "patient_id": other["patients"]}), None),
         ((ScheduleRecall, "doctor_id"), ScheduleRecall(**{**call, "doctor_id": other["staff"]}), None),
         ((GenerateRecall, "patient_id"), GenerateRecall(**{**generated, "patient_id": other["patients"]}), None),
@@ -325,7 +329,7 @@ async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -
     """So that it is the reference that was refused, and nothing else."""
     own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "recall": uuid4(), "lead": uuid4(), "relation": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient | ChangeRelation) or shape == (AddRelation, "related_id"):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder) or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):

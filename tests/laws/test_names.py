@@ -53,7 +53,7 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "UseInviteCode": "SubmitSignup, with a code", "FoundClinic": "SubmitSignup and CompleteOnboarding", "AdmitFounder": "CompleteOnboarding", "CompleteSignup": "CompleteOnboarding",
     "ErasePatient": "AskErasure", "ErasePerson": "AskErasure",
     "GenerateRecall": "GenerateRecalls", "AnswerRecall": "a visit that is booked", "LoseRecallVisit": "a visit that is cancelled or missed",
-    "RemindClosing": "time", "FinishClosing": "time", "GiveWebhookUp": "a receiver that is gone, or takes nothing for days",
+    "Remind": "time", "RemindClosing": "time", "FinishClosing": "time", "GiveWebhookUp": "a receiver that is gone, or takes nothing for days",
     "JoinStaff": "AcceptStaffInvitation", "GiveStaffAccount": "HireStaff",
     "SuspendAccount": "ChangeAccountStatus", "ReinstateAccount": "likewise", "WithdrawPlace": "RemoveFromClinic",
 }
