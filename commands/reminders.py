@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from commands.kit import Creation, Decision, Look
-from domain.appointments import Appointment, Arrangement
+from domain.appointments import Appointment
 from domain.kit import AppointmentId, At, Elsewhere, Event, NotFound
 from domain.message_wishes import MessageWishes, message_wishes_of
 from domain.patients import Patient
@@ -63,7 +63,7 @@ class Occasion(NamedTuple):
         return Reminded(patient_id=self.visit.patient, appointment_id=self.id, starts_at=self.times.starts_at)
 
     @property
-    def times(self) -> Arrangement:
+    def times(self) -> Any:
         """What the patient was told."""
         if self.visit.arranged is None:
             raise NotFound

@@ -112,12 +112,12 @@ class ReminderSettings(State):
         """Return when the quiet hours end in which a moment lies; None if it lies in none."""
         if (quiet := self.rules.quiet) is None:
             return None
-        begin, end, local = time.fromisoformat(quiet.start), time.fromisoformat(quiet.end), wall(moment, zone_name)
-        now = local.time()
-        if not (begin <= now < end if begin < end else now >= begin or now < end):
+        local = wall(moment, zone_name)
+        now = f"{local:%H:%M}"
+        if not (quiet.start <= now < quiet.end if quiet.start < quiet.end else now >= quiet.start or now < quiet.end):
             return None
-        last = local.date() if now < end else local.date() + timedelta(days=1)
-        return datetime.combine(last, end, zone(zone_name)).astimezone(UTC)  # a time that the clocks skip or repeat is no reason to stay silent
+        last = local.date() if now < quiet.end else local.date() + timedelta(days=1)
+        return datetime.combine(last, time.fromisoformat(quiet.end), zone(zone_name)).astimezone(UTC)  # a time that the clocks skip or repeat is no reason to stay silent
 
     def verdict(self, window: int, going: Going, now: datetime, zone_name: str) -> Literal["wait", "send"] | SkipReason:
         """Say what is to be done about a visit's reminder now; `wait` as well where there is, or will be, nothing to do."""
@@ -154,7 +154,7 @@ class Reminder(State):
     kind: ClassVar[str] = "reminders"
     settled: bool = False
 
-    def evolve(self, _: ReminderEvent) -> Self:
+    def evolve(self, event: ReminderEvent) -> Self:
         return replace(self, settled=True)
 
     def queue(self, whom: Reminded, window: int | None, due_at: datetime, number: int, until: datetime) -> list[Event]:

@@ -11,13 +11,13 @@ from commands.kit.doors import MESSAGE_LINKS
 from commands.kit.links import Links
 from commands.message_wishes import ChangeMessageWishes, RefuseMessages, WelcomeMessages
 from domain.kit import NotFound
-from domain.message_wishes import MessageLinkOver, MessageTopic, MessageWishes, message_wishes_of
+from domain.message_wishes import MessageLinkOver, MessageTopic, MessageWishes
 from gateway.kit import Desk, act, browse
 from gateway.kit import desk as kit
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
-from projections.erasures import records_of
 from projections.kit.keys import keks
+from projections.message_wishes import kept_under, unwanted_of
 from schemas.message_wishes import MessageLink, MessageWishesOfPatient, MessageWishesRow
 
 PatientId = Annotated[UUID, PathParameter(description="Id of the patient.")]
@@ -46,8 +46,7 @@ async def of_patient(desk: Desk, patientId: PatientId) -> MessageWishesOfPatient
     no_query(desk.call.query())
     if (own_column(MessageWishesRow, desk.who) and patientId != desk.who.subject) or not await desk.known("patients", patientId):
         raise NotFound(kind="patients", id=str(patientId))
-    found = await desk.reader.find(MessageWishesRow, patient_id=await records_of(desk.reader, patientId))
-    return MessageWishesOfPatient(patient_id=patientId, unwanted=sorted({one for row in found for one in row.unwanted}))
+    return MessageWishesOfPatient(patient_id=patientId, unwanted=await unwanted_of(desk.reader, patientId))
 
 
 async def patient_of(desk: kit.Desk, topic: MessageTopic, token: str) -> UUID:
@@ -68,7 +67,7 @@ async def patient_of(desk: kit.Desk, topic: MessageTopic, token: str) -> UUID:
 async def shown(desk: kit.Desk, topic: MessageTopic, token: str, patient: UUID) -> Response[MessageLink]:
     """Return how it stands: as a page for people, as JSON for programs."""
     clinic = await desk.clinic()
-    wanted = not any([topic in (await wishes(desk, record)).unwanted for record in await records_of(desk.reader, patient)])
+    wanted = not any([topic in (await wishes(desk, kept)).unwanted for kept in await kept_under(desk.reader, patient)])
     if b"text/html" not in desk.call.headers.get(b"accept", b""):
         return Response(MessageLink(topic=topic, clinic_name=clinic.name, wanted=wanted), headers=SECRET)
     language = clinic.language or "en"
@@ -78,9 +77,9 @@ async def shown(desk: kit.Desk, topic: MessageTopic, token: str, patient: UUID) 
     return Response(page, headers=SECRET, media_type="text/html")  # type: ignore[arg-type]
 
 
-async def wishes(desk: kit.Desk, record: UUID) -> MessageWishes:
+async def wishes(desk: kit.Desk, kept: UUID) -> MessageWishes:
     """Return what is noted for one record, as the store has it: who has just asked for it sees it."""
-    stream = await desk.call.services.handler.streams.latest(MessageWishes, message_wishes_of(record), desk.who.clinic)
+    stream = await desk.call.services.handler.streams.latest(MessageWishes, kept, desk.who.clinic)
     return stream.state  # type: ignore[return-value]
 
 

@@ -16,13 +16,12 @@ from domain.reminders import (
     ReminderSkipped,
     reminder_settings_of,
 )
-from projections.erasures import records_of
 from projections.kit import installs, projects
 from projections.kit.lanes import Lanes
 from projections.kit.reading import Reader
+from projections.message_wishes import unwanted_of
 from schemas.appointments import AppointmentRow
 from schemas.clinics import ClinicRow
-from schemas.message_wishes import MessageWishesRow
 from schemas.patients import PatientRow
 from schemas.reminders import PlannedReminder, ReminderEntry, ReminderRow, ReminderSettingsRow, RemindersOfAppointment
 
@@ -130,7 +129,6 @@ async def of_appointment(reader: Reader, appointment: UUID, now: datetime) -> Re
 async def going_of(reader: Reader, visit: AppointmentRow) -> Going:
     """Return a visit as a reminder sees it, from the rows."""
     patient = await reader.one(PatientRow, visit.patient_id)
-    wishes = await reader.find(MessageWishesRow, patient_id=await records_of(reader, visit.patient_id))
     return Going(
         starts_at=visit.starts_at, arranged_at=visit.moved_at or visit.booked_at, active=patient is not None and not patient.archived,
-        wanted=all("reminders" not in one.unwanted for one in wishes), reachable=patient is not None and patient.email is not None)
+        wanted="reminders" not in await unwanted_of(reader, visit.patient_id), reachable=patient is not None and patient.email is not None)

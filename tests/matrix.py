@@ -12,7 +12,10 @@ SPEC = Path(__file__).parent / "spec"
 STAFF = ("admin", "doctor", "receptionist")
 ROLES = (*STAFF, "patient", "superadmin", "key", "nobody")
 PLANS = ("Pro", "Pro+", "Enterprise")
-OURS = {"appointments.overbook": "appointments.create", "billing.payments.refund": "billing.payments.record"}  # not in the reference -> like which
+OURS = {
+    "appointments.overbook": "appointments.create", "billing.payments.refund": "billing.payments.record", "appointments.remind": "appointments.create",
+    "settings.reminders.manage": "settings.working_hours.manage",
+}  # not in the reference -> like which
 ONESELF = {"public", "self"}  # what is open to all, and what everybody may do about himself
 
 Route = tuple[str, str]  # method and path

@@ -25,7 +25,10 @@ from domain.kit.grants import (
 SPEC = Path(__file__).parent / "spec"
 ROLES = ("superadmin", "admin", "doctor", "receptionist", "patient")
 PLANS = ("Pro", "Pro+", "Enterprise")
-OURS = {"appointments.overbook", "billing.payments.refund"}  # not in the reference: doctor and receptionist on every plan, like the keys they stand beside
+OURS = {  # not in the reference, like the keys they stand beside
+    "appointments.overbook": "appointments.create", "billing.payments.refund": "appointments.create", "appointments.remind": "appointments.create",
+    "settings.reminders.manage": "settings.working_hours.manage",
+}
 
 MODULES = {
     "ai_insights": "ai.", "lead_inbox": "leads.", "inventory": "inventory.", "lab": "lab.", "bridge": "bridge.", "inpatient": "clinical.ipd.",
@@ -40,7 +43,7 @@ def lines(name: str) -> list[dict[str, str]]:
 
 
 TABLE = {line["key"]: line for line in lines("permissions.csv")}
-TABLE.update({key: {**TABLE["appointments.create"], "key": key, "floor_roles": ""} for key in OURS})
+TABLE.update({key: {**TABLE[like], "key": key, "floor_roles": ""} for key, like in OURS.items()})
 LEGACY: dict[str, list[str]] = {}
 for entry in lines("legacy_permissions.csv"):
     LEGACY.setdefault(entry["legacy_key"], []).append(entry["expands_to"])

@@ -54,8 +54,8 @@ from commands.kit import Command, Creation, KeyReused, StaleVersion, TimeTaken, 
 from commands.kit.errors import Erased
 from commands.kit.handling import Handler, Receipt, Who
 from commands.kit.receipt import house
-from commands.patient_notes import AmendPatientNote, PinPatientNote, RemovePatientNote, UnpinPatientNote, WritePatientNote
 from commands.message_wishes import ChangeMessageWishes
+from commands.patient_notes import AmendPatientNote, PinPatientNote, RemovePatientNote, UnpinPatientNote, WritePatientNote
 from commands.patients import (
     ArchivePatient,
     BlockPatient,

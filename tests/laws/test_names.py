@@ -397,7 +397,8 @@ def reference() -> list[dict[str, str]]:
 def test_the_grants_are_those_of_the_reference(reference: list[dict[str, str]]) -> None:
     assert len(reference) > 170
     assert list(reference_faults(table(), reference)) == []
-    assert set(table()) - {line["key"] for line in reference} == {"appointments.overbook", "billing.payments.refund"}
+    assert set(table()) - {line["key"] for line in reference} == {
+        "appointments.overbook", "billing.payments.refund", "appointments.remind", "settings.reminders.manage"}
     assert twice(line.split()[0] for line in TABLE.splitlines() if line.strip()) == []
 
 
