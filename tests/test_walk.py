@@ -488,6 +488,7 @@ async def appointments(me: Person, ids: Json) -> None:
     await me("ChangeAppointment", {**wanted, "start": at("10:00")}, id=visit)
     assert (await me("GetAppointmentRow", id=visit))["startLocal"] == at("10:00")
     await answered(me, visit)
+    await reminded(me, ids)
     for status in ("arrived", "in-chair", "completed"):
         await me("ChangeAppointmentStatus", {"status": status}, id=visit)
     (entry,) = (await me("BrowseCalendarEntry", query={"doctorId": ids["staff"], "status": "completed"}))["items"]
@@ -530,6 +531,26 @@ async def answered(me: Person, visit: str) -> None:
     shown = await me("GetAppointmentRow", id=visit)
     assert (shown["confirmedBy"], shown["linkedUntil"]) == ("patient", shown["endsAt"])
     assert (await me("RevokeAppointmentLink", id=visit))["linkedUntil"] is None
+
+
+async def reminded(me: Person, ids: Json) -> None:
+    """The patient is reminded by hand, and then does not want to be written to; by the link that the courier would write into the letter, and by the desk."""
+    nobody, visit, noor = Person(me.api, {}, "", me.clinic), ids["appointments"], ids["patients"]
+    await me("ChangeReminderSettings", {"enabled": True, "windows": [2880, 120], "quiet": None})
+    assert (await me("GetReminderSettings"))["windows"] == [2880, 120]
+    ids["reminders"] = sent = (await me("SendReminder", {"appointmentId": visit}))["id"]
+    assert [one["id"] for one in (await me("BrowseReminderEntry", query={"appointmentId": visit}))["items"]] == [sent]
+    assert (await me("GetReminderEntry", id=sent))["status"] in {"queued", "sent"}
+    shown = await me("ListRemindersOfAppointment", appointmentId=visit)
+    assert ([one["id"] for one in shown["items"]], [one["minutes"] for one in shown["planned"]]) == ([sent], [2880, 120])
+    link = {"topic": "reminders", "token": me.api.links.token("unsubscribe/reminders", UUID(noor), 1)}
+    assert (await nobody("GetMessageLink", **link))["wanted"]
+    assert not (await nobody("RefuseMessages", **link))["wanted"]
+    assert (await nobody("WelcomeMessages", **link))["wanted"]
+    await me("ChangeMessageWishes", {"unwanted": ["reminders"]}, patientId=noor)
+    assert (await me("GetMessageWishesOfPatient", patientId=noor))["unwanted"] == ["reminders"]
+    await me("ChangeMessageWishes", {"unwanted": []}, patientId=noor)
+    assert (await me("BrowseMessageWishesRow", query={"patientId": noor}))["items"][0]["unwanted"] == []
 
 
 async def portal(me: Person, ids: Json) -> None:
