@@ -14,6 +14,7 @@ from commands.kit.links import Links
 from commands.kit.vault import Vault
 from domain.kit import PLATFORM
 from gateway.app import openapi
+from projections.kit.keys import keks
 from tests.laws.schema import misfits
 
 Json = dict[str, Any]
