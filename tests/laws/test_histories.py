@@ -32,6 +32,7 @@ from domain.recurrences import (
 )
 from domain.referral_leads import ReferralLead, ReferralLeadSubmitted
 from domain.referrals import ReferralLinkMade, ReferralSource, ReferralSourceAdded
+from domain.reminders import Reminder, ReminderSkipped
 from domain.rooms import Room, RoomAdded
 from domain.schedules import Hours, Schedule, ScheduleSet
 from domain.seats import Seats, SeatTaken
@@ -77,6 +78,7 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Recall: [SCHEDULED, *Recall.replay([SCHEDULED]).reassign(OTHER, THIS, noon.now)],
     Recurrence: [RECURRING, *Recurrence.replay([RECURRING]).reassign(OTHER, THIS, noon.now), EXTENDED, ALTERED],
     ReferralLead: [ReferralLeadSubmitted(referral_id=OTHER, name="Ada", phone="+31 6 1234 5678", consent=True)],  # by a link of just that number
+    Reminder: [convert(example(ReminderSkipped), ReminderSkipped)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
 }
 HISTORIES = 300

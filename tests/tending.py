@@ -1,0 +1,24 @@
+"""A gateway's chore of reminding as a process of its own, whose clock jumps: `python -m tests.tending FILE`, where FILE holds the moments that its clock may show."""
+
+import asyncio
+import sys
+from datetime import datetime
+from pathlib import Path
+from random import Random
+
+from anamnesis.settings import Settings
+from gateway.app import services_of
+from gateway.reminders import tend
+
+
+async def main(moments: Path) -> None:
+    """Look after what is due until killed, each time at another moment, forth and back."""
+    services, dice = services_of(Settings.read("gateway")), Random()
+    await services.open()
+    while True:
+        await tend(services, datetime.fromisoformat(dice.choice(moments.read_text("utf-8").split())))
+        await asyncio.sleep(0.02)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
