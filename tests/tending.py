@@ -16,8 +16,13 @@ async def main(moments: Path) -> None:
     services, dice = services_of(Settings.read("gateway")), Random()
     await services.open()
     while True:
-        await tend(services, datetime.fromisoformat(dice.choice(moments.read_text("utf-8").split())))
+        await tend(services, datetime.fromisoformat(dice.choice(shown(moments))))
         await asyncio.sleep(0.02)
+
+
+def shown(moments: Path) -> list[str]:
+    """Return what the clock may show just now."""
+    return moments.read_text("utf-8").split()
 
 
 if __name__ == "__main__":
