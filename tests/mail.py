@@ -112,9 +112,9 @@ class Outbox:
     async def settled(self) -> bool:
         return bool(self.states()) and "queued" not in self.states()
 
-    def hurry(self) -> None:
-        """Let whatever was put off be due now."""
-        self.run("update letters set due_at = now() where status = 'queued' returning 1")
+    async def hurry(self) -> None:
+        """Let whatever was put off be due now; a courier of this very process may hold a letter, and must be able to let go of it."""
+        await asyncio.to_thread(self.run, "update letters set due_at = now() where status = 'queued' returning 1")
 
     def run(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:

@@ -187,11 +187,11 @@ async def test_passing_trouble_puts_a_letter_off(database, server, outbox):
         ((status, error, wait),) = outbox.rows("status", "error", "due_at - now()")
         assert (status, error) == ("queued", "451 4.7.1 Greylisted, come again")
         assert timedelta(seconds=20) < wait <= timedelta(seconds=30)
-        outbox.hurry()
+        await outbox.hurry()
         await until(lambda: _attempts(outbox, 2))
         assert timedelta(seconds=50) < outbox.rows("due_at - now()")[0][0] <= timedelta(seconds=60)
         server.box.says = lambda _: None
-        outbox.hurry()
+        await outbox.hurry()
         await until(outbox.settled)
     assert outbox.rows("status", "attempts", "error") == [("sent", 3, None)]
     assert len({m["Message-ID"] for m in server.box.seen}) == 1

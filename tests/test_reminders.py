@@ -339,7 +339,7 @@ async def test_a_letter_waits_for_the_end_of_the_quiet_hours(town):
     assert desk.letters(email) == []
     assert {one["status"] for one in (await desk.about(visit))["items"]} == {"queued", "skipped"}
     await desk.admin("PUT", "/reminders/settings", {"enabled": True, "quiet": None})
-    outbox.hurry()
+    await outbox.hurry()
     await desk.until_settled(visit, 2)
     assert len(desk.letters(email)) == 1
 

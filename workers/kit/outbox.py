@@ -156,7 +156,7 @@ class Outbox:
                     while not self.stopping:
                         if not await self.one(conn):
                             await self._rest()
-            except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
+            except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.IdleInTransactionSessionTimeout, OSError) as error:
                 log.warning("outbox.interrupted", error=type(error).__name__)
                 await asyncio.sleep(FLOOR_SECONDS)
 
