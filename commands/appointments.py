@@ -1,17 +1,34 @@
 """What may be asked of an appointment."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from msgspec import Meta
 
 from commands.kit import Command, Creation, Decision, Look
+from domain.appointment_types import AppointmentType
 from domain.appointments import Appointment, Arrangement, Circumstances, Party, Response, forced, when
 from domain.clinics import Clinic
+from domain.closed_days import ClosedDays, closed_days_of
 from domain.holds import Hold
-from domain.kit import At, Elsewhere, Event, Frozen, HoldId, Minutes, Note, PatientId, Reason, RoomId, StaffId, Text
+from domain.kit import (
+    AppointmentTypeId,
+    At,
+    Elsewhere,
+    Event,
+    Frozen,
+    HoldId,
+    Minutes,
+    Note,
+    PatientId,
+    Reason,
+    RoomId,
+    StaffId,
+    Text,
+)
 from domain.kit.letters import LetterLanguage
+from domain.kit.paces import Pace
 from domain.patients import Patient
 from domain.rooms import Room
 from domain.schedules import Schedule, schedule_of
@@ -21,40 +38,80 @@ Start = Annotated[datetime, Meta(description="Wall-clock time in the clinic's zo
 Fold = Annotated[Literal[0, 1] | None, Meta(description="Which one, where the clocks going back make that time happen twice.")]
 
 
+OPEN = ClosedDays()  # always
+USUAL = 30  # minutes of a visit, if neither it nor its kind says how long it is
+TypeName = Annotated[Text | None, Meta(description="What the visit is for, in words; if left out, what its kind is called, or a checkup.")]
+Length = Annotated[Minutes | None, Meta(description="Minutes; if left out, as long as visits of its kind are, or half an hour.")]
+
+
 class Wanted(Frozen):
-    """The time and place that is asked for."""
+    """The time and place that is asked for.
+
+    With `typeId` it is a visit of a kind that the clinic offers: in a room of the kind that it needs, and at one of its available slots. The place is the room's, or
+    where the doctor is by then.
+    """
 
     doctor_id: StaffId
     room_id: RoomId | None = None
-    type: Text = "checkup"
+    type: TypeName = None
     start: Start
     fold: Fold = None
-    duration: Minutes = 30
+    duration: Length = None
     notes: Note | None = None
     overbook: bool = False
     reason: Reason | None = None
+    type_id: AppointmentTypeId | None = None
 
     async def others(self, look: Look) -> dict[str, Any]:
-        return {
-            "schedule": await look.load(Schedule, schedule_of(self.doctor_id)),
-            "doctor": await look.require(Staff, self.doctor_id),
-            "room": await look.require(Room, self.room_id) if self.room_id else None,
-        }
+        return (await means_of(look, self.doctor_id, self.room_id, self.type_id))._asdict()
 
-    def arranged(self, patient: UUID, at: At, schedule: Schedule) -> Arrangement:
-        before, after = schedule.buffers
+    def arranged(self, patient: UUID, at: At, means: "Means") -> Arrangement:
+        pace = means.pace(self.duration)
+        time = when(self.start, pace.minutes, at.now, at.zone, self.fold)
         return Arrangement(
-            patient_id=patient, doctor_id=self.doctor_id, room_id=self.room_id, type=self.type, buffer_before=before, buffer_after=after,
-            forced=forced(overbook=self.overbook, may=at.may("appointments.overbook"), reason=self.reason),
-            **when(self.start, self.duration, at.now, at.zone, self.fold),
-        )
+            patient_id=patient, doctor_id=self.doctor_id, room_id=self.room_id, type=self.type or means.name, buffer_before=pace.before, buffer_after=pace.after,
+            forced=forced(overbook=self.overbook, may=at.may("appointments.overbook"), reason=self.reason), type_id=self.type_id,
+            place_id=means.place(time["starts_at"], time["ends_at"], at.zone), **time)
 
 
-def circumstances(wanted: Arrangement, schedule: Schedule, doctor: Staff, room: Room | None) -> Circumstances:
-    return Circumstances(
-        working=schedule.covers(wanted.starts_at, wanted.ends_at, wanted.zone), treats=doctor.treats,
-        usable=room is None or room.active,
-    )
+class Means(NamedTuple):
+    """What a visit rests on: the doctor and their hours, the room, the kind of visit, and the days on which the clinic is closed."""
+
+    schedule: Schedule
+    doctor: Staff
+    room: Room | None = None
+    kind: AppointmentType | None = None
+    closed: ClosedDays = OPEN
+
+    @property
+    def name(self) -> str:
+        return self.kind.offer.name if self.kind and self.kind.offer else "checkup"
+
+    def pace(self, minutes: int | None = None) -> Pace:
+        """Return how the visit follows others; it takes so many minutes, or as many as its kind."""
+        usual = self.kind.offer.minutes if self.kind and self.kind.offer else USUAL
+        pace = self.schedule.pace(usual if minutes is None else minutes)
+        return self.kind.pace(pace) if self.kind else pace
+
+    def place(self, start: datetime, end: datetime, zone: str) -> UUID | None:
+        """Return where the visit is: where its room is, or else the doctor by then."""
+        return self.room.place if self.room else next(iter(self.schedule.covering(start, end, zone, self.closed)), None)
+
+    def circumstances(self, start: datetime, end: datetime, zone: str) -> Circumstances:
+        """Say how those whom a visit needs stand, at its time."""
+        kind, place = self.kind, self.place(start, end, zone)
+        return Circumstances(
+            working=place in self.schedule.covering(start, end, zone, self.closed), treats=self.doctor.treats,
+            usable=self.room is None or self.room.active, offered=kind is None or kind.offered is not None,
+            fits=kind is None or kind.fits(self.room.type if self.room else None),
+            on_grid=kind is None or self.schedule.offers(start, self.pace().grid, place, zone, self.closed))
+
+
+async def means_of(look: Look, doctor: UUID, room: UUID | None, kind: UUID | None) -> Means:
+    """Return what a visit rests on, held fast."""
+    return Means(
+        await look.load(Schedule, schedule_of(doctor)), await look.require(Staff, doctor), await look.require(Room, room) if room else None,
+        await look.require(AppointmentType, kind) if kind else None, await look.load(ClosedDays, closed_days_of(look.at.clinic)))
 
 
 class BookAppointment(Creation, Wanted):
@@ -74,12 +131,14 @@ class BookAppointment(Creation, Wanted):
         return {**await self.others(look), "patient": await look.require(Patient, self.patient_id), **hold}
 
     def decide(
-        self, appointment: Appointment, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None, patient: Patient, hold: Hold | None = None,
+        self, appointment: Appointment, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None, patient: Patient, kind: AppointmentType | None = None,
+        closed: ClosedDays = OPEN, hold: Hold | None = None,
     ) -> Decision:
         patient.ensure_bookable(despite=self.despite_block, may=at.may("appointments.overbook"), reason=self.reason)
-        wanted = self.arranged(self.patient_id, at, schedule)
+        means = Means(schedule, doctor, room, kind, closed)
+        wanted = self.arranged(self.patient_id, at, means)
         past_block = patient.blocked
-        booked = appointment.book(wanted, circumstances(wanted, schedule, doctor, room), notes=self.notes, reason=self.reason, past_block=past_block)
+        booked = appointment.book(wanted, means.circumstances(wanted.starts_at, wanted.ends_at, wanted.zone), notes=self.notes, reason=self.reason, past_block=past_block)
         if hold is None or self.hold_id is None:
             return [*booked]
         used = hold.use(at.id, self.doctor_id, self.room_id, (wanted.starts_at, wanted.ends_at), at.now)
@@ -98,9 +157,13 @@ class ChangeAppointment(Command, Wanted):
     async def gather(self, look: Look) -> dict[str, Any]:
         return await self.others(look)
 
-    def decide(self, appointment: Appointment, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None) -> list[Event]:
-        wanted = self.arranged(appointment.patient, at, schedule)
-        changes = appointment.rearrange(wanted, circumstances(wanted, schedule, doctor, room), notes=self.notes, reason=self.reason)
+    def decide(
+        self, appointment: Appointment, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None, kind: AppointmentType | None = None,
+        closed: ClosedDays = OPEN,
+    ) -> list[Event]:
+        means = Means(schedule, doctor, room, kind, closed)
+        wanted = self.arranged(appointment.patient, at, means)
+        changes = appointment.rearrange(wanted, means.circumstances(wanted.starts_at, wanted.ends_at, wanted.zone), notes=self.notes, reason=self.reason)
         return appointment.retold(changes, at.now)
 
 

@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from commands.appointments import Fold, Start
+from commands.appointments import OPEN, Fold, Length, Means, Start, means_of
 from commands.kit import Command, Creation, Look
-from domain.appointments import Circumstances, ensure_possible, when
+from domain.appointment_types import AppointmentType
+from domain.appointments import ensure_possible, when
+from domain.closed_days import ClosedDays
 from domain.holds import Held, Hold, HoldMinutes
-from domain.kit import At, Event, Minutes, RoomId, StaffId
+from domain.kit import AppointmentTypeId, At, Event, RoomId, StaffId
 from domain.rooms import Room
-from domain.schedules import Schedule, schedule_of
+from domain.schedules import Schedule
 from domain.staff import Staff
 
 MINUTES = 5
@@ -27,23 +29,22 @@ class HoldTime(Creation):
     room_id: RoomId | None = None
     start: Start
     fold: Fold = None
-    duration: Minutes = 30
+    duration: Length = None
     minutes: HoldMinutes = MINUTES
+    type_id: AppointmentTypeId | None = None
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {
-            "schedule": await look.load(Schedule, schedule_of(self.doctor_id)),
-            "doctor": await look.require(Staff, self.doctor_id),
-            "room": await look.require(Room, self.room_id) if self.room_id else None,
-        }
+        return (await means_of(look, self.doctor_id, self.room_id, self.type_id))._asdict()
 
-    def decide(self, hold: Hold, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None) -> list[Event]:
-        before, after = schedule.buffers
+    def decide(
+        self, hold: Hold, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None, kind: AppointmentType | None = None, closed: ClosedDays = OPEN,
+    ) -> list[Event]:
+        means = Means(schedule, doctor, room, kind, closed)
+        pace = means.pace(self.duration)
         wanted = Held(
-            doctor_id=self.doctor_id, room_id=self.room_id, buffer_before=before, buffer_after=after,
-            **when(self.start, self.duration, at.now, at.zone, self.fold))
-        working = schedule.covers(wanted.starts_at, wanted.ends_at, at.zone)
-        ensure_possible(Circumstances(working=working, treats=doctor.treats, usable=room is None or room.active))
+            doctor_id=self.doctor_id, room_id=self.room_id, buffer_before=pace.before, buffer_after=pace.after,
+            **when(self.start, pace.minutes, at.now, at.zone, self.fold))
+        ensure_possible(means.circumstances(wanted.starts_at, wanted.ends_at, wanted.zone))
         return hold.hold(wanted, self.minutes, at.now)
 
 

@@ -8,10 +8,13 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from commands.appointments import Fold, Start, Wanted, circumstances
+from commands.appointments import OPEN, Fold, Length, Means, Start, TypeName, Wanted
 from commands.kit import Command, Creation, Decision, Look
+from domain.appointment_types import AppointmentType
 from domain.appointments import Appointment, Party
+from domain.closed_days import ClosedDays, closed_days_of
 from domain.kit import (
+    AppointmentTypeId,
     At,
     Elsewhere,
     Event,
@@ -57,13 +60,22 @@ from domain.rooms import Room
 from domain.schedules import Schedule, schedule_of
 from domain.staff import Staff
 
+NONE: dict[UUID, AppointmentType] = {}
+
 
 class Others(NamedTuple):
-    """What visits rest on, by the ids of doctors and rooms."""
+    """What visits rest on, by the ids of doctors, rooms and kinds of visit."""
 
     schedules: dict[UUID, Schedule]
     doctors: dict[UUID, Staff]
     rooms: dict[UUID, Room]
+    kinds: dict[UUID, AppointmentType]
+    closed: ClosedDays
+
+    def means(self, wanted: Wanted) -> Means:
+        return Means(
+            self.schedules.get(wanted.doctor_id, Schedule()), self.doctors.get(wanted.doctor_id, Staff()), self.rooms.get(wanted.room_id) if wanted.room_id else None,
+            self.kinds.get(wanted.type_id) if wanted.type_id else None, self.closed)
 
 
 class Attempted(NamedTuple):
@@ -87,30 +99,33 @@ class BookAppointmentSeries(Creation):
     patient_id: PatientId
     doctor_id: StaffId
     room_id: RoomId | None = None
-    type: Text = "checkup"
+    type: TypeName = None
     start: Start
     fold: Fold = None
-    duration: Minutes = 30
+    duration: Length = None
     notes: Note | None = None
     rule: Rule
     mode: Mode = "all-or-nothing"
+    type_id: AppointmentTypeId | None = None
 
     async def gather(self, look: Look) -> dict[str, Any]:
         patient = await look.require(Patient, self.patient_id)
-        others = await resting_on(look, [self.doctor_id], [self.room_id])
+        others = await resting_on(look, [self.doctor_id], [self.room_id], [self.type_id])
         return {"patient": patient, **others._asdict(), "holders": await held(look, self.visits(look.at, others))}
 
     def decide(
         self, series: Recurrence, at: At, *, patient: Patient, schedules: dict[UUID, Schedule], doctors: dict[UUID, Staff], rooms: dict[UUID, Room],
-        holders: dict[UUID, list[UUID]],
+        holders: dict[UUID, list[UUID]], kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
     ) -> Decision:
         patient.ensure_bookable()
-        tried = self.visits(at, Others(schedules, doctors, rooms))
+        others = Others(schedules, doctors, rooms, kinds, closed)
+        tried = self.visits(at, others)
         refused = settled([replace_taken(one, holders, frozenset()) for one in tried if one.occurrence.outcome != "skipped"])
         occurrences = [answered(one.occurrence, refused) for one in tried]
-        first = self.first(at)
+        first, means = self.first(at), others.means(self.wanted(self.start))
         booked = series.book(AppointmentSeriesBooked(
-            patient_id=self.patient_id, doctor_id=self.doctor_id, room_id=self.room_id, type=self.type, time=clock(first), minutes=self.duration,
+            patient_id=self.patient_id, doctor_id=self.doctor_id, room_id=self.room_id, type=self.type or means.name, time=clock(first),
+            minutes=means.pace(self.duration).minutes, type_id=self.type_id,
             rule=self.rule, starts_on=first.date(), mode=self.mode, occurrences=occurrences, missing=expand(self.rule, first.date()).missing))
         return [*booked, *(Elsewhere(state=Appointment, id=one.id, events=one.events) for one in tried if one.events and one.occurrence.number not in refused)]
 
@@ -126,7 +141,8 @@ class BookAppointmentSeries(Creation):
 
     def wanted(self, start: datetime) -> Wanted:
         return Wanted(
-            doctor_id=self.doctor_id, room_id=self.room_id, type=self.type, start=start, fold=self.fold, duration=self.duration, notes=self.notes)
+            doctor_id=self.doctor_id, room_id=self.room_id, type=self.type, start=start, fold=self.fold, duration=self.duration, notes=self.notes,
+            type_id=self.type_id)
 
 
 class ExtendAppointmentSeries(Command):
@@ -146,15 +162,15 @@ class ExtendAppointmentSeries(Command):
     async def gather(self, look: Look) -> dict[str, Any]:
         series = await look.require(Recurrence, look.at.id)
         patient = await look.require(Patient, series.whose)
-        others = await resting_on(look, [series.now.doctor_id], [series.now.room_id])
+        others = await resting_on(look, [series.now.doctor_id], [series.now.room_id], [series.now.type_id])
         return {"patient": patient, **others._asdict(), "holders": await held(look, self.visits(series, look.at, others))}
 
     def decide(
         self, series: Recurrence, at: At, *, patient: Patient, schedules: dict[UUID, Schedule], doctors: dict[UUID, Staff], rooms: dict[UUID, Room],
-        holders: dict[UUID, list[UUID]],
+        holders: dict[UUID, list[UUID]], kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
     ) -> Decision:
         patient.ensure_bookable()
-        tried = self.visits(series, at, Others(schedules, doctors, rooms))
+        tried = self.visits(series, at, Others(schedules, doctors, rooms, kinds, closed))
         refused = settled([replace_taken(one, holders, frozenset()) for one in tried if one.occurrence.outcome != "skipped"])
         rule, days = series.longer(self.count, self.until)
         extended = series.extend(AppointmentSeriesExtended(
@@ -168,7 +184,8 @@ class ExtendAppointmentSeries(Command):
         starts = [at_clock(on, now.time) for on in days]
         return [
             added(series.whose, number, Wanted(
-                doctor_id=now.doctor_id, room_id=now.room_id, type=now.type, start=start, fold=self.fold, duration=now.minutes, notes=self.notes), at, others)
+                doctor_id=now.doctor_id, room_id=now.room_id, type=now.type, start=start, fold=self.fold, duration=now.minutes, notes=self.notes,
+                type_id=now.type_id), at, others)
             for number, start in enumerate(starts, len(series.planned) + 1)]
 
 
@@ -191,23 +208,25 @@ class ChangeAppointmentSeries(Command):
     type: Text | UnsetType = UNSET
     duration: Minutes | UnsetType = UNSET
     notes: Note | UnsetType | None = UNSET
+    type_id: AppointmentTypeId | UnsetType | None = UNSET
 
     async def gather(self, look: Look) -> dict[str, Any]:
         series = await look.require(Recurrence, look.at.id)
         visits, notes = await meant(look, series, self.scope, self.occurrence)
         theirs = [visit.arranged for visit in visits.values() if visit.arranged]
         others = await resting_on(
-            look, [given(self.doctor_id, one.doctor_id) for one in theirs], [given(self.room_id, one.room_id) for one in theirs])
+            look, [given(self.doctor_id, one.doctor_id) for one in theirs], [given(self.room_id, one.room_id) for one in theirs],
+            [given(self.type_id, one.type_id) for one in theirs])
         found = {"visits": visits, "notes": notes, **others._asdict()}
         return {**found, "holders": await held(look, self.tried(series, look.at, visits, notes, others))}
 
     def decide(
         self, series: Recurrence, at: At, *, visits: dict[UUID, Appointment], notes: dict[UUID, str | None], schedules: dict[UUID, Schedule],
-        doctors: dict[UUID, Staff], rooms: dict[UUID, Room], holders: dict[UUID, list[UUID]],
+        doctors: dict[UUID, Staff], rooms: dict[UUID, Room], holders: dict[UUID, list[UUID]], kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
     ) -> Decision:
-        if not self.shift and all(one is UNSET for one in (self.time, self.doctor_id, self.room_id, self.type, self.duration, self.notes)):
+        if not self.shift and all(one is UNSET for one in (self.time, self.doctor_id, self.room_id, self.type, self.duration, self.notes, self.type_id)):
             raise NothingAsked
-        tried = self.tried(series, at, visits, notes, Others(schedules, doctors, rooms))
+        tried = self.tried(series, at, visits, notes, Others(schedules, doctors, rooms, kinds, closed))
         movers = [one for one in tried if one.occurrence.outcome != "left"]
         refused = settled([replace_taken(one, holders, frozenset(other.id for other in movers)) for one in movers])
         now = series.now
@@ -219,7 +238,7 @@ class ChangeAppointmentSeries(Command):
     def manner(self, now: Any) -> dict[str, Any]:
         return {
             "doctor_id": given(self.doctor_id, now.doctor_id), "room_id": given(self.room_id, now.room_id), "type": given(self.type, now.type),
-            "time": now.time if self.time is UNSET else self.time[:5], "minutes": given(self.duration, now.minutes)}
+            "time": now.time if self.time is UNSET else self.time[:5], "minutes": given(self.duration, now.minutes), "type_id": given(self.type_id, now.type_id)}
 
     def tried(self, series: Recurrence, at: At, visits: dict[UUID, Appointment], notes: dict[UUID, str | None], others: Others) -> list[Attempted]:
         """Return each visit that is meant as it would be."""
@@ -236,7 +255,7 @@ class ChangeAppointmentSeries(Command):
         wanted = Wanted(
             doctor_id=given(self.doctor_id, now.doctor_id), room_id=given(self.room_id, now.room_id), type=given(self.type, now.type), start=start,
             fold=1 if now.fold else 0, duration=given(self.duration, (now.ends_at - now.starts_at) // timedelta(minutes=1)),
-            notes=given(self.notes, notes))
+            notes=given(self.notes, notes), type_id=given(self.type_id, now.type_id))
         return attempted(visit, replace(planned, outcome="changed", code=None), id_, wanted, now.patient_id, at, others)
 
 
@@ -267,11 +286,12 @@ class CancelAppointmentSeries(Command):
         return [*series.cancel(self.scope, told), *others]
 
 
-async def resting_on(look: Look, doctors: list[UUID], rooms: list[UUID | None]) -> Others:
-    """Return the doctors with their hours, and the rooms, held fast."""
+async def resting_on(look: Look, doctors: list[UUID], rooms: list[UUID | None], kinds: list[UUID | None]) -> Others:
+    """Return the doctors with their hours, the rooms and the kinds of visit, held fast."""
     return Others(
         {one: await look.load(Schedule, schedule_of(one)) for one in set(doctors)}, {one: await look.require(Staff, one) for one in set(doctors)},
-        {one: await look.require(Room, one) for one in set(rooms) if one is not None})
+        {one: await look.require(Room, one) for one in set(rooms) if one is not None},
+        {one: await look.require(AppointmentType, one) for one in set(kinds) if one is not None}, await look.load(ClosedDays, closed_days_of(look.at.clinic)))
 
 
 async def meant(look: Look, series: Recurrence, scope: Scope, occurrence: int | None) -> tuple[dict[UUID, Appointment], dict[UUID, str | None]]:
@@ -306,9 +326,9 @@ def attempted(
     before = visit.claims()
     planned = replace(planned, on=wanted.start.date(), time=clock(wanted.start))
     try:
-        schedule, doctor = others.schedules.get(wanted.doctor_id, Schedule()), others.doctors.get(wanted.doctor_id, Staff())
-        arranged = wanted.arranged(patient, at, schedule)
-        things = circumstances(arranged, schedule, doctor, others.rooms.get(wanted.room_id) if wanted.room_id else None)
+        means = others.means(wanted)
+        arranged = wanted.arranged(patient, at, means)
+        things = means.circumstances(arranged.starts_at, arranged.ends_at, arranged.zone)
         if series is None:
             events = visit.retold(visit.rearrange(arranged, things, notes=wanted.notes, reason=None), at.now)
         else:

@@ -4,6 +4,7 @@ from typing import Any
 
 from commands.kit import Command, Creation, Look
 from domain.kit import At, Event
+from domain.places import Place
 from domain.rooms import Furnishing, Room
 from schemas.calendar import CalendarRow
 
@@ -14,18 +15,26 @@ class AddRoom(Creation, Furnishing):
     state = Room
     permission = "settings.rooms.manage"
 
-    def decide(self, room: Room, at: At) -> list[Event]:
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"place": await place_of(look, self)}
+
+    def decide(self, room: Room, at: At, *, place: Place | None) -> list[Event]:
+        ensure_open(place)
         return room.add(self)
 
 
 class ChangeRoom(Command, Furnishing):
-    """Rename a room, use it otherwise, or take it out of use."""
+    """Rename a room, use it otherwise, or take it out of use. Only a room in which nothing is booked any more comes to be at another place."""
 
     state = Room
     permission = "settings.rooms.manage"
 
-    def decide(self, room: Room, at: At) -> list[Event]:
-        return room.change(self)
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"place": await place_of(look, self), "booked": await booked(look)}
+
+    def decide(self, room: Room, at: At, *, place: Place | None, booked: bool) -> list[Event]:
+        ensure_open(place)
+        return room.change(self, booked=booked)
 
 
 class DeleteRoom(Command):
@@ -35,9 +44,22 @@ class DeleteRoom(Command):
     permission = "settings.rooms.manage"
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        # a courtesy, for a clear answer; what it misses, the room's own claim on the time to come refuses
-        ahead = [row for status in ("booked", "confirmed") for row in await look.find(CalendarRow, room_id=look.at.id, status=status)]
-        return {"booked": any(row.ends_at > look.at.now for row in ahead)}
+        return {"booked": await booked(look)}  # a courtesy, for a clear answer; what it misses, the room's own claim on the time to come refuses
 
     def decide(self, room: Room, at: At, *, booked: bool) -> list[Event]:
         return room.delete(at.id, at.now, booked=booked)
+
+
+async def booked(look: Look) -> bool:
+    """Say whether there are visits in a room ahead."""
+    ahead = [row for status in ("booked", "confirmed") for row in await look.find(CalendarRow, room_id=look.at.id, status=status)]
+    return any(row.ends_at > look.at.now for row in ahead)
+
+
+async def place_of(look: Look, furnishing: Furnishing) -> Place | None:
+    return await look.require(Place, furnishing.place_id) if furnishing.place_id else None
+
+
+def ensure_open(place: Place | None) -> None:
+    if place is not None:
+        place.ensure_open()

@@ -1,20 +1,21 @@
 """What may be asked of a doctor's schedule, and of time that is to be blocked."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import Meta
 
-from commands.kit import Command, Creation
+from commands.kit import Command, Creation, Look
 from domain.kit import At, Event, Reason, RoomId, StaffId
+from domain.places import Place
 from domain.schedules import BlockedTime, Schedule, Timetable, period, schedule_of
 
 Local = Annotated[datetime, Meta(description="Wall-clock time in the clinic's zone, or with an offset.", examples=["2026-03-02T09:00:00"])]
 
 
 class SetDoctorSchedule(Creation, Timetable):
-    """Set the hours a doctor works: the week, the exceptions to it, and how visits follow each other. Doctors may set their own."""
+    """Set the hours a doctor works: the week, the exceptions to it, and how visits follow each other. Hours that name no place are at the clinic itself. Doctors may set their own."""
 
     state = Schedule
     permission = "appointments.block_time"
@@ -23,7 +24,12 @@ class SetDoctorSchedule(Creation, Timetable):
     def stream(self, at: At) -> UUID:
         return schedule_of(self.doctor_id)
 
-    def decide(self, schedule: Schedule, at: At) -> list[Event]:
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"places": [await look.require(Place, place) for place in self.places if place is not None]}
+
+    def decide(self, schedule: Schedule, at: At, *, places: list[Place]) -> list[Event]:
+        for place in places:
+            place.ensure_open()
         own, manages = at.subject == self.doctor_id, at.may("settings.working_hours.manage")
         return schedule.set(self.doctor_id, self, own=own, manages=manages)
 

@@ -8,6 +8,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from domain.kit import (
+    AppointmentTypeId,
     Claim,
     Event,
     Forbidden,
@@ -17,6 +18,7 @@ from domain.kit import (
     NotFound,
     PatientId,
     Personal,
+    PlaceId,
     Reason,
     RecurrenceId,
     Refused,
@@ -75,6 +77,8 @@ class Arrangement(Visit):
     buffer_before: int = 0  # minutes that the doctor and the room are also taken
     buffer_after: int = 0
     forced: bool = False  # a deliberate overbooking
+    type_id: AppointmentTypeId | None = None
+    place_id: PlaceId | None = None  # none: the clinic itself
 
 
 class AppointmentBooked(Event, Arrangement):
@@ -127,6 +131,7 @@ class AppointmentDetailsChanged(Event, Visit):
     forced: bool = False
     notes: Annotated[Note | None, Personal("patient_id")] = None
     reason: Annotated[Reason | None, Personal("patient_id")] = None
+    type_id: AppointmentTypeId | None = None
 
 
 class AppointmentRemoved(Event, Visit):
@@ -186,6 +191,18 @@ class RoomNotInUse(Refused):
     """That room is not in use."""
 
 
+class TypeNotOffered(Refused):
+    """That kind of visit is not offered any more."""
+
+
+class RoomUnfit(Refused):
+    """That kind of visit takes place in rooms of another kind; name one of those."""
+
+
+class StartNotOffered(Refused):
+    """Visits of that kind do not start at that minute; take one of the available slots, or overbook and say why."""
+
+
 class OverbookingNeedsReason(Invalid):
     """An overbooking needs a reason."""
 
@@ -227,9 +244,12 @@ class AppointmentLinkOver(Refused):
 class Circumstances(Frozen):
     """How things stand with those a visit needs, at its time."""
 
-    working: bool  # the doctor, all the time of the visit
+    working: bool  # the doctor, at that place, all the time of the visit
     treats: bool  # the doctor, at all
     usable: bool = True  # the room
+    offered: bool = True  # the kind of visit
+    fits: bool = True  # the room, to the kind of visit
+    on_grid: bool = True  # the start
 
 
 def forced(*, overbook: bool, may: bool, reason: str | None) -> bool:
@@ -263,8 +283,16 @@ def ensure_possible(things: Circumstances, *, force: bool = False) -> None:
         raise DoctorNotAvailable
     if not things.usable:
         raise RoomNotInUse
-    if not things.working and not force:
+    if not things.offered:
+        raise TypeNotOffered
+    if force:
+        return
+    if not things.working:
         raise DoctorNotWorking
+    if not things.fits:
+        raise RoomUnfit
+    if not things.on_grid:
+        raise StartNotOffered
 
 
 class Appointment(State):
@@ -293,8 +321,8 @@ class Appointment(State):
                 return replace(self, arranged=Arrangement(**only(Arrangement, event)), overlaps=False)
             case AppointmentReassigned(patient_id=patient, overlaps=overlaps):
                 return replace(self, arranged=self.arranged and replace(self.arranged, patient_id=patient), overlaps=overlaps, linked_until=None)
-            case AppointmentDetailsChanged(room_id=room, type=what, forced=force):
-                return replace(self, arranged=replace(self._arranged, room_id=room, type=what, forced=force))
+            case AppointmentDetailsChanged(room_id=room, type=what, forced=force, type_id=type_id):
+                return replace(self, arranged=replace(self._arranged, room_id=room, type=what, forced=force, type_id=type_id))
             case AppointmentConfirmed():
                 return replace(self, status="confirmed")
             case PatientArrived():
@@ -348,8 +376,13 @@ class Appointment(State):
             return [AppointmentRescheduled(**only(Arrangement, wanted), was_on=now.on, was_doctor_id=now.doctor_id, notes=notes, reason=reason)]
         if wanted.room_id != now.room_id and not things.usable:
             raise RoomNotInUse
+        if wanted.type_id != now.type_id and not things.offered:
+            raise TypeNotOffered
         force = now.forced or wanted.forced
-        return [AppointmentDetailsChanged(**self._visit(), room_id=wanted.room_id, type=wanted.type, forced=force, notes=notes, reason=reason)]
+        if (wanted.room_id, wanted.type_id) != (now.room_id, now.type_id) and not things.fits and not force:
+            raise RoomUnfit
+        return [AppointmentDetailsChanged(
+            **self._visit(), room_id=wanted.room_id, type=wanted.type, forced=force, notes=notes, reason=reason, type_id=wanted.type_id)]
 
     def confirm(self) -> list[Event]:
         self._may_become("confirmed")
@@ -475,7 +508,8 @@ class Appointment(State):
 
     def _moves(self, wanted: Arrangement) -> bool:
         now = self._arranged
-        return (now.doctor_id, now.starts_at, now.ends_at) != (wanted.doctor_id, wanted.starts_at, wanted.ends_at)
+        elsewhere = wanted.room_id != now.room_id and wanted.place_id != now.place_id
+        return elsewhere or (now.doctor_id, now.starts_at, now.ends_at) != (wanted.doctor_id, wanted.starts_at, wanted.ends_at)
 
     def _may_become(self, status: Status) -> None:
         if self.status is None:

@@ -7,7 +7,22 @@ from uuid import UUID
 from msgspec import Meta, field
 from msgspec.structs import replace
 
-from domain.kit import AccountId, Event, Forbidden, Frozen, Invalid, NotFound, Reason, Refused, State, Text, day, only, zone
+from domain.kit import (
+    AccountId,
+    Colour,
+    Event,
+    Forbidden,
+    Frozen,
+    Invalid,
+    NotFound,
+    Reason,
+    Refused,
+    State,
+    Text,
+    day,
+    only,
+    zone,
+)
 from domain.kit.grants import MODULES, OptionalModule, Plan, reaches
 from domain.kit.letters import Language, letter
 from domain.kit.licences import Licence
@@ -18,7 +33,6 @@ Line = Annotated[str, Meta(max_length=500)]
 CountryCode = Annotated[str, Meta(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 code.", examples=["NL"])]
 AssetType = Literal["logo", "favicon"]
 Digest = Annotated[str, Meta(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file.", examples=["2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"])]
-Colour = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$", description="The clinic's own.", examples=["#3366cc"])]
 Switcher = Literal["platform", "clinic"]
 ClinicLanguage = Annotated[Language | None, Meta(description="In which the clinic writes to people who have chosen none; English if it has not said.")]
 Notice = Annotated[int, Meta(ge=0, le=720, description="Hours before a visit from which on patients cannot cancel it by themselves; 0: they can until it begins.")]

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from domain.kit import (
     AppointmentId,
+    AppointmentTypeId,
     Claim,
     Event,
     Frozen,
@@ -67,6 +68,7 @@ class Manner(Frozen):
     type: Text
     time: Clock
     minutes: Annotated[int, Meta(ge=5, le=24 * 60)]
+    type_id: AppointmentTypeId | None = None
 
 
 class Occurrence(Frozen):

@@ -1,16 +1,28 @@
 """Rooms: where patients are seen; a name is used once in a clinic, until its room is deleted."""
 
-from datetime import UTC, datetime
-from typing import ClassVar, Literal, Self
+from datetime import datetime
+from typing import ClassVar, Self
 from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.kit import Claim, Event, Frozen, Invalid, NotFound, Refused, RoomId, State, Text, TimeClaim, UniqueClaim, only
-
-FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
-
-RoomType = Literal["operatory", "consultation", "surgery", "imaging", "other"]
+from domain.kit import (
+    Claim,
+    Event,
+    Frozen,
+    Invalid,
+    NotFound,
+    PlaceId,
+    Refused,
+    RoomId,
+    RoomType,
+    State,
+    Text,
+    TimeClaim,
+    UniqueClaim,
+    only,
+)
+from domain.kit.places import FOR_EVER, used
 
 
 class Furnishing(Frozen):
@@ -19,6 +31,7 @@ class Furnishing(Frozen):
     name: Text
     type: RoomType = "operatory"
     active: bool = True
+    place_id: PlaceId | None = None  # none: the clinic itself
 
 
 class RoomAdded(Event, Furnishing): ...
@@ -49,32 +62,36 @@ class Room(State):
     kind: ClassVar[str] = "rooms"
     name: str = ""
     active: bool = False
+    type: RoomType = "operatory"
+    place: UUID | None = None
     deleted: bool = False
     gone: RoomDeleted | None = None
 
     def evolve(self, event: RoomEvent) -> Self:
         match event:
-            case RoomAdded(name=name, active=active) | RoomChanged(name=name, active=active):
-                return replace(self, name=name, active=active)
+            case RoomAdded(name=name, active=active, type=kind, place_id=place) | RoomChanged(name=name, active=active, type=kind, place_id=place):
+                return replace(self, name=name, active=active, type=kind, place=place)
             case RoomDeleted():
                 return replace(self, active=False, deleted=True, gone=event)
 
     def claims(self) -> frozenset[Claim]:
-        """Its name, however it is written; of a deleted room, all the time to come, so that no visit can have been booked in it meanwhile."""
+        """Its name, however it is written, and the place in which it is; of a deleted room, all the time to come, so that no visit can have been booked in it meanwhile."""
         if self.gone is not None and self.gone.room_id is not None and self.gone.since is not None:
             return frozenset({TimeClaim(kind="room", id=self.gone.room_id, start=self.gone.since, end=FOR_EVER)})
         if self.deleted or not self.name:
             return frozenset()
-        return frozenset({UniqueClaim(scope="rooms.name", key=" ".join(self.name.casefold().split()))})
+        return frozenset({UniqueClaim(scope="rooms.name", key=" ".join(self.name.casefold().split())), *used({self.place})})
 
     def add(self, furnishing: Furnishing) -> list[Event]:
         if not furnishing.name.strip():
             raise RoomNeedsName
         return [RoomAdded(**only(Furnishing, furnishing))]
 
-    def change(self, furnishing: Furnishing) -> list[Event]:
+    def change(self, furnishing: Furnishing, *, booked: bool) -> list[Event]:
         if self.deleted:
             raise NotFound
+        if booked and furnishing.place_id != self.place:
+            raise RoomBooked
         if not furnishing.name.strip():
             raise RoomNeedsName
         return [RoomChanged(**only(Furnishing, furnishing))]

@@ -1,10 +1,12 @@
 """Schedules: the hours a doctor works, week by week and by exception, and the time that is blocked."""
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
+from operator import itemgetter
 from typing import Annotated, ClassVar, Self
 from uuid import UUID, uuid5
 
@@ -12,13 +14,16 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from domain.kit import (
+    Buffer,
     Claim,
     Event,
     Forbidden,
     Frozen,
+    Grid,
     Invalid,
     NotFound,
     Personal,
+    PlaceId,
     Reason,
     RoomId,
     StaffId,
@@ -30,12 +35,13 @@ from domain.kit import (
     wall,
     zone,
 )
+from domain.kit.paces import Pace
+from domain.kit.places import used
 
 Clock = Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", description="Wall-clock time, 00:00 to 24:00.", examples=["09:00"])]
-Buffer = Annotated[int, Meta(ge=0, le=240, description="Minutes in which the doctor and the room are also taken.")]
-Grid = Annotated[int, Meta(ge=5, le=240, description="Minutes from one offered start to the next, counted from the start of the hours.")]
 
 Interval = tuple[datetime, datetime]  # half-open, UTC
+Slot = tuple[datetime, datetime, UUID | None]  # and where
 
 SCHEDULES = UUID("0b0f2a9e-5a07-5e0c-9d0c-6f1b7f0a4c11")
 WEEK = 7  # days
@@ -45,10 +51,11 @@ REACH = timedelta(days=3 * 366)
 
 
 class Hours(Frozen):
-    """Working hours within one day, the end not included."""
+    """Working hours within one day, the end not included; a break is what is left between two of them."""
 
     start: Clock
     end: Clock
+    place_id: PlaceId | None = None  # none: the clinic itself
 
 
 class DayHours(Frozen):
@@ -67,36 +74,54 @@ class Timetable(Frozen):
     buffer_after: Buffer = 0
     slot_minutes: Grid = 15
 
-    def hours(self, on: date) -> list[Hours]:
-        """Return the hours of a date."""
+    def hours(self, on: date, closed: Container[date] = ()) -> list[Hours]:
+        """Return the hours of a date: none on a day on which the clinic is closed, unless there is an exception for it."""
         for exception in self.exceptions:
             if exception.on == on:
                 return exception.hours
-        return self.week[on.weekday()]
+        return [] if on in closed else self.week[on.weekday()]
 
-    def covers(self, start: datetime, end: datetime, zone_name: str) -> bool:
-        """Say whether all of [start, end) is worked."""
-        return covered((start, end), self._open(start, end, zone_name))
+    @property
+    def places(self) -> set[UUID | None]:
+        """Where the doctor works; None is the clinic itself."""
+        return {h.place_id for hours in (*self.week, *(e.hours for e in self.exceptions)) for h in hours}
 
-    def slots(self, on: date, minutes: int, zone_name: str, busy: Iterable[Interval]) -> list[Interval]:
-        """Return the visits of that length which could start on a date, given what takes the doctor's time (buffers included)."""
-        taken = merged(busy)
-        last = timedelta(minutes=minutes)
-        before, after = timedelta(minutes=self.buffer_before), timedelta(minutes=self.buffer_after)
-        starts = sorted(starts_on(on, tuple((h.start, h.end) for h in self.hours(on)), self.slot_minutes, zone_name))
-        if not starts:
-            return []
-        worked = self._open(starts[0], starts[-1] + last, zone_name)
-        return [
-            (start, start + last)
-            for start in starts
-            if covered((start, start + last), worked) and not meets((start - before, start + last + after), taken)
-        ]
+    def covering(self, start: datetime, end: datetime, zone_name: str, closed: Container[date] = ()) -> list[UUID | None]:
+        """Return where all of [start, end) is worked: nowhere, or at one place or more."""
+        days = days_of(day(start, zone_name), day(end, zone_name))
+        return [place for place, worked in self._worked(days, zone_name, closed).items() if covered((start, end), worked)]
 
-    def _open(self, start: datetime, end: datetime, zone_name: str) -> list[Interval]:
-        first, last = day(start, zone_name), day(end, zone_name)
-        days = (first + timedelta(days=n) for n in range((last - first).days + 1))
-        return merged(i for d in days for h in self.hours(d) for i in openings(d, minute(h.start), minute(h.end), zone_name))
+    def pace(self, minutes: int) -> Pace:
+        """Return how visits of that length follow each other."""
+        return Pace(minutes, self.buffer_before, self.buffer_after, self.slot_minutes)
+
+    def starts(self, on: date, grid: int, zone_name: str, closed: Container[date] = ()) -> dict[UUID | None, tuple[datetime, ...]]:
+        """Return the starts that the hours of a date offer, in order, by where they are."""
+        return {place: starts_on(on, tuple((h.start, h.end) for h in hours), grid, zone_name) for place, hours in self._by_place(on, closed).items()}
+
+    def slots(self, days: Sequence[date], pace: Pace, zone_name: str, taken: Sequence[Interval], closed: Container[date] = ()) -> list[Slot]:
+        """Return the visits of that pace which could start on these days, which are in order, given what takes the doctor's time (`merged`, buffers included)."""
+        worked = self._worked(days_of(days[0], days[-1] + timedelta(days=2)), zone_name, closed)  # a visit lasts a day at most
+        found: list[Slot] = []
+        for on in days:
+            for place, starts in self.starts(on, pace.grid, zone_name, closed).items():
+                for first, last in fitting(starts, worked[place], pace, taken):
+                    found += [(start, start + pace.length, place) for start in starts[first:last]]
+        return sorted(found, key=itemgetter(0))
+
+    def _by_place(self, on: date, closed: Container[date]) -> dict[UUID | None, list[Hours]]:
+        found: defaultdict[UUID | None, list[Hours]] = defaultdict(list)
+        for hours in self.hours(on, closed):
+            found[hours.place_id].append(hours)
+        return found
+
+    def _worked(self, days: Iterable[date], zone_name: str, closed: Container[date]) -> dict[UUID | None, list[Interval]]:
+        """Return the instants that are worked on these days, by place."""
+        found: defaultdict[UUID | None, list[Interval]] = defaultdict(list)
+        for on in days:
+            for h in self.hours(on, closed):
+                found[h.place_id] += openings(on, minute(h.start), minute(h.end), zone_name)
+        return {place: merged(intervals) for place, intervals in found.items()}
 
 
 class ScheduleSet(Event, Timetable):
@@ -182,14 +207,21 @@ class Schedule(State):
     def evolve(self, event: ScheduleEvent) -> Self:
         return replace(self, timetable=Timetable(**only(Timetable, event)))
 
-    def covers(self, start: datetime, end: datetime, zone_name: str) -> bool:
-        """Say whether all of [start, end) is worked."""
-        return self.timetable is not None and self.timetable.covers(start, end, zone_name)
+    def covering(self, start: datetime, end: datetime, zone_name: str, closed: Container[date] = ()) -> list[UUID | None]:
+        """Return where all of [start, end) is worked."""
+        return self.timetable.covering(start, end, zone_name, closed) if self.timetable else []
 
-    @property
-    def buffers(self) -> tuple[int, int]:
-        """The minutes kept free before and after a visit."""
-        return (self.timetable.buffer_before, self.timetable.buffer_after) if self.timetable else (0, 0)
+    def offers(self, start: datetime, grid: int, place: UUID | None, zone_name: str, closed: Container[date] = ()) -> bool:
+        """Say whether a start is one of those that the hours at a place offer."""
+        return self.timetable is not None and start in self.timetable.starts(day(start, zone_name), grid, zone_name, closed).get(place, ())
+
+    def pace(self, minutes: int) -> Pace:
+        """Return how visits of that length follow each other."""
+        return self.timetable.pace(minutes) if self.timetable else Pace(minutes)
+
+    def claims(self) -> frozenset[Claim]:
+        """The places at which the doctor works, which stay open as long."""
+        return frozenset(used(self.timetable.places)) if self.timetable else frozenset()
 
     def set(self, doctor: UUID, wanted: Timetable, *, own: bool, manages: bool) -> list[Event]:
         if not own and not manages:
@@ -325,12 +357,36 @@ def starts_on(on: date, hours: tuple[tuple[str, str], ...], grid: int, zone_name
     """Return the instants at which the wall clock shows a start of the grid."""
     marks = {mark for start, end in hours for mark in range(minute(start), minute(end), grid)}
     midnight = datetime(on.year, on.month, on.day, tzinfo=UTC)
-    return tuple(
+    return tuple(sorted(
         start_at
         for start, end, offset in stretches(on, zone_name)
         for mark in marks
         if start <= (start_at := midnight + timedelta(minutes=mark) - offset) < end
-    )
+    ))
+
+
+def days_of(first: date, last: date) -> list[date]:
+    """Return the days from one to another, both included."""
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def fitting(starts: Sequence[datetime], worked: Iterable[Interval], pace: Pace, taken: Sequence[Interval]) -> Iterator[tuple[int, int]]:
+    """Yield the runs [first, last) of starts at which a visit lies within what is worked, and with its buffers beside what is taken, which is `merged`.
+
+    It goes from gap to gap instead of from start to start, so a full day costs little.
+    """
+    before, after = pace.buffers
+    for opens, closes in worked:
+        if not starts or closes <= starts[0] or opens > starts[-1]:
+            continue
+        latest, free = closes - pace.length, max(opens, starts[0])
+        for n in range(bisect_left(taken, free - before, key=itemgetter(1)), len(taken)):
+            begins, ends = taken[n]
+            if begins - after - pace.length >= latest or free > starts[-1]:
+                break
+            yield bisect_left(starts, free), bisect_right(starts, begins - after - pace.length)
+            free = max(free, ends + before)
+        yield bisect_left(starts, free), bisect_right(starts, latest)
 
 
 def merged(intervals: Iterable[Interval]) -> list[Interval]:

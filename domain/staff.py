@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID, uuid5
 
-from msgspec import Meta, field
+from msgspec import field
 from msgspec.structs import replace
 
-from domain.kit import AccountId, Email, Event, Forbidden, Frozen, NotFound, Personal, Phone, Refused, State, Text, only
+from domain.kit import AccountId, Colour, Email, Event, Forbidden, Frozen, NotFound, Personal, Phone, Refused, State, Text, only
 from domain.kit.grants import Plan, Wishes, agreed, effective, expanded, outranks
 from domain.kit.letters import LetterLanguage, letter
 
@@ -17,7 +17,6 @@ INVITED_FOR = timedelta(days=7)
 
 StaffRole = Literal["admin", "doctor", "receptionist"]
 StaffStatus = Literal["invited", "active", "removed"]
-Colour = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$", description="In the calendar.", examples=["#3366cc"])]
 
 
 class Profile(Frozen):

@@ -7,6 +7,7 @@ from uuid import UUID
 from litestar import Response, Router, get, post
 from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from msgspec import Meta
+from msgspec.structs import replace
 
 from commands.appointments import (
     AnswerAppointment,
@@ -31,7 +32,7 @@ from domain.appointments import (
 from domain.appointments import (
     Response as PatientsWord,
 )
-from domain.kit import Frozen, NotFound, Reason
+from domain.kit import Frozen, NotFound, Reason, RoomType, day
 from domain.kit.calendars import MEDIA, Occasion, written
 from domain.kit.links import link_of
 from gateway.kit import Desk, act, browse, create, fetch
@@ -43,14 +44,18 @@ from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
 from projections.calendar import CalendarTooLong, week, week_then
 from projections.conflicts import Which, conflicts
-from projections.slots import available
+from projections.slots import Sought, available, first_free
 from schemas.appointments import AppointmentLink, AppointmentRow, AppointmentShown
 from schemas.calendar import Calendar, CalendarEntry, CalendarRow
 from schemas.conflicts import AppointmentConflicts
 from schemas.slots import AvailableSlots
 
-Doctor = Annotated[UUID, QueryParameter(name="doctorId")]
+Doctor = Annotated[UUID | None, QueryParameter(name="doctorId", description="With this doctor; with any, if left out.")]
 Room = Annotated[UUID | None, QueryParameter(name="roomId", description="Only slots at which this room is free.")]
+RoomKind = Annotated[RoomType | None, QueryParameter(name="roomType", description="Only slots at which a room of this kind is free.")]
+Place = Annotated[UUID | None, QueryParameter(name="placeId", description="Only slots at this place.")]
+Kind = Annotated[UUID | None, QueryParameter(name="typeId", description="For a visit of this kind: as long as it takes, at its starts, and in the rooms that it needs.")]
+Whose = Annotated[UUID | None, QueryParameter(name="patientId", description="Only slots at which this patient has no other visit.")]
 First = Annotated[dt.date, QueryParameter(name="from", description="First day, in the clinic's zone.")]
 Last = Annotated[dt.date, QueryParameter(name="to", description="Last day, included.")]
 Days = Annotated[int, QueryParameter(ge=1, le=31, description="How many days from `date` on.")]
@@ -58,18 +63,53 @@ AppointmentId = Annotated[UUID, PathParameter(description="Id of the appointment
 Token = Annotated[str, PathParameter(description="The token of the patient's link.")]
 MOST_DAYS = 62  # of which conflicts are listed at once
 SECRET = {"cache-control": "no-store", "referrer-policy": "no-referrer"}  # what a link shows or is is its patient's alone
-Duration = Annotated[int, QueryParameter(ge=5, le=1440, description="Minutes.")]
+Duration = Annotated[int | None, QueryParameter(ge=5, le=1440, description="Minutes; if left out, as long as visits of that kind are, or half an hour.")]
+Since = Annotated[dt.date | None, QueryParameter(name="from", description="First day, in the clinic's zone; today, if left out.")]
+Within = Annotated[int, QueryParameter(ge=1, le=366, description="How many days are looked at.")]
+Most = Annotated[int, QueryParameter(ge=1, le=100, description="How many slots at most.")]
+SOUGHT = ("doctorId", "duration", "roomId", "roomType", "placeId", "typeId", "patientId")
 
 
 @get("/available-slots", operation_id="BrowseAvailableSlots", summary="List: visits that could be booked")
-async def available_slots(desk: Desk, doctor: Doctor, date: FromQuery[dt.date], days: Days = 1, duration: Duration = 30, room: Room = None) -> AvailableSlots:
-    """From now on, on the doctor's grid, each with the rooms that are free all the while."""
-    no_query(desk.call.query(), ("doctorId", "date", "days", "duration", "roomId"))
-    await known(desk, doctor, room)
-    if own_column(CalendarRow, desk.who) == "doctor_id" and doctor != desk.who.subject:  # what is free says what is taken
-        raise NotFound(kind="staff", id=str(doctor))
+async def available_slots(
+    desk: Desk, date: FromQuery[dt.date], days: Days = 1, doctor: Doctor = None, duration: Duration = None, room: Room = None, kind: RoomKind = None,
+    place: Place = None, of: Kind = None, patient: Whose = None,
+) -> AvailableSlots:
+    """From now on, on the doctors' grids or that of the kind of visit, each with the rooms there that are free all the while.
+
+    What is listed can be booked as asked for; of a kind of visit, nothing else can, but by overbooking.
+    """
+    no_query(desk.call.query(), ("date", "days", *SOUGHT))
+    asked = Sought(first=date, days=days, doctor=doctor, minutes=duration, room=room, room_type=kind, place=place, kind=of, patient=patient)
+    return AvailableSlots(items=await available(desk.reader, await allowed(desk, asked), dt.datetime.now(dt.UTC)))
+
+
+@get("/available-slots/first", operation_id="ListFirstFreeSlots", summary="List: the first visits that could be booked", opt={"refusals": [NotFound]})
+async def first_slots(
+    desk: Desk, since: Since = None, days: Within = 92, most: Most = 1, doctor: Doctor = None, duration: Duration = None, room: Room = None,
+    kind: RoomKind = None, place: Place = None, of: Kind = None, patient: Whose = None,
+) -> AvailableSlots:
+    """The earliest of the available slots, with whichever doctor; none, if none of those days has any."""
+    no_query(desk.call.query(), ("from", "days", "most", *SOUGHT))
     now = dt.datetime.now(dt.UTC)
-    return AvailableSlots(items=await available(desk.reader, doctor, first=date, days=days, minutes=duration, now=now, room=room))
+    here = await desk.clinic()
+    asked = Sought(
+        first=since or day(now, here.zone), days=days, doctor=doctor, minutes=duration, room=room, room_type=kind, place=place, kind=of, patient=patient)
+    return AvailableSlots(items=await first_free(desk.reader, await allowed(desk, asked), now, most))
+
+
+async def allowed(desk: Desk, sought: Sought) -> Sought:
+    """Return what is asked for, as far as whoever asks may know it: what is free says what is taken."""
+    await known(desk, sought.doctor, sought.room)
+    for kind, id_ in (("places", sought.place), ("appointment_types", sought.kind), ("patients", sought.patient)):
+        if id_ is not None and not await desk.known(kind, id_):
+            raise NotFound(kind=kind, id=str(id_))
+    own, subject = own_column(CalendarRow, desk.who), desk.who.subject
+    if own == "doctor_id" and sought.doctor not in {None, subject}:
+        raise NotFound(kind="staff", id=str(sought.doctor))
+    if own == "patient_id" and sought.patient not in {None, subject}:
+        raise NotFound(kind="patients", id=str(sought.patient))
+    return replace(sought, doctor=subject) if own == "doctor_id" else sought
 
 
 @get("/calendar", operation_id="GetCalendar", summary="Show: the calendar from one day to another", opt={
@@ -258,6 +298,7 @@ public = Router("/api/v1/appointments", tags=["Scheduling"], route_handlers=[loo
 router = Router("/api/v1/protected/appointments", tags=["Scheduling"], route_handlers=[
     browse("/", CalendarEntry, by=["date", "date..", "doctor_id", "patient_id", "room_id", "status"], sort="-starts_at"),
     available_slots,
+    first_slots,
     calendar,
     colliding,
     fetch("/{id:uuid}", AppointmentRow),

@@ -35,7 +35,7 @@ def appointments(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | Non
             return replace(row, moved_at=row.moved_at if event.starts_at == row.starts_at else fact.recorded_at, **arranged(event))
         case AppointmentDetailsChanged() as e if row:
             because = e.reason or row.overbooked_because
-            return replace(row, room_id=e.room_id, type=e.type, overbooked=e.forced, notes=e.notes, overbooked_because=because)
+            return replace(row, room_id=e.room_id, type=e.type, type_id=e.type_id, overbooked=e.forced, notes=e.notes, overbooked_because=because)
         case AppointmentConfirmed(by=by) if row:
             return replace(row, status="confirmed", confirmed_by=by)
         case PatientArrived() if row:
@@ -66,4 +66,5 @@ def arranged(e: AppointmentBooked | AppointmentRescheduled) -> dict[str, Any]:
         "patient_id": e.patient_id, "doctor_id": e.doctor_id, "room_id": e.room_id, "type": e.type, "date": e.on, "start_local": e.start_local,
         "zone": e.zone, "fold": e.fold, "starts_at": e.starts_at, "ends_at": e.ends_at, "buffer_before": e.buffer_before,
         "buffer_after": e.buffer_after, "overbooked": e.forced, "overbooked_because": e.reason, "notes": e.notes,
+        "type_id": e.type_id, "place_id": e.place_id,
     }

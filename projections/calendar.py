@@ -72,7 +72,7 @@ def calendar(row: CalendarRow | None, fact: Fact) -> CalendarRow | None:  # noqa
         case AppointmentRescheduled() as event if row:
             return replace(row, **arranged(event))
         case AppointmentDetailsChanged() as e if row:
-            return replace(row, room_id=e.room_id, type=e.type, overbooked=e.forced)
+            return replace(row, room_id=e.room_id, type=e.type, type_id=e.type_id, overbooked=e.forced)
         case AppointmentReassigned(patient_id=patient) if row:
             return replace(row, patient_id=patient)
         case AppointmentRemoved():
@@ -86,7 +86,7 @@ def arranged(e: AppointmentBooked | AppointmentRescheduled) -> dict[str, Any]:
     return {
         "patient_id": e.patient_id, "doctor_id": e.doctor_id, "room_id": e.room_id, "date": e.on, "start_local": e.start_local,
         "starts_at": e.starts_at, "ends_at": e.ends_at, "buffer_before": e.buffer_before, "buffer_after": e.buffer_after, "type": e.type,
-        "overbooked": e.forced,
+        "overbooked": e.forced, "type_id": e.type_id, "place_id": e.place_id,
     }
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from domain.appointments import BUSY
 from domain.kit import only
 from domain.schedules import Timetable, schedule_of
+from projections.closed_days import closed_on
 from projections.kit.reading import Reader
 from schemas.clinics import ClinicRow
 from schemas.conflicts import AppointmentConflict
@@ -19,7 +20,7 @@ c.starts_at - make_interval(mins => c.buffer_before::int) as held_from, c.ends_a
 
 # an appointment lasts a day at most, so whatever overlaps it begins no more than two days before or after: the day is there for the indexes
 MINE = f"""
-select c.id, c.doctor_id, c.room_id, c.patient_id, c.date, c.starts_at, c.ends_at, {TIMES}
+select c.id, c.doctor_id, c.room_id, c.patient_id, c.date, c.starts_at, c.ends_at, {TIMES}, c.place_id
 from calendar c where c.clinic_id = %s::uuid and {{which}} and c.status in ({STATUSES})"""  # noqa: S608 - constants
 OTHERS = f"""
 select '{{kind}}', m.id, o.id, o.starts_at, o.ends_at from mine m
@@ -59,17 +60,17 @@ class Which(NamedTuple):
 async def conflicts(reader: Reader, which: Which, *, named: bool) -> list[AppointmentConflict]:
     """Return what these appointments collide with; `named` says whether to tell with which."""
     clinic, (conditions, values) = reader.clinic, which.asked
-    mine, found, here, hours = await asyncio.gather(
+    mine, found, here, hours, closed = await asyncio.gather(
         reader.ask(MINE.format(which=conditions), [clinic, *values]),
         reader.ask(COLLISIONS.format(which=conditions), [clinic, *values, clinic, clinic, clinic, clinic]),
-        reader.one(ClinicRow, clinic), reader.find(ScheduleRow))
+        reader.one(ClinicRow, clinic), reader.find(ScheduleRow), closed_on(reader))
     zone = here.zone if here else "UTC"
     tables = {row.id: Timetable(**only(Timetable, row)) for row in hours}
     items = [
         AppointmentConflict(appointment_id=id_, kind=kind, with_id=other if named else None, starts_at=start, ends_at=end)
         for kind, id_, other, start, end in found.rows]
-    for id_, doctor, _, _, _, start, end, *_ in mine.rows:
+    for id_, doctor, _, _, _, start, end, _, _, place in mine.rows:
         table = tables.get(schedule_of(doctor))
-        if table is None or not table.covers(start, end, zone):
+        if table is None or place not in table.covering(start, end, zone, closed):
             items.append(AppointmentConflict(appointment_id=id_, kind="hours", with_id=None, starts_at=start, ends_at=end))
     return sorted(items, key=lambda one: (one.starts_at, one.appointment_id, one.kind, str(one.with_id)))

@@ -1,14 +1,21 @@
-"""Which visits could be booked: the doctor's hours, less what is taken, and the rooms free at each."""
+"""Which visits could be booked: the doctors' hours, less what is taken, and the rooms free at each."""
 
 import asyncio
 from collections import defaultdict
 from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
+
+from domain.appointment_types import AppointmentType, Offer
 from domain.appointments import LONGEST, REACH, SHORTEST, DurationOutOfRange, TimeTooFar
-from domain.kit import NotFound, day, only, span, wall
-from domain.schedules import Interval, Timetable, meets, merged, schedule_of
+from domain.kit import Frozen, NotFound, RoomType, day, only, span, wall
+from domain.kit.paces import Pace
+from domain.schedules import Interval, Timetable, days_of, meets, schedule_of
+from projections.closed_days import closed_on
 from projections.kit.reading import Reader
+from schemas.appointment_types import AppointmentTypeRow
 from schemas.clinics import ClinicRow
 from schemas.rooms import RoomRow
 from schemas.schedules import ScheduleRow
@@ -16,68 +23,156 @@ from schemas.slots import AvailableSlot, FreeRoom
 from schemas.staff import StaffRow
 
 EDGE = timedelta(hours=8)  # two buffers of the longest
+USUAL = 30  # minutes
+STEPS = (7, 14, 31)  # days in which the first free visits are sought, one after the other
 
-# the days are there for the index, two more to either side: a visit of a day and its buffers reach no further
+# The days are there for the index, two more to either side: a visit of a day and its buffers reach no further. What follows without a gap comes as one.
 TAKEN = """
-select c.doctor_id, c.room_id, c.starts_at - make_interval(mins => c.buffer_before::int), c.ends_at + make_interval(mins => c.buffer_after::int)
-from calendar c
-where c.clinic_id = %s and c.date between %s::date - 2 and %s::date + 2 and (c.doctor_id = %s or c.room_id is not null)
-    and c.ends_at > %s and c.starts_at < %s and c.status in ('booked', 'confirmed', 'arrived', 'in-chair', 'completed')
-union all
-select b.doctor_id, b.room_id, b.starts_at, b.ends_at
-from blocks b
-where b.clinic_id = %s and b.last_date >= %s::date - 2 and b.date <= %s::date + 2
-union all
-select h.doctor_id, h.room_id, h.starts_at - make_interval(mins => h.buffer_before::int), h.ends_at + make_interval(mins => h.buffer_after::int)
-from holds h
-where h.clinic_id = %s and h.expires_at > %s"""
+with taken as (
+    select c.doctor_id, c.room_id, c.patient_id,
+        tstzrange(c.starts_at - make_interval(mins => c.buffer_before::int), c.ends_at + make_interval(mins => c.buffer_after::int)) as held, tstzrange(c.starts_at, c.ends_at) as seen
+    from calendar c
+    where c.clinic_id = %s and c.date between %s::date - 2 and %s::date + 2 and (c.doctor_id = any(%s::uuid[]) or c.room_id is not null or c.patient_id = %s::uuid)
+        and c.ends_at > %s and c.starts_at < %s and c.status in ('booked', 'confirmed', 'arrived', 'in-chair', 'completed')
+    union all
+    select b.doctor_id, b.room_id, null, tstzrange(b.starts_at, b.ends_at), null
+    from blocks b
+    where b.clinic_id = %s and b.last_date >= %s::date - 2 and b.date <= %s::date + 2
+    union all
+    select h.doctor_id, h.room_id, null, tstzrange(h.starts_at - make_interval(mins => h.buffer_before::int), h.ends_at + make_interval(mins => h.buffer_after::int)), null
+    from holds h
+    where h.clinic_id = %s and h.expires_at > %s
+), spans as (
+    select doctor_id as whose, unnest(range_agg(held)) as held from taken where doctor_id is not null group by doctor_id
+    union all
+    select room_id, unnest(range_agg(held)) from taken where room_id is not null group by room_id
+    union all
+    select patient_id, unnest(range_agg(seen)) from taken where patient_id = %s::uuid group by patient_id
+)
+select whose, lower(held), upper(held) from spans order by whose, held"""
+
+Taken = dict[UUID, list[Interval]]
 
 
-async def available(
-    reader: Reader, doctor: UUID, *, first: date, days: int, minutes: int, now: datetime, room: UUID | None = None
-) -> list[AvailableSlot]:
-    """Return the visits of that length that could still be booked with a doctor, and in a room if one is named."""
-    clinic, works, schedule, rooms = await asyncio.gather(
-        reader.one(ClinicRow, reader.clinic), reader.one(StaffRow, doctor), reader.one(ScheduleRow, schedule_of(doctor)),
-        reader.find(RoomRow, active=True, deleted=False),
-    )
-    if clinic is None or works is None:
-        raise NotFound(kind="staff", id=str(doctor))
+class Sought(Frozen):
+    """Which visits are asked for: from a day on, with a doctor or any, in a room, a kind of room, at a place; of a kind or a length; when a patient has time."""
+
+    first: date
+    days: int = 1
+    doctor: UUID | None = None
+    room: UUID | None = None
+    room_type: RoomType | None = None
+    place: UUID | None = None
+    kind: UUID | None = None
+    minutes: int | None = None
+    patient: UUID | None = None
+
+
+class Means(Frozen):
+    """What there is to be booked at a clinic, as its rows say."""
+
+    zone: str
+    doctors: dict[UUID, Timetable]
+    rooms: list[RoomRow]
+    kind: AppointmentType | None
+    closed: Any
+
+    def pace(self, hours: Timetable, minutes: int) -> Pace:
+        return self.kind.pace(hours.pace(minutes)) if self.kind else hours.pace(minutes)
+
+
+async def available(reader: Reader, sought: Sought, now: datetime) -> list[AvailableSlot]:
+    """Return the visits that could still be booked, in the order of time: exactly those that a booking of them is not refused for."""
+    means = await means_of(reader, sought)
+    minutes = sought.minutes or (means.kind.offer.minutes if means.kind and means.kind.offer else USUAL)
     if not SHORTEST <= minutes <= LONGEST:
         raise DurationOutOfRange
-    if not day(now - REACH, clinic.zone) < first < day(now + REACH, clinic.zone) - timedelta(days=days):
+    if not day(now - REACH, means.zone) < sought.first < day(now + REACH, means.zone) - timedelta(days=sought.days):
         raise TimeTooFar
-    last = first + timedelta(days=days - 1)
-    if schedule is None or not works.active or works.role == "receptionist":
-        return []
-    usable = [r for r in rooms if room in {None, r.id}]
-    if room is not None and not usable:
-        return []
-    hours, taken = Timetable(**only(Timetable, schedule)), await busy(reader, doctor, (first, last), minutes, clinic.zone, now)
-    starts = (slot for n in range(days) for slot in hours.slots(first + timedelta(days=n), minutes, clinic.zone, taken[doctor]) if slot[0] >= now)
-    slots = [_slot(slot, hours, usable, taken, clinic.zone) for slot in starts]
-    return [slot for slot in slots if room is None or slot.rooms]
+    days = days_of(sought.first, sought.first + timedelta(days=sought.days - 1))
+    taken = await busy(reader, sought, means, (days[0], days[-1]), minutes, now)
+    closed = frozenset(on for year in {days[0].year, days[-1].year, (days[-1] + timedelta(days=2)).year} for on in means.closed.of(year))
+    free = Free(sought, means, taken)
+    theirs = taken[sought.patient] if sought.patient else []
+    found: list[AvailableSlot] = []
+    for doctor, hours in means.doctors.items():
+        pace = means.pace(hours, minutes)
+        for start, end, place in hours.slots(days, pace, means.zone, taken[doctor], closed):
+            if start < now or sought.place not in {None, place} or meets((start, end), theirs):
+                continue
+            if (rooms := free.rooms(start, end, place, pace)) is not None:
+                found.append(AvailableSlot(**free.told(start), starts_at=start, ends_at=end, rooms=rooms, doctor_id=doctor, place_id=place))
+    return sorted(found, key=lambda slot: slot.starts_at) if len(means.doctors) > 1 else found
 
 
-async def busy(reader: Reader, doctor: UUID, days: tuple[date, date], minutes: int, zone: str, now: datetime) -> dict[UUID, list[Interval]]:
-    """Return when that doctor and the rooms are taken, buffers included, as far as it matters to visits that start on these days."""
-    start, end = span(*days, zone)
+async def first_free(reader: Reader, sought: Sought, now: datetime, most: int) -> list[AvailableSlot]:
+    """Return the first visits that could be booked within these days, without looking further than it must."""
+    found: list[AvailableSlot] = []
+    days, gone, steps = sought.days, 0, [*STEPS]
+    while gone < days and len(found) < most:
+        step = min(steps.pop(0) if len(steps) > 1 else steps[0], days - gone)
+        found += await available(reader, replace(sought, first=sought.first + timedelta(days=gone), days=step), now)
+        gone += step
+    return found[:most]
+
+
+async def means_of(reader: Reader, sought: Sought) -> Means:
+    """Return who and what could be booked; a doctor without hours or a room out of use is not among them."""
+    clinic, staff, schedules, rooms, kind, closed = await asyncio.gather(
+        reader.one(ClinicRow, reader.clinic), reader.find(StaffRow, active=True), reader.find(ScheduleRow), reader.find(RoomRow, active=True, deleted=False),
+        reader.one(AppointmentTypeRow, sought.kind or UUID(int=0)), closed_on(reader))
+    if clinic is None:
+        raise NotFound(kind="clinics", id=str(reader.clinic))
+    if sought.kind and (kind is None or kind.deleted):
+        raise NotFound(kind="appointment_types", id=str(sought.kind))
+    tables = {row.id: Timetable(**only(Timetable, row)) for row in schedules}
+    doctors = sorted((one for one in staff if one.role != "receptionist" and sought.doctor in {None, one.id}), key=lambda one: (one.name or "", one.id))
+    of = AppointmentType(offer=Offer(**only(Offer, kind))) if kind else None
+    usable = sorted((room for room in rooms if wanted(room, sought) and (of is None or of.fits(room.type))), key=lambda room: room.name)
+    treating = {one.id: tables[schedule_of(one.id)] for one in doctors if schedule_of(one.id) in tables}
+    return Means(zone=clinic.zone, doctors=treating if of is None or of.offered else {}, rooms=usable, kind=of, closed=closed)
+
+
+def wanted(room: RoomRow, sought: Sought) -> bool:
+    return sought.room in {None, room.id} and sought.room_type in {None, room.type} and sought.place in {None, room.place_id}
+
+
+async def busy(reader: Reader, sought: Sought, means: Means, days: tuple[date, date], minutes: int, now: datetime) -> Taken:
+    """Return when the doctors, the rooms and the patient are taken, buffers included, as far as it matters to visits that start on these days."""
+    start, end = span(*days, means.zone)
     edges = start - EDGE, end + timedelta(minutes=minutes) + EDGE
-    answer = await reader.ask(TAKEN, [reader.clinic, *days, doctor, *edges, reader.clinic, *days, reader.clinic, now])
-    found: defaultdict[UUID, list[Interval]] = defaultdict(list)
-    for doctor_id, room_id, start, end in answer.rows:
-        for whose in (doctor_id, room_id):
-            if whose is not None:
-                found[whose].append((start, end))
-    return defaultdict(list, {whose: merged(intervals) for whose, intervals in found.items()})
+    clinic, patient = reader.clinic, sought.patient
+    answer = await reader.ask(TAKEN, [clinic, *days, [*means.doctors], patient, *edges, clinic, *days, clinic, now, patient])
+    found: Taken = defaultdict(list)
+    for whose, begins, ends in answer.rows:
+        found[whose].append((begins, ends))
+    return found
 
 
-def _slot(slot: Interval, hours: Timetable, rooms: list[RoomRow], taken: dict[UUID, list[Interval]], zone: str) -> AvailableSlot:
-    start, end = slot
-    local = wall(start, zone)
-    held = start - timedelta(minutes=hours.buffer_before), end + timedelta(minutes=hours.buffer_after)
-    free = sorted((r for r in rooms if not meets(held, taken[r.id])), key=lambda r: r.name)
-    return AvailableSlot(
-        start_local=local.isoformat(timespec="seconds"), fold=local.fold, starts_at=start, ends_at=end,
-        rooms=[FreeRoom(id=r.id, name=r.name) for r in free],
-    )
+class Free:
+    """The rooms that are free at a time, asked once for all doctors whose visits take them equally long."""
+
+    def __init__(self, sought: Sought, means: Means, taken: Taken) -> None:
+        self.zone = means.zone
+        self.asked: dict[tuple[datetime, UUID | None, Pace], list[FreeRoom]] = {}
+        self.needed = sought.room is not None or sought.room_type is not None or not (means.kind is None or means.kind.fits(None))
+        self.by_place: defaultdict[UUID | None, list[tuple[FreeRoom, list[Interval]]]] = defaultdict(list)
+        for room in means.rooms:
+            self.by_place[room.place_id].append((FreeRoom(id=room.id, name=room.name), taken[room.id]))
+        self.times: dict[datetime, dict[str, Any]] = {}
+
+    def rooms(self, start: datetime, end: datetime, place: UUID | None, pace: Pace) -> list[FreeRoom] | None:
+        """Return the rooms that a visit could be in; None if it needs one and there is none."""
+        key = start, place, pace
+        if key not in self.asked:
+            held = start - pace.buffers[0], end + pace.buffers[1]
+            self.asked[key] = [room for room, taken in self.by_place[place] if not meets(held, taken)]
+        found = self.asked[key]
+        return None if self.needed and not found else found
+
+    def told(self, start: datetime) -> dict[str, Any]:
+        """Return a start as people say it."""
+        if start not in self.times:
+            local = wall(start, self.zone)
+            self.times[start] = {"start_local": local.isoformat(timespec="seconds"), "fold": local.fold}
+        return self.times[start]

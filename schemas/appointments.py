@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Annotated, ClassVar
 
 from domain.appointments import Party, Status
-from domain.kit import Frozen, Id, PatientId, Personal, RecurrenceId, RoomId, StaffId
+from domain.kit import AppointmentTypeId, Frozen, Id, PatientId, Personal, PlaceId, RecurrenceId, RoomId, StaffId
 from schemas.kit import Row
 
 
@@ -47,6 +47,8 @@ class AppointmentRow(Row):
     series_id: RecurrenceId | None = None
     occurrence: int | None = None  # which visit of the series
     moved_at: dt.datetime | None = None  # when it was last given another time
+    type_id: AppointmentTypeId | None = None
+    place_id: PlaceId | None = None  # none: the clinic itself
 
 
 class AppointmentLink(Frozen):

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import ClassVar
 
 from domain.appointments import Status
-from domain.kit import Frozen, Id, PatientId, RecurrenceId, RoomId, StaffId
+from domain.kit import AppointmentTypeId, Frozen, Id, PatientId, PlaceId, RecurrenceId, RoomId, StaffId
 from schemas.kit import Row
 
 
@@ -31,6 +31,8 @@ class CalendarRow(Row):
     overbooked: bool
     series_id: RecurrenceId | None = None
     occurrence: int | None = None  # which visit of the series
+    type_id: AppointmentTypeId | None = None
+    place_id: PlaceId | None = None  # none: the clinic itself
 
 
 class CalendarEntry(CalendarRow):

@@ -5,7 +5,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from domain.appointments import Status
-from domain.kit import Frozen, Id, PatientId, RoomId, StaffId
+from domain.kit import AppointmentTypeId, Frozen, Id, PatientId, RoomId, StaffId
 from domain.recurrences import Month, Occurrence, Outcome, Rule
 from schemas.kit import Row
 
@@ -32,6 +32,7 @@ class RecurrenceRow(Row):
     latest: list[Occurrence]
     booked_at: dt.datetime
     booked_by: Id
+    type_id: AppointmentTypeId | None = None
 
 
 class OccurrenceAnswer(Frozen):

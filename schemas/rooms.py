@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from domain.kit import Id
+from domain.kit import Id, PlaceId, RoomType
 from schemas.kit import Row
 
 
@@ -13,9 +13,10 @@ class RoomRow(Row):
     permission: ClassVar[str] = "settings.rooms.view"
     id: Id
     name: str
-    type: str
+    type: RoomType
     active: bool
     deleted: bool  # kept, because past visits name it
+    place_id: PlaceId | None = None  # none: the clinic itself
 
 
 class CurrentRoom(RoomRow):

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from domain.kit import Frozen, RoomId
+from domain.kit import Frozen, PlaceId, RoomId, StaffId
 
 
 class FreeRoom(Frozen):
@@ -13,13 +13,15 @@ class FreeRoom(Frozen):
 
 
 class AvailableSlot(Frozen):
-    """A visit that could be booked: its time as people say it, the instants, and the rooms free all the while."""
+    """A visit that could be booked: its time as people say it, the instants, with whom and where, and the rooms there that are free all the while."""
 
     start_local: str
     fold: int
     starts_at: datetime
     ends_at: datetime
     rooms: list[FreeRoom]
+    doctor_id: StaffId
+    place_id: PlaceId | None = None  # none: the clinic itself
 
 
 class AvailableSlots(Frozen):

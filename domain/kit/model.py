@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from functools import reduce
-from typing import Annotated, Any, ClassVar, Self, dataclass_transform
+from typing import Annotated, Any, ClassVar, Literal, Self, dataclass_transform
 from uuid import UUID
 
 from msgspec import Meta, Struct, StructMeta
@@ -28,6 +28,10 @@ AddressKey = Annotated[str, Meta(
     examples=["5d41402abc4b2a76b9719d911017c592"])]
 Phone = Annotated[str, Meta(max_length=40, pattern=r"^\+?[0-9][0-9 ()./-]{3,}$", examples=["+31 6 1234 5678"])]
 Note = Annotated[str, Meta(max_length=4000)]
+Colour = Annotated[str, Meta(pattern=r"^#[0-9a-fA-F]{6}$", description="As the web writes it.", examples=["#3366cc"])]
+RoomType = Literal["operatory", "consultation", "surgery", "imaging", "other"]
+Buffer = Annotated[int, Meta(ge=0, le=240, description="Minutes in which the doctor and the room are also taken.")]
+Grid = Annotated[int, Meta(ge=5, le=240, description="Minutes from one offered start to the next, counted from the start of the hours.")]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, description="Why; kept for ever in the history.")]
 Minutes = Annotated[int, Meta(ge=5, le=24 * 60, description="Minutes.")]
 
@@ -73,6 +77,8 @@ AppointmentId = Annotated[UUID, Ref("appointments")]
 HoldId = Annotated[UUID, Ref("holds")]
 InvoiceId = Annotated[UUID, Ref("invoices")]
 RecurrenceId = Annotated[UUID, Ref("recurrences")]
+PlaceId = Annotated[UUID, Ref("places")]
+AppointmentTypeId = Annotated[UUID, Ref("appointment_types")]
 
 
 class Event(Frozen, tag=True, tag_field="event"):

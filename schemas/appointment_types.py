@@ -1,0 +1,29 @@
+"""What may be seen of a kind of visit."""
+
+from typing import ClassVar
+
+from domain.kit import Id, RoomType
+from schemas.kit import Row
+
+
+class AppointmentTypeRow(Row):
+    """A kind of visit that the clinic offers: how long it takes, and what it needs."""
+
+    table: ClassVar[str] = "appointment_types"
+    permission: ClassVar[str] = "appointments.view"
+    id: Id
+    name: str
+    minutes: int
+    colour: str | None
+    room_type: RoomType | None
+    grid: int | None
+    buffer_before: int | None
+    buffer_after: int | None
+    active: bool
+    deleted: bool = False  # kept, because past visits name it
+
+
+class CurrentAppointmentType(AppointmentTypeRow):
+    """A kind of visit that has not been deleted."""
+
+    table: ClassVar[str] = "current_appointment_types"
