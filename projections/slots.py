@@ -119,14 +119,16 @@ async def first_free(reader: Reader, sought: Sought, now: datetime, most: int) -
 async def means_of(reader: Reader, sought: Sought) -> Means:
     """Return who and what could be booked; a doctor without hours or a room out of use is not among them."""
     clinic, staff, schedules, rooms, kind, closed = await asyncio.gather(
-        reader.one(ClinicRow, reader.clinic), reader.find(StaffRow, active=True), reader.find(ScheduleRow), reader.find(RoomRow, active=True, deleted=False),
+        reader.one(ClinicRow, reader.clinic), reader.find(StaffRow), reader.find(ScheduleRow), reader.find(RoomRow, active=True, deleted=False),
         reader.one(AppointmentTypeRow, sought.kind or UUID(int=0)), closed_on(reader))
     if clinic is None:
         raise NotFound(kind="clinics", id=str(reader.clinic))
     if sought.kind and (kind is None or kind.deleted):
         raise NotFound(kind="appointment_types", id=str(sought.kind))
+    if sought.doctor not in {None, *(one.id for one in staff)}:
+        raise NotFound(kind="staff", id=str(sought.doctor))
     tables = {row.id: Timetable(**only(Timetable, row)) for row in schedules}
-    doctors = sorted((one for one in staff if one.role != "receptionist" and sought.doctor in {None, one.id}), key=lambda one: (one.name or "", one.id))
+    doctors = sorted((one for one in staff if one.active and one.role != "receptionist" and sought.doctor in {None, one.id}), key=lambda one: (one.name or "", one.id))
     of = AppointmentType(offer=Offer(**only(Offer, kind))) if kind else None
     usable = sorted((room for room in rooms if wanted(room, sought) and (of is None or of.fits(room.type))), key=lambda room: room.name)
     treating = {one.id: tables[schedule_of(one.id)] for one in doctors if schedule_of(one.id) in tables}

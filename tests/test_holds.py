@@ -18,7 +18,7 @@ from domain.kit import NotFound, Refused, TimeClaim
 from domain.rooms import Room
 from domain.schedules import Hours, Schedule, ScheduleSet
 from domain.staff import Staff
-from projections.slots import available
+from projections.slots import Sought, available
 from tests.clinic import Town, handling, stored
 from tests.kit import CLINIC, facts, given, noon
 from tests.remembering import reading, remember
@@ -164,7 +164,7 @@ async def test_a_held_time_is_shown_as_free_to_nobody(database):
 
     async def shown(now: datetime) -> list[str]:
         async with reading(database, CLINIC) as reader:
-            return starts(await available(reader, VISSER, first=WEDNESDAY + timedelta(days=1), days=1, minutes=30, now=now))
+            return starts(await available(reader, Sought(first=WEDNESDAY + timedelta(days=1), doctor=VISSER, minutes=30), now))
 
     before, after = await shown(held.expires_at - MINUTE), await shown(held.expires_at)
     assert "10:00" in after

@@ -21,14 +21,14 @@ deleted = RoomDeleted(room_id=THIS, since=noon.now)
 
 
 def test_a_room_is_added():
-    given().when(AddRoom(name="Room 1")).then(added)
-    given().when(AddRoom(name=" \t")).refused(RoomNeedsName)
+    given().looking(place=None).when(AddRoom(name="Room 1")).then(added)
+    given().looking(place=None).when(AddRoom(name=" \t")).refused(RoomNeedsName)
 
 
 def test_a_room_is_renamed_and_taken_out_of_use():
     changed = RoomChanged(name="X-ray", type="imaging", active=False)
-    given(added).when(ChangeRoom(name="X-ray", type="imaging", active=False)).then(changed)
-    given(added).when(ChangeRoom(name=" ")).refused(RoomNeedsName)
+    given(added).looking(place=None, booked=False).when(ChangeRoom(name="X-ray", type="imaging", active=False)).then(changed)
+    given(added).looking(place=None, booked=False).when(ChangeRoom(name=" ")).refused(RoomNeedsName)
     assert not Room.replay([added, changed]).active
 
 
@@ -39,7 +39,7 @@ def test_a_room_is_deleted_unless_it_is_booked():
 
 def test_a_deleted_room_is_not_there():
     given(added, deleted).looking(booked=False).when(DeleteRoom()).refused(NotFound)
-    given(added, deleted).when(ChangeRoom(name="Room 1")).refused(NotFound)
+    given(added, deleted).looking(place=None, booked=False).when(ChangeRoom(name="Room 1")).refused(NotFound)
 
 
 def test_a_name_is_claimed_however_it_is_written_until_the_room_is_deleted():

@@ -17,7 +17,7 @@ from domain.schedules import BlockedTime, Hours, Schedule, ScheduleSet, TimeBloc
 from domain.staff import Staff, StaffDeactivated, StaffHired
 from projections.calendar import CalendarTooLong, week
 from projections.kit.reading import Wanted
-from projections.slots import available
+from projections.slots import Sought, available
 from schemas.calendar import BlockEntry, Calendar, CalendarEntry
 from schemas.rooms import CurrentRoom
 from schemas.schedules import DoctorSchedule
@@ -88,7 +88,7 @@ def clinic(module_database):
 
 async def slots(database, on=WEDNESDAY, doctor=DOCTOR, days=1, minutes=30, room=None, now=noon.now):
     async with reading(database, CLINIC) as reader:
-        return await available(reader, doctor, first=on, days=days, minutes=minutes, now=now, room=room)
+        return await available(reader, Sought(first=on, days=days, doctor=doctor, minutes=minutes, room=room), now)
 
 
 def starts(found):
