@@ -35,6 +35,7 @@ from domain.appointments import (
 from domain.kit import Frozen, NotFound, Reason, RoomType, day
 from domain.kit.calendars import MEDIA, Occasion, written
 from domain.kit.links import link_of
+from domain.places import Place
 from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit import desk as kit
 from gateway.kit.document import refusals_of
@@ -53,7 +54,7 @@ from schemas.slots import AvailableSlots
 Doctor = Annotated[UUID | None, QueryParameter(name="doctorId", description="With this doctor; with any, if left out.")]
 Room = Annotated[UUID | None, QueryParameter(name="roomId", description="Only slots at which this room is free.")]
 RoomKind = Annotated[RoomType | None, QueryParameter(name="roomType", description="Only slots at which a room of this kind is free.")]
-Place = Annotated[UUID | None, QueryParameter(name="placeId", description="Only slots at this place.")]
+There = Annotated[UUID | None, QueryParameter(name="placeId", description="Only slots at this place.")]
 Kind = Annotated[UUID | None, QueryParameter(name="typeId", description="For a visit of this kind: as long as it takes, at its starts, and in the rooms that it needs.")]
 Whose = Annotated[UUID | None, QueryParameter(name="patientId", description="Only slots at which this patient has no other visit.")]
 First = Annotated[dt.date, QueryParameter(name="from", description="First day, in the clinic's zone.")]
@@ -73,7 +74,7 @@ SOUGHT = ("doctorId", "duration", "roomId", "roomType", "placeId", "typeId", "pa
 @get("/available-slots", operation_id="BrowseAvailableSlots", summary="List: visits that could be booked")
 async def available_slots(
     desk: Desk, date: FromQuery[dt.date], days: Days = 1, doctor: Doctor = None, duration: Duration = None, room: Room = None, kind: RoomKind = None,
-    place: Place = None, of: Kind = None, patient: Whose = None,
+    place: There = None, of: Kind = None, patient: Whose = None,
 ) -> AvailableSlots:
     """From now on, on the doctors' grids or that of the kind of visit, each with the rooms there that are free all the while.
 
@@ -87,7 +88,7 @@ async def available_slots(
 @get("/available-slots/first", operation_id="ListFirstFreeSlots", summary="List: the first visits that could be booked", opt={"refusals": [NotFound]})
 async def first_slots(
     desk: Desk, since: Since = None, days: Within = 92, most: Most = 1, doctor: Doctor = None, duration: Duration = None, room: Room = None,
-    kind: RoomKind = None, place: Place = None, of: Kind = None, patient: Whose = None,
+    kind: RoomKind = None, place: There = None, of: Kind = None, patient: Whose = None,
 ) -> AvailableSlots:
     """The earliest of the available slots, with whichever doctor; none, if none of those days has any."""
     no_query(desk.call.query(), ("from", "days", "most", *SOUGHT))
@@ -238,9 +239,11 @@ async def shown(desk: kit.Desk, row: Any) -> AppointmentShown:
     services, clinic = desk.call.services, desk.who.clinic
     doctor: Any = (await services.handler.streams.get(services.kinds.staff, row.doctor_id, clinic, row=True)).row
     here: Any = (await services.handler.streams.get(services.kinds.clinic, clinic, clinic, row=True)).row
+    there: Any = (await services.handler.streams.get(Place, row.place_id, clinic, row=True)).row if row.place_id else None
     return AppointmentShown(
         status=row.status, start_local=row.start_local, zone=row.zone, minutes=(row.ends_at - row.starts_at) // dt.timedelta(minutes=1),
-        doctor_name=doctor.name if doctor else None, clinic_name=here.name, clinic_phone=here.phone, clinic_address=here.address,
+        doctor_name=doctor.name if doctor else None, clinic_name=here.name, clinic_phone=(there and there.phone) or here.phone,
+        clinic_address=(there and there.address) or here.address,
         cancel_until=row.starts_at - dt.timedelta(hours=here.cancel_notice))
 
 

@@ -9,6 +9,7 @@ are held do. Where a kind of visit names a grid, a buffer or a length, that coun
 
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 MINUTE = timedelta(minutes=1)
@@ -18,8 +19,7 @@ TAKES = {"booked", "confirmed", "arrived", "in-chair", "completed"}
 def reckon(clinic: dict, on: date, kind: dict | None = None, minutes: int | None = None) -> set[tuple[str, str, str | None, frozenset[str]]]:
     """Return each visit that could start on a date: the instant, the doctor, the place, and the rooms that are free."""
     length = minutes or (kind["minutes"] if kind else 30)
-    first = datetime(on.year, on.month, on.day, tzinfo=UTC) - timedelta(hours=26)
-    walls = [(moment, moment.astimezone(ZoneInfo(clinic["zone"]))) for moment in (first + n * MINUTE for n in range(100 * 60))]
+    walls = walls_of(clinic["zone"], on)
     taken = minutes_taken(clinic)
     needed = kind["roomType"] if kind else None
     found = set()
@@ -27,17 +27,13 @@ def reckon(clinic: dict, on: date, kind: dict | None = None, minutes: int | None
         before, after, grid = (
             kind[name] if kind and kind.get(name) is not None else hours[theirs]
             for name, theirs in (("bufferBefore", "bufferBefore"), ("bufferAfter", "bufferAfter"), ("grid", "slotMinutes")))
-        worked: dict[datetime, set[str | None]] = {}
-        for moment, wall in walls:
-            clock = f"{wall:%H:%M}"
-            worked[moment] = {one.get("placeId") for one in of_date(hours, wall.date(), clinic["closed"]) if one["start"] <= clock < one["end"]}
-        for moment, wall in walls:
-            if wall.date() != on:
-                continue
-            minute = wall.hour * 60 + wall.minute
+        days = {day: of_date(hours, day, clinic["closed"]) for day in {day for _, day, _ in walls}}
+        worked = {moment: {one.get("placeId") for one in days[day] if one["start"] <= clock < one["end"]} for moment, day, clock in walls}
+        for moment, day, clock in walls:
             places = {
-                one.get("placeId") for one in of_date(hours, on, clinic["closed"])
-                if one["start"] <= f"{wall:%H:%M}" < one["end"] and (minute - clock_minute(one["start"])) % grid == 0}
+                one.get("placeId") for one in days[day] if day == on and one["start"] <= clock < one["end"] and (minute(clock) - minute(one["start"])) % grid == 0}
+            if not places:
+                continue
             held = {moment + n * MINUTE for n in range(-before, length + after)}
             if held & taken[doctor]:
                 continue
@@ -50,6 +46,14 @@ def reckon(clinic: dict, on: date, kind: dict | None = None, minutes: int | None
                 if rooms or needed is None:
                     found.add((moment.strftime("%Y-%m-%dT%H:%M:%SZ"), doctor, place, rooms))
     return found
+
+
+@cache
+def walls_of(zone: str, on: date) -> list[tuple[datetime, date, str]]:
+    """Return every minute around a date, with what the calendar and the clock on the wall show."""
+    first = datetime(on.year, on.month, on.day, tzinfo=UTC) - timedelta(hours=26)
+    walls = ((moment, moment.astimezone(ZoneInfo(zone))) for moment in (first + n * MINUTE for n in range(100 * 60)))
+    return [(moment, wall.date(), f"{wall:%H:%M}") for moment, wall in walls]
 
 
 def of_date(hours: dict, on: date, closed: list[str]) -> list[dict]:
@@ -71,5 +75,5 @@ def minutes_taken(clinic: dict) -> dict[str, set[datetime]]:
     return found
 
 
-def clock_minute(clock: str) -> int:
+def minute(clock: str) -> int:
     return int(clock[:2]) * 60 + int(clock[3:])

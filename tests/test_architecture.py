@@ -38,12 +38,13 @@ ALLOWED = {
     ("commands/patients.py", "domain.appointments.OPEN"): "which of the survivor's visits may be in the way of a merge",
     ("commands/patients.py", "schemas.appointments.AppointmentRow"): "and where these are found",
     **{("commands/recurrences.py", f"commands.appointments.{name}"): "a visit of a series is asked for as any other" for name in (
-        "Fold", "Start", "Wanted", "circumstances")},
+        "OPEN", "Fold", "Length", "Means", "Start", "TypeName", "Wanted")},
     ("commands/recurrences.py", "domain.appointments.Party"): "who cancels is said as for a single one",
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
     **{("commands/holds.py", name): "what is held is what could be booked, and is asked for alike" for name in (
-        "commands.appointments.Fold", "commands.appointments.Start", "domain.appointments.Circumstances", "domain.appointments.ensure_possible",
-        "domain.appointments.when")},
+        "commands.appointments.OPEN", "commands.appointments.Fold", "commands.appointments.Length", "commands.appointments.Means", "commands.appointments.Start",
+        "commands.appointments.means_of", "domain.appointments.ensure_possible", "domain.appointments.when")},
+    ("gateway/appointments.py", "domain.places.Place"): "a patient is told where to come, which the place knows",
     ("gateway/erasures.py", "domain.patients.PatientMerged"): "how somebody is refused who names a record that stands for nobody any more",
     ("gateway/portal_invitations.py", "domain.accounts.PlaceOccupied"): "whoever comes in has an account, or gets one",
     **{("gateway/portal_invitations.py", f"domain.patients.{name}"): "how somebody is refused who cannot be asked in" for name in (

@@ -2,18 +2,19 @@
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
+from itertools import count
 from random import Random
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
-import pytest_asyncio
 from msgspec.structs import replace
 
 from commands.appointment_types import AddAppointmentType, ChangeAppointmentType, DeleteAppointmentType
 from commands.appointments import BookAppointment, ChangeAppointment
 from commands.closed_days import SetClosedDays
 from commands.holds import HoldTime
-from commands.kit import TimeTaken
+from commands.kit.errors import NameTaken
 from commands.places import ChangePlace, ClosePlace, OpenPlace
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
 from commands.schedules import SetDoctorSchedule
@@ -43,12 +44,12 @@ from domain.places import Place, PlaceChanged, PlaceClosed, PlaceInUse, PlaceNee
 from domain.rooms import Room, RoomAdded, RoomBooked
 from domain.schedules import BlockedTime, DayHours, Hours, Schedule, ScheduleSet, TimeBlocked, schedule_of
 from domain.staff import Staff, StaffHired
-from projections.slots import Sought, available
+from projections.slots import Sought, available, first_free
 from tests.clinic import Town, handling
 from tests.kit import THIS, facts, given, noon, wire
 from tests.reckoning import reckon
 from tests.remembering import reading, remember
-from tests.served import served, working
+from tests.served import ZONE, failure, served, working
 
 DOCTOR, PATIENT, PLACE, ROOM, KIND = (UUID(int=n) for n in range(101, 106))
 HOME = [Hours(start="09:00", end="12:00")]
@@ -230,6 +231,9 @@ CHANGES = {  # zone -> days on which its clocks change, and one on which they do
 COUNTRY = {"Europe/Amsterdam": "NL", "America/New_York": "US", "America/Santiago": "CL"}
 
 
+POSITIONS = count(1)
+
+
 class Chance:
     """A clinic made by chance, on some day in some zone."""
 
@@ -296,40 +300,28 @@ def shown_as_json(streams, zone):
         "blocks": [*events("blocks").values()]}
 
 
-@pytest.fixture(scope="module")
-def books(module_database):
-    return module_database
-
-
 @pytest.mark.parametrize(("zone", "on"), [(zone, date.fromisoformat(on)) for zone, days in CHANGES.items() for on in days])
-async def test_what_is_shown_is_what_a_walk_through_the_minutes_finds_and_what_can_be_booked(books, zone, on):
+async def test_what_is_shown_is_what_a_walk_through_the_minutes_finds_and_what_can_be_booked(module_database, zone, on):
     """By the SQL and the intervals of the product; by a second computation that knows the rules as text; and by asking the booking itself."""
+    chance, clinic = Chance(0, zone, on), uuid4()
+    streams = chance.streams(clinic)
+    every = [replace(fact, clinic=clinic) for kind, told in streams.items() for id_, events in told.items() for fact in facts(*events, id=id_, kind=kind)]
+    remember(module_database, *(replace(fact, position=next(POSITIONS)) for fact in every))
     seen = 0
-    for seed in range(4):
-        chance, clinic = Chance(seed, zone, on), uuid4()
-        streams = chance.streams(clinic)
-        every = [replace(fact, clinic=clinic) for kind, told in streams.items() for id_, events in told.items() for fact in facts(*events, id=id_, kind=kind)]
-        remember(books, *(replace(fact, position=n) for n, fact in enumerate(every, positions(books))))
-        for kind in (None, *chance.kinds):
-            async with reading(books, clinic) as reader:
-                slots = await available(reader, Sought(first=on, kind=kind), noon.now)
-            found = {
-                (slot.starts_at.strftime("%Y-%m-%dT%H:%M:%SZ"), str(slot.doctor_id), str(slot.place_id) if slot.place_id else None, frozenset(str(room.id) for room in slot.rooms))
-                for slot in slots}
-            told = {**wire(streams["appointment_types"][kind][0]), "id": str(kind)} if kind else None
-            assert found == reckon(shown_as_json(streams, zone), on, told), (seed, kind)
-            assert len(found) == len(slots)
-            seen += len(found)
-            if kind:
-                offered(chance, streams, kind, slots)
-    assert seen > 30
-
-
-def positions(database):
-    import psycopg  # noqa: PLC0415
-
-    with psycopg.connect(database.url("owner")) as owner:
-        return owner.execute("select coalesce(max(notification_id), 0) + 1 from stored_events").fetchone()[0]
+    for kind in (None, *chance.kinds):
+        async with reading(module_database, clinic) as reader:
+            slots = await available(reader, Sought(first=on, kind=kind), noon.now)
+        found = {
+            (slot.starts_at.strftime("%Y-%m-%dT%H:%M:%SZ"), str(slot.doctor_id), str(slot.place_id) if slot.place_id else None, frozenset(str(room.id) for room in slot.rooms))
+            for slot in slots}
+        told = {**wire(streams["appointment_types"][kind][0]), "id": str(kind)} if kind else None
+        assert found == reckon(shown_as_json(streams, zone), on, told), kind
+        assert len(found) == len(slots)
+        seen += len(found)
+        if kind:
+            offered(chance, streams, kind, slots)
+    (closed,) = (ClosedDays.replay(told) for told in streams["closed_days"].values())
+    assert seen > 10 or on in closed
 
 
 def offered(chance, streams, kind, slots):
@@ -340,22 +332,14 @@ def offered(chance, streams, kind, slots):
     states = [*(Appointment.replay(one) for one in streams["appointments"].values()), *(BlockedTime.replay(one) for one in streams["blocks"].values())]
     taken = [claim for state in states for claim in state.claims() if claim.kind in {"doctor", "room"}]
     at = replace(noon, zone=chance.zone)
-    days = {slot.starts_at.date() for slot in slots}
     for doctor_id in chance.doctors:
         schedule = Schedule.replay(streams["schedules"][schedule_of(doctor_id)])
         for room_id in chance.rooms:
             room = Room.replay(streams["rooms"][room_id])
-            for start in (chance.midnight + timedelta(minutes=5 * n) for n in range(0, 48 * 12, 7 if not days else 5)):
-                command = BookAppointment(patient_id=UUID(int=555), doctor_id=doctor_id, room_id=room_id, start=start, type_id=kind)
-                here = start.astimezone(at_zone(chance.zone)).date() == chance.on
-                if here:
+            for start in (chance.midnight + timedelta(minutes=5 * n) for n in range(48 * 12)):
+                if start.astimezone(ZoneInfo(chance.zone)).date() == chance.on:
+                    command = BookAppointment(patient_id=UUID(int=555), doctor_id=doctor_id, room_id=room_id, start=start, type_id=kind)
                     assert ((start, doctor_id, room_id) in shown) == possible(command, at, taken, schedule=schedule, room=room, kind=of, closed=closed), start
-
-
-def at_zone(name):
-    from zoneinfo import ZoneInfo  # noqa: PLC0415
-
-    return ZoneInfo(name)
 
 
 def possible(command, at, taken, **others):
@@ -370,17 +354,11 @@ def possible(command, at, taken, **others):
 # --- on the running system
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def web(module_database, nats_server):
-    async with served(module_database, nats_server) as town, working(module_database, nats_server):
-        yield town
-
-
 async def test_a_place_closes_only_when_nothing_is_there(database):
     async with handling(database) as handler:
         town = await Town.open(handler)
         noord = (await town(OpenPlace(name="Noord"))).id
-        with pytest.raises(TimeTaken):
+        with pytest.raises(NameTaken):
             await town(OpenPlace(name=" noord "))
         room = (await town(AddRoom(name="Room 9", place_id=noord))).id
         with pytest.raises(PlaceInUse):
@@ -394,3 +372,79 @@ async def test_a_place_closes_only_when_nothing_is_there(database):
             town(ClosePlace(), noord), *(town(AddRoom(name=f"Room {n}", place_id=noord)) for n in range(10, 20)), return_exceptions=True)
         closed, added = not isinstance(outcomes[0], Exception), [one for one in outcomes[1:] if not isinstance(one, Exception)]
         assert closed != bool(added), "it is closed, or there are rooms; never both"
+
+
+async def test_what_is_shown_is_booked_over_the_web(database, nats_server):
+    """Two places, two doctors, a kind of visit that needs a kind of room, a public holiday: every slot that is shown can be booked, and then it is not shown any more."""
+    async with served(database, nats_server) as web, working(database, nats_server):
+        admin = await web.person(await web.clinic(), "admin")
+        day = (datetime.now(ZoneInfo(ZONE)).date() + timedelta(days=14)).isoformat()
+
+        async def made(path, **told):
+            answer = await admin("POST", path, told)
+            assert answer.status_code == 201, answer.text
+            return answer.json()["id"]
+
+        noord = await made("/places", name="Noord", address="Buiksloterweg 1, Amsterdam")
+        surgery_ = await made("/rooms", name="Surgery", type="surgery", placeId=noord)
+        await made("/rooms", name="Room 1")
+        implant = await made("/appointment-types", name="Implant", minutes=60, roomType="surgery", grid=30, colour="#cc3366")
+        doctors = [await made("/staff/create", name=f"Dr {name}", email=f"{name}@clinic.example", role="doctor") for name in ("Berg", "Visser")]
+        for one in doctors:
+            week = [[{"start": "09:00", "end": "12:00"}, {"start": "13:00", "end": "15:00", "placeId": noord}]] * 7
+            await admin("PUT", f"/appointments/doctor-schedules/{one}", {"week": week})
+        noor = await made("/patients", givenName="Noor", familyName="Bakker")
+        seen = await admin("PUT", "/closed-days/settings", {"country": "NL", "added": [{"on": day, "name": "Move"}]})
+        headers = await admin.seen(seen)
+
+        async def shown(**query):
+            answer = await admin("GET", "/appointments/available-slots", params={"date": day, "typeId": implant, **query}, headers=headers)
+            assert answer.status_code == 200, answer.text
+            return [(one["startLocal"][11:16], one["doctorId"], one["placeId"], [room["id"] for room in one["rooms"]]) for one in answer.json()["items"]]
+
+        assert await shown() == []
+        assert {"on": day, "name": "Move"} in (await admin("GET", "/closed-days", params={"year": day[:4]})).json()["items"]
+        headers = await admin.seen(await admin("PUT", "/closed-days/settings", {}))
+        assert await shown() == [(start, one, noord, [surgery_]) for start in ("13:00", "13:30", "14:00") for one in doctors]
+        assert await shown(doctorId=doctors[1], placeId=noord, roomType="surgery")
+        assert await shown(roomType="imaging") == await shown(duration=121) == []
+        failure(await admin("GET", "/appointments/available-slots", params={"date": day, "typeId": str(uuid4())}), 404, "NOT_FOUND")
+        first = (await admin("GET", "/appointments/available-slots/first", params={"from": day, "typeId": implant, "most": 2}, headers=headers)).json()["items"]
+        assert [(one["startLocal"][11:16], one["doctorId"]) for one in first] == [("13:00", doctors[0]), ("13:00", doctors[1])]
+        wish = {"patientId": noor, "typeId": implant, "doctorId": first[0]["doctorId"], "roomId": surgery_, "start": first[0]["startLocal"]}
+        for wrong, code in (
+            ({"start": f"{day}T13:15:00"}, "START_NOT_OFFERED"), ({"roomId": None}, "ROOM_UNFIT"), ({"start": f"{day}T09:00:00"}, "DOCTOR_NOT_WORKING"),
+        ):
+            failure(await admin("POST", "/appointments", {**wish, **wrong}), 409, code)
+        booked_ = await admin("POST", "/appointments", wish)
+        assert (booked_.status_code, booked_.json()["type"], booked_.json()["placeId"], booked_.json()["typeId"]) == (201, "Implant", noord, implant)
+        headers = await admin.seen(booked_)
+        assert await shown() == [("14:00", one, noord, [surgery_]) for one in doctors], "the room is taken for everybody"
+        busy = {"date": day, "patientId": noor, "doctorId": doctors[1], "duration": 30}
+        free = (await admin("GET", "/appointments/available-slots", params=busy, headers=headers)).json()["items"]
+        assert [one["startLocal"][11:16] for one in free if one["placeId"]] == ["14:00", "14:15", "14:30"], "the patient is elsewhere at one"
+        entry = (await admin("GET", "/appointments", params={"date": day}, headers=headers)).json()["items"][0]
+        assert (entry["typeId"], entry["placeId"]) == (implant, noord)
+        link = (await admin("GET", f"/appointments/{booked_.json()['id']}/share-link")).json()["token"]
+        assert (await web.client.get(f"/api/v1/appointments/links/{link}")).json()["clinicAddress"] == "Buiksloterweg 1, Amsterdam"
+        series = await admin("POST", "/appointment-series", {**wish, "start": f"{day}T14:00:00", "rule": {"unit": "days", "every": 7, "count": 2}})
+        assert [one["outcome"] for one in series.json()["items"]] == ["booked"] * 2
+        failure(await admin("DELETE", f"/places/{noord}"), 409, "PLACE_IN_USE")
+        assert (await admin("DELETE", f"/appointment-types/{implant}")).status_code == 200
+        failure(await admin("POST", "/appointments", {**wish, "start": f"{day}T14:00:00", "doctorId": doctors[1]}), 409, "TYPE_NOT_OFFERED")
+
+
+async def test_the_first_free_is_found_beyond_a_full_month(module_database):
+    chance, clinic = Chance(1, "Europe/Amsterdam", date(2026, 3, 29)), uuid4()
+    streams = {**chance.streams(clinic), "appointments": {}, "blocks": {}}
+    away = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
+    streams["blocks"] = {uuid4(): [TimeBlocked(
+        on=away[0].date(), last_on=away[1].date(), start_local="", end_local="", zone=chance.zone, starts_at=away[0], ends_at=away[1], doctor_id=one)] for one in chance.doctors}
+    every = [replace(fact, clinic=clinic) for kind, told in streams.items() for id_, events in told.items() for fact in facts(*events, id=id_, kind=kind)]
+    remember(module_database, *(replace(fact, position=next(POSITIONS)) for fact in every))
+    async with reading(module_database, clinic) as reader:
+        (found,) = await first_free(reader, Sought(first=date(2026, 1, 6), days=92), noon.now, 1)
+        assert found.starts_at.date() >= date(2026, 3, 1)
+        assert await first_free(reader, Sought(first=date(2026, 1, 6), days=40), noon.now, 1) == []
+        (same, *_) = await available(reader, Sought(first=found.starts_at.date(), days=2), noon.now)
+        assert same == found

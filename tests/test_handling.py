@@ -16,6 +16,7 @@ from anamnesis.migrations import migrate
 from anamnesis.scratch import temporary_directory
 from anamnesis.stack import EmbeddedPostgres
 from commands.api_keys import IssueApiKey, RevokeApiKey
+from commands.appointment_types import AddAppointmentType, ChangeAppointmentType, DeleteAppointmentType
 from commands.appointments import (
     BookAppointment,
     ChangeAppointment,
@@ -68,6 +69,7 @@ from commands.patients import (
     UnblockPatient,
     UnmergePatients,
 )
+from commands.places import ChangePlace, ClosePlace, OpenPlace
 from commands.portal_invitations import CancelPortalInvitation, InvitePatient, ResendPortalInvitation
 from commands.recalls import (
     BookRecall,
@@ -278,6 +280,13 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((WelcomeRecalls, "patient_id"), WelcomeRecalls(patient_id=other["patients"]), None),
         ((ConvertReferralLead, "patient_id"), ConvertReferralLead(patient_id=other["patients"]), other["lead"]),
         ((BookAppointment, "doctor_id"), BookAppointment(**{**visit, "patient_id": town.patient, "doctor_id": other["staff"]}), None),
+        ((BookAppointment, "type_id"), BookAppointment(**{**visit, "patient_id": town.patient, "type_id": other["appointment_types"]}), None),
+        ((HoldTime, "type_id"), HoldTime(**{**visit, "type_id": other["appointment_types"]}), None),
+        ((ChangeAppointment, "type_id"), ChangeAppointment(**{**visit, "type_id": other["appointment_types"]}), other["visit"]),
+        ((BookAppointmentSeries, "type_id"), BookAppointmentSeries(**{**often, "type_id": other["appointment_types"]}), None),
+        ((ChangeAppointmentSeries, "type_id"), ChangeAppointmentSeries(scope="all", type_id=other["appointment_types"]), other["series"]),
+        ((AddRoom, "place_id"), AddRoom(name="Room 2", place_id=other["places"]), None),
+        ((ChangeRoom, "place_id"), ChangeRoom(name="Room 1", place_id=other["places"]), town.room),
         ((BookAppointment, "room_id"), BookAppointment(**{**visit, "patient_id": town.patient, "room_id": other["rooms"]}), None),
         ((BookAppointment, "patient_id"), BookAppointment(**{**visit, "patient_id": other["patients"]}), None),
         ((BookAppointment, "hold_id"), BookAppointment(**{**visit, "patient_id": town.patient, "hold_id": other["holds"]}), None),
@@ -312,9 +321,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     mine["relation"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
-        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held},
-        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room},
-        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4()},
+        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id},
+        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room},
+        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4()},
     }
     count = len(stored(database))
     for ids in strange.values():
@@ -327,7 +336,7 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "recall": uuid4(), "lead": uuid4(), "relation": uuid4()}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "relation": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
         if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder) or shape == (AddRelation, "related_id"):
             continue
@@ -337,6 +346,10 @@ async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -
         if isinstance(command, InvitePatient):
             await fresh(ChangePatient(given_name="Noor", family_name="Bakker", email="noor@example.org"), fresh.patient)
         ids = {town.doctor: fresh.doctor, town.room: fresh.room, town.patient: fresh.patient}
+        if shape[1] == "type_id":
+            ids[own["appointment_types"]] = (await fresh(AddAppointmentType(name="Checkup"))).id
+        if shape[1] == "place_id":
+            ids[own["places"]] = (await fresh(OpenPlace(name="Noord"))).id
         if shape[1] == "hold_id":
             ids[own["holds"]] = (await fresh(HoldTime(doctor_id=fresh.doctor, room_id=fresh.room, start=MONDAY))).id
         renamed = type(command)(**{k: ids.get(v, v) if isinstance(v, UUID) else v for k, v in asdict(command).items() if k != "lines"}, **lines(command))
@@ -365,6 +378,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things["portal_invitations"] = (await town(InvitePatient(patient_id=reachable))).id
     things |= {"recalls": await town.recall(), "referrals": (source := await town.source()), "referral_leads": await town.lead(source)}
     things["recurrences"] = await series(town)
+    things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
     things["holds"] = (await town(HoldTime(doctor_id=town.doctor, start=town.at(300)))).id
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
     things["relations"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
@@ -390,6 +404,7 @@ def later(town: Town) -> list[Command]:
     visit = {"doctor_id": town.doctor, "start": MONDAY}
     return [
         ChangeAppointment(**visit), ChangeAppointmentStatus(status="confirmed"), RemoveAppointment(), ChangeClinic(name="Mine"),
+        ChangePlace(name="Mine"), ClosePlace(), ChangeAppointmentType(name="Mine"), DeleteAppointmentType(),
         ShareAppointment(), RevokeAppointmentLink(), SendAppointmentSummary(), ExtendHold(), ReleaseHold(), ResendPortalInvitation(), CancelPortalInvitation(),
         SwitchModule(module="lab", on=False), RemoveClinicBranding(type="logo"),
         SetClinicBranding(type="logo", digest="ab" * 32, media="image/png", size=1), OverrideStaffPermissions(permissions={}),

@@ -376,6 +376,25 @@ async def rooms(me: Person, ids: Json) -> None:
     gone = (await me("AddRoom", {"name": "Cellar"}))["id"]
     await me("DeleteRoom", id=gone)
     assert [(one["id"], one["name"], one["type"]) for one in (await me("BrowseCurrentRoom"))["items"]] == [(room, "Garden room", "surgery")]
+    await offered(me, ids)
+
+
+async def offered(me: Person, ids: Json) -> None:
+    """Where patients are seen, for what, and on which days they are not."""
+    ids["places"] = place = (await me("OpenPlace", {"name": "Noord"}))["id"]
+    await me("ChangePlace", {"name": "Noord", "address": "Buiksloterweg 1, Amsterdam"}, id=place)
+    assert (await me("GetPlaceRow", id=place))["address"] == "Buiksloterweg 1, Amsterdam"
+    await me("ClosePlace", id=(await me("OpenPlace", {"name": "Zuid"}))["id"])
+    assert [one["id"] for one in (await me("BrowseCurrentPlace"))["items"]] == [place]
+    ids["appointment_types"] = kind = (await me("AddAppointmentType", {"name": "Implant", "minutes": 60}))["id"]
+    await me("ChangeAppointmentType", {"name": "Implant", "minutes": 60, "roomType": "surgery", "colour": "#cc3366"}, id=kind)
+    assert (await me("GetAppointmentTypeRow", id=kind))["roomType"] == "surgery"
+    await me("DeleteAppointmentType", id=(await me("AddAppointmentType", {"name": "Whitening"}))["id"])
+    assert [one["id"] for one in (await me("BrowseCurrentAppointmentType", query={"roomType": "surgery"}))["items"]] == [kind]
+    assert "NL" in {one["country"] for one in (await me("ListHolidayCountries"))["items"]}
+    await me("SetClosedDays", {"country": "NL", "worked": [MONDAY.isoformat()], "added": []})
+    assert (await me("GetClosedDays"))["country"] == "NL"
+    assert len((await me("ListClosedDays", query={"year": MONDAY.year}))["items"]) > 5
 
 
 async def schedules(me: Person, ids: Json) -> None:
@@ -480,6 +499,8 @@ async def appointments(me: Person, ids: Json) -> None:
     free = {"doctorId": ids["staff"], "date": MONDAY.isoformat(), "roomId": ids["rooms"]}
     starts = [slot["startLocal"] for slot in (await me("BrowseAvailableSlots", query=free))["items"]]
     assert starts[:2] == [at("08:00"), at("08:30")]
+    first = {"from": MONDAY.isoformat(), "typeId": ids["appointment_types"], "doctorId": ids["staff"], "roomType": "surgery", "patientId": ids["patients"], "most": 1}
+    assert [slot["startLocal"] for slot in (await me("ListFirstFreeSlots", query=first))["items"]] == starts[:1]
     wanted = {"doctorId": ids["staff"], "roomId": ids["rooms"], "start": starts[0], "duration": 30}
     hold = await held(me, wanted, free)
     visit = (await me("BookAppointment", {**wanted, "patientId": ids["patients"], "notes": "Afraid of drills", "holdId": hold}))["id"]

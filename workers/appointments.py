@@ -25,7 +25,7 @@ from domain.kit.calendars import Mailbox, Method, Occasion, written
 from domain.kit.links import link_of
 from workers.kit.outbox import UndeliverableError
 from workers.kit.policies import Enclosed, Letter, Link, To, answers
-from workers.kit.writing import Look, last
+from workers.kit.writing import Look, last, whereabouts
 
 
 @answers
@@ -98,9 +98,8 @@ async def told(look: Look, fact: Fact, visit: Appointment) -> dict[str, str]:
     arranged = visit.arranged
     assert arranged is not None
     doctor = [one.event for one in await look.facts(arranged.doctor_id, fact.clinic)]
-    clinic = [one.event for one in await look.facts(fact.clinic, fact.clinic)]
     date, _, time = arranged.start_local.partition("T")
     return {
         "date": date, "time": time[:5], "zone": arranged.zone, "minutes": f"{(arranged.ends_at - arranged.starts_at).total_seconds() / 60:.0f}",
-        "doctor": last(doctor, "name") or "", "address": last(clinic, "address") or "", "phone": last(clinic, "phone") or "",
+        "doctor": last(doctor, "name") or "", **await whereabouts(look, arranged.place_id, fact.clinic),
     }

@@ -14,7 +14,7 @@ from domain.patients import Patient
 from domain.reminders import REMINDER_LETTER, ReminderQueued, ReminderSettings, reminder_settings_of
 from workers.kit.outbox import NotNowError, UndeliverableError
 from workers.kit.policies import Letter, Link, To, Unsubscribe, answers
-from workers.kit.writing import Look, last
+from workers.kit.writing import Look, last, whereabouts
 
 
 @answers
@@ -72,9 +72,8 @@ async def ensure_awake(look: Look, clinic: UUID, now: datetime) -> None:
 
 async def told(look: Look, patient: UUID, clinic: UUID, visit: Arrangement) -> dict[str, str]:
     """Return when a visit is, and where; and what the patient is called, by the given name alone."""
-    house = [one.event for one in await look.facts(clinic, clinic)]
     given = last([one.event for one in await look.facts(patient, clinic)], "given_name")
     date, _, time = visit.start_local.partition("T")
     return {
-        **({"name": given} if given else {}), "date": date, "time": time[:5], "zone": visit.zone, "address": last(house, "address") or "",
-        "phone": last(house, "phone") or ""}
+        **({"name": given} if given else {}), "date": date, "time": time[:5], "zone": visit.zone,
+        **await whereabouts(look, visit.place_id, clinic)}

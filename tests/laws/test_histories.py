@@ -12,6 +12,7 @@ from msgspec import convert, json
 from msgspec.structs import replace
 
 from commands.kit import Creation
+from domain.appointment_types import AppointmentType, AppointmentTypeAdded
 from domain.appointments import Appointment, AppointmentBooked
 from domain.clinics import GRACE, Clinic, ClinicClosing, ClinicOpened
 from domain.holds import Hold, HoldUsed, TimeHeld
@@ -20,6 +21,7 @@ from domain.kit import At, Elsewhere, Event, Personal, State, TimeClaim
 from domain.kit.codec import TamperedError, decode, encode, person, personal
 from domain.kit.grants import table
 from domain.patients import Patient, PatientRegistered, PatientReinstated, PatientReplaced, PatientSourceSet
+from domain.places import Place, PlaceOpened
 from domain.portal_invitations import PortalInvitation, PortalInvited, PortalJoined
 from domain.recalls import Recall, RecallScheduled
 from domain.recurrences import (
@@ -51,6 +53,8 @@ USUAL: dict[type[State], list[Event]] = {
     Patient: [PatientRegistered(given_name="Noor", family_name="Bakker", registered_on=noon.today)],
     ReferralSource: [ReferralSourceAdded(kind="practitioner", name="Dr Maas", name_key="0" * 32), ReferralLinkMade(number=1)],
     Room: [RoomAdded(name="Room 1")],
+    Place: [PlaceOpened(name="Noord")],
+    AppointmentType: [AppointmentTypeAdded(name="Implant", minutes=60)],
     Staff: [StaffHired(name="Dr Sam Visser", email="sam@example.org", role="doctor")],
     Schedule: [ScheduleSet(doctor_id=THIS, week=[[Hours(start="00:00", end="24:00")]] * 7, buffer_before=5, buffer_after=10)],
 }

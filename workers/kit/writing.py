@@ -177,6 +177,12 @@ def last(events: list[Event], field: str) -> Any:
     return next((value for event in reversed(events) if (value := getattr(event, field, None))), None)
 
 
+async def whereabouts(look: Look, place: UUID | None, clinic: UUID) -> dict[str, str]:
+    """Return the address and telephone of a place, or the clinic's own where it has none."""
+    told = [one.event for stream in (clinic, place) if stream for one in await look.facts(stream, clinic)]
+    return {field: last(told, field) or "" for field in ("address", "phone")}
+
+
 def _language(*wished: Any) -> Language:
     return next((w for w in wished if w in LANGUAGES), LANGUAGES[0])
 
