@@ -181,9 +181,9 @@ class Diary:
         self.dealt += taken
         return taken
 
-    def week(self, clinic: int, a_day: int) -> list[Booking]:
-        """Return bookings that fill every doctor's first week with so many a day."""
-        starts = [start for n in range(WEEKDAYS) for start in _starts(self.monday + timedelta(days=n))[:a_day]]
+    def week(self, clinic: int, a_day: int, weeks: int = 1) -> list[Booking]:
+        """Return bookings that fill every doctor's first week, or more of them, with so many a day."""
+        starts = [start for week in range(weeks) for n in range(7 * week, 7 * week + WEEKDAYS) for start in _starts(self.monday + timedelta(days=n))[:a_day]]
         doctors = range(len(self.clinics[clinic].doctors))
         return [self._booking(clinic, doctor, number, start) for number, start in enumerate(starts) for doctor in doctors]
 

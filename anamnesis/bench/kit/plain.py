@@ -65,6 +65,18 @@ async def week(state: State, clinic: UUID, first: date, last: date, doctor: UUID
         f"where c.clinic_id = %s and c.date between %s and %s{whose} order by c.starts_at"), clinic, first, last, *values)
 
 
+@get("/slots")
+async def slots(state: State, clinic: UUID, first: date, last: date, zone: str, minutes: int) -> list[dict[str, Any]]:
+    """Read every start of the doctors' weekdays, from eight to six and a quarter of an hour apart, that meets no visit."""
+    return await _rows(state, (
+        "select s.id as doctor_id, t as starts_local, t at time zone %s as starts_at from staff s "
+        "cross join generate_series(%s::timestamp, %s::timestamp + interval '1 day', interval '15 minutes') t "
+        "where s.clinic_id = %s and s.role = 'doctor' and s.active and extract(isodow from t) < 6 and t::time >= '08:00' "
+        "and t::time <= '18:00'::time - make_interval(mins => %s) and not exists (select from calendar c where c.clinic_id = s.clinic_id and c.doctor_id = s.id "
+        "and c.date = t::date and c.starts_at < t at time zone %s + make_interval(mins => %s) and c.ends_at > t at time zone %s) order by 2, 1"),
+        zone, first, last, clinic, minutes, zone, minutes, zone)
+
+
 @post("/events")
 async def tell(state: State, body: bytes) -> None:
     """Pass something on to everybody who listens."""
@@ -114,7 +126,7 @@ def main() -> None:
     listener.listen(2048)
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
-    app = Litestar([append, patient, invoices, week, tell, listen], lifespan=[_lifespan], openapi_config=None, logging_config=None)
+    app = Litestar([append, patient, invoices, week, slots, tell, listen], lifespan=[_lifespan], openapi_config=None, logging_config=None)
     config = uvicorn.Config(app, loop="uvloop", http="httptools", ws="none", access_log=False, log_config=None, server_header=False)
     uvicorn.Server(config).run(sockets=[listener])
 
