@@ -30,7 +30,8 @@ class ChangeRoom(Command, Furnishing):
     permission = "settings.rooms.manage"
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {"place": await place_of(look, self), "booked": await booked(look)}
+        moves = (await look.require(Room, look.at.id)).place != self.place_id
+        return {"place": await place_of(look, self), "booked": moves and await booked(look)}
 
     def decide(self, room: Room, at: At, *, place: Place | None, booked: bool) -> list[Event]:
         ensure_open(place)

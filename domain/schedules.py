@@ -50,7 +50,7 @@ LONGEST = timedelta(days=366)
 REACH = timedelta(days=3 * 366)
 
 
-class Hours(Frozen):
+class Hours(Frozen, omit_defaults=True):
     """Working hours within one day, the end not included; a break is what is left between two of them."""
 
     start: Clock

@@ -10,7 +10,7 @@ class AppointmentTypeRow(Row):
     """A kind of visit that the clinic offers: how long it takes, and what it needs."""
 
     table: ClassVar[str] = "appointment_types"
-    permission: ClassVar[str] = "appointments.view"
+    permission: ClassVar[str] = "appointments.create"
     id: Id
     name: str
     minutes: int

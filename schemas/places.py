@@ -10,7 +10,7 @@ class PlaceRow(Row):
     """A place at which the clinic sees patients."""
 
     table: ClassVar[str] = "places"
-    permission: ClassVar[str] = "appointments.view"
+    permission: ClassVar[str] = "appointments.create"
     id: Id
     name: str
     address: str

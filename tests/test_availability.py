@@ -374,6 +374,20 @@ async def test_a_place_closes_only_when_nothing_is_there(database):
         assert closed != bool(added), "it is closed, or there are rooms; never both"
 
 
+async def test_a_clinic_that_closes_is_closed_in_every_process(database):
+    """Each process may remember that no day was ever closed; whoever relies on it is told otherwise by the store."""
+    async with handling(database) as one, handling(database) as other:
+        town = await Town.open(one)
+        await town(town.visit(town.at(0)))
+        elsewhere = Town(other, town.id)
+        elsewhere.doctor, elsewhere.room, elsewhere.patient, elsewhere.admin = town.doctor, town.room, town.patient, town.admin
+        await elsewhere(SetClosedDays(added=[ClosedDay(on=town.at(0).date(), name="Move")]))
+        with pytest.raises(DoctorNotWorking):
+            await town(town.visit(town.at(60)))
+        await elsewhere(SetClosedDays())
+        assert await town(town.visit(town.at(60)))
+
+
 async def test_what_is_shown_is_booked_over_the_web(database, nats_server):
     """Two places, two doctors, a kind of visit that needs a kind of room, a public holiday: every slot that is shown can be booked, and then it is not shown any more."""
     async with served(database, nats_server) as web, working(database, nats_server):

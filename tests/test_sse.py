@@ -128,7 +128,7 @@ async def test_events_come_as_they_happen_with_their_envelope(web, admin):
     assert event == {
         "position": int(answer.headers["x-position"]), "event": "RoomAdded", "entityType": "rooms", "entityId": answer.json()["id"], "version": 1,
         "recordedAt": event["recordedAt"], "actor": str(admin.id), "correlationId": mine,
-        "data": {"event": "RoomAdded", "name": "A", "type": "surgery", "active": True},
+        "data": {"event": "RoomAdded", "name": "A", "type": "surgery", "active": True, "placeId": None},
     }
     assert reader.named == ["RoomAdded"]
     assert reader.last_id == answer.headers["x-position"]

@@ -6,10 +6,12 @@ from uuid import UUID
 from anamnesis.demo.days import Diary, Slot, hours_mask
 from anamnesis.demo.house import AHEAD, DAY, HISTORY, MINUTE, Doctor, House, Intention, Worker, wall_time
 from commands.clinics import ChangeClinic, ChangeClinicPlan, LicenseClinic, OpenClinic, SwitchModule, SyncClinicModules
+from commands.closed_days import SetClosedDays
 from commands.kit.handling import Who
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
 from commands.schedules import BlockTime, SetDoctorSchedule, UnblockTime
 from commands.staff import ChangeStaff, DeactivateStaff, HireStaff, ReactivateStaff
+from domain.closed_days import ClosedDay
 from domain.kit import only
 from domain.kit.grants import Role
 from domain.schedules import DayHours, Hours
@@ -183,8 +185,10 @@ def front_office(house: House) -> Intention:
 
 
 def premises(house: House) -> Intention:
-    """A store room turns out not to be needed; another room finds its use."""
+    """The days on which nobody works are known; a store room turns out not to be needed, and another room finds its use."""
     yield house.now + 20 * MINUTE
+    closed = [ClosedDay(on=on, name=why) for on, why in sorted(house.holidays.items())]
+    house.ask(SetClosedDays(added=closed), house.admin, alone=True)
     store = house.ask(AddRoom(name="Store", type="other", active=False), house.admin)
     xray = house.ask(AddRoom(name="X-ray", type="imaging"), house.admin)
     yield house.some_time(house.calendar.opening(120))

@@ -75,8 +75,17 @@ class Looking:
         return self.store.address_key(email)
 
     async def load(self, state: type[S], stream: UUID) -> S:
-        """Return a stream's state and guard it."""
-        return (await self.entry(state, stream)).state  # type: ignore[return-value]
+        """Return a stream's state and guard it; that it is not there may be known already."""
+        streams, clinic = self.store.streams, self.at.clinic
+        known = streams.cached(stream, clinic) is not None
+        if not known and (missing := streams.missing(stream, clinic)) is not None and missing.kind == state.kind:
+            self.from_cache = True
+            self.entries[stream], self.versions[stream] = missing, 0
+            return missing.state  # type: ignore[return-value]
+        entry = await self.entry(state, stream)
+        if not known and not entry.version:
+            streams.miss(stream, entry)
+        return entry.state  # type: ignore[return-value]
 
     async def require(self, state: type[S], stream: UUID) -> S:
         """As `load`, but a stream that is not there is NotFound."""

@@ -2,7 +2,8 @@
 
 How it works: `Streams.get` returns an entry (state, version, perhaps the row of its own read model) from the cache or from Postgres; loads that are asked for at the same
 moment for the same clinic share a round trip. The cache is never trusted: every version that was relied on is checked again by the append function. Long streams
-are snapshotted: the state struct as JSON, under its class's fingerprint, so that a changed class drops its snapshots.
+are snapshotted: the state struct as JSON, under its class's fingerprint, so that a changed class drops its snapshots. That a stream is not there is remembered as well, for those
+who take its defaults then and guard it; to everybody else it is looked up again, for it may be there by now.
 
 What may go wrong: row-level security hides another clinic's stream, so it looks like one that does not exist, which is the answer it should get. A state must not depend on
 personal fields: they are None when a stream is loaded for deciding only.
@@ -25,6 +26,7 @@ from projections.kit.stored import COLUMNS, Stored, fact_of
 from schemas.kit import Row
 
 CACHE = 50_000  # streams
+MISSING = 10_000  # that are known not to be there
 SNAPSHOT_EVERY = 200  # events
 
 EVENTS = f"select {COLUMNS} from stored_events where originator_id = any(%s::uuid[]) order by originator_id, originator_version"  # noqa: S608
@@ -79,6 +81,7 @@ class Streams:
         self.keys = keys
         self.capacity = CACHE  # an import may set more, and forget what it is done with
         self._cache: OrderedDict[UUID, Entry] = OrderedDict()
+        self._missing: OrderedDict[UUID, Entry] = OrderedDict()
         self._waiting: defaultdict[UUID, dict[UUID, asyncio.Future[list[Stored]]]] = defaultdict(dict)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -93,8 +96,20 @@ class Streams:
         while len(self._cache) > self.capacity:
             self._cache.popitem(last=False)
 
+    def missing(self, stream: UUID, clinic: UUID) -> Entry | None:
+        """Return the entry of a stream that was not there when it was last looked for; only for a decision that guards it."""
+        entry = self._missing.get(stream)
+        return entry if entry is not None and not entry.version and entry.clinic == clinic else None
+
+    def miss(self, stream: UUID, entry: Entry) -> None:
+        """Remember that a stream is not there."""
+        self._missing[stream] = entry
+        while len(self._missing) > MISSING:
+            self._missing.popitem(last=False)
+
     async def drop(self, stream: UUID) -> None:
         """Forget a stream, once its saves on the way have been decided."""
+        self._missing.pop(stream, None)
         entry = self._cache.get(stream)
         if entry is None:
             return

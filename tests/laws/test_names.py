@@ -118,6 +118,8 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "ClinicDeleted.reason": "the platform's: why a clinic is no more", "ClinicDeleted.name": "the clinic's",
     **dict.fromkeys([f"{event}.{field}" for event in ("PlanDefined", "PlanChanged") for field in ("title", "about", "features")], "the platform's: a price list"),
      "RoomAdded.name": "the clinic's", "RoomChanged.name": "the clinic's",
+    **dict.fromkeys([f"{event}.{field}" for event in ("PlaceOpened", "PlaceChanged") for field in ("name", "address")], "the clinic's"),
+    **dict.fromkeys(["AppointmentTypeAdded.name", "AppointmentTypeChanged.name", "ClosedDay.name"], "the clinic's: what is offered, and when it is not"),
     "StaffHired.speciality": "the clinic's: what is offered", "StaffChanged.speciality": "the clinic's: what is offered",
     "AppointmentBooked.type": "the clinic's: what is offered", "AppointmentRescheduled.type": "the clinic's: what is offered",
     "AppointmentDetailsChanged.type": "the clinic's: what is offered", "AppointmentBooked.zone": "ours", "AppointmentRescheduled.zone": "ours",
