@@ -5,6 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from domain.appointments import (
+    UNSEEN,
     AppointmentBooked,
     AppointmentCancelled,
     AppointmentCompleted,
@@ -27,7 +28,14 @@ from schemas.appointments import AppointmentRow
 
 
 @projects(AppointmentRow, of=AppointmentEvent)
-def appointments(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:  # noqa: C901, PLR0911, PLR0912 - one case per event
+def appointments(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:
+    after = turned(row, fact)
+    if row is None or after is None or isinstance(fact.event, UNSEEN):
+        return after
+    return replace(after, sequence=row.sequence + 1)
+
+
+def turned(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:  # noqa: C901, PLR0911, PLR0912 - one case per event
     match fact.event:
         case AppointmentBooked() as event:
             return AppointmentRow(id=fact.id, status="booked", booked_at=fact.recorded_at, series_id=event.series_id, occurrence=event.occurrence, **arranged(event))

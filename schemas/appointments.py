@@ -12,7 +12,7 @@ class AppointmentRow(Row):
     """An appointment in full: what the patient was told, how far the visit has come, notes and reasons."""
 
     table: ClassVar[str] = "appointments"
-    indexes: ClassVar[tuple[str, ...]] = ("starts_at",)
+    indexes: ClassVar[tuple[str, ...]] = ("starts_at", "doctor_id, date")
     permission: ClassVar[str] = "appointments.view"
     detail: ClassVar[str] = "appointments.view_detail"
     own: ClassVar[dict[str, str]] = {"patient": "patient_id", "doctor": "doctor_id", "receptionist": "doctor_id"}
@@ -49,6 +49,7 @@ class AppointmentRow(Row):
     moved_at: dt.datetime | None = None  # when it was last given another time
     type_id: AppointmentTypeId | None = None
     place_id: PlaceId | None = None  # none: the clinic itself
+    sequence: int = 0  # the edition of what others' calendars show
 
 
 class AppointmentLink(Frozen):

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from icalendar import Calendar, Timezone, TimezoneDaylight, TimezoneStandard, vCalAddress, vText
+from icalendar import Calendar, Timezone, TimezoneDaylight, TimezoneStandard, vCalAddress, vDuration, vText
 from icalendar import Event as VEvent
 
 from domain.kit.clock import zone
@@ -66,15 +66,21 @@ class Change(NamedTuple):
     summer: bool
 
 
-def written(method: Method, occasions: Sequence[Occasion], now: datetime) -> str:
-    """Return a calendar of these occasions; `now` is when it is made."""
+def written(method: Method, occasions: Sequence[Occasion], now: datetime, name: str = "", refresh: timedelta | None = None) -> str:
+    """Return a calendar of these occasions; `now` is when it is made. One that is looked at again and again has a name, and says how often to look (RFC 7986)."""
     calendar = Calendar()
     calendar.add("prodid", "-//Anamnesis//Appointments//EN")
     calendar.add("version", "2.0")
     calendar.add("method", method)
-    for name in sorted({occasion.zone for occasion in occasions}):
-        here = [occasion for occasion in occasions if occasion.zone == name]
-        calendar.add_component(_zone(name, min(o.starts_at for o in here).year, max(o.ends_at for o in here).year))
+    if name:
+        calendar.add("name", _clean(name))
+        calendar.add("x-wr-calname", _clean(name))
+    if refresh is not None:
+        calendar.add("refresh-interval", refresh, parameters={"VALUE": "DURATION"})
+        calendar.add("x-published-ttl", vDuration(refresh))
+    for there in sorted({occasion.zone for occasion in occasions}):
+        here = [occasion for occasion in occasions if occasion.zone == there]
+        calendar.add_component(_zone(there, min(o.starts_at for o in here).year, max(o.ends_at for o in here).year))
     for occasion in occasions:
         calendar.add_component(_event(occasion, now))
     return str(calendar.to_ical(), "utf-8")
