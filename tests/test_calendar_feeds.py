@@ -63,7 +63,8 @@ def test_the_edition_of_a_visit_rises_with_what_calendars_show():
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def web(module_database, nats_server):
+async def web(module_database, make_nats):
+    nats_server = make_nats()
     async with served(module_database, nats_server, public_url="https://app.example") as town, working(module_database, nats_server):
         yield town
 

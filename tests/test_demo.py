@@ -81,6 +81,7 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["ReminderSettingsChanged", "ReminderQueued", "ReminderSkipped", "MessageWishesChanged"], "its patients forget nothing"),
     **dict.fromkeys(["PlaceOpened", "PlaceChanged", "PlaceClosed"], "each of its clinics is in one place"),
     **dict.fromkeys(["AppointmentTypeAdded", "AppointmentTypeChanged", "AppointmentTypeDeleted"], "its visits are called as they come"),
+    **dict.fromkeys(["CalendarFeedOpened", "CalendarFeedClosed"], "its doctors look at the wall"),
     **dict.fromkeys(["TimeHeld", "HoldExtended", "HoldReleased", "HoldUsed"], "its desk books at once"),
     **dict.fromkeys(["AppointmentLinkShared", "AppointmentLinkRevoked", "AppointmentSummaryAsked"], "its patients answer by telephone"),
     **dict.fromkeys([

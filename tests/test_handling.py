@@ -26,6 +26,7 @@ from commands.appointments import (
     SendAppointmentSummary,
     ShareAppointment,
 )
+from commands.calendar_feeds import CloseCalendarFeed, OpenCalendarFeed
 from commands.clinics import (
     ChangeClinic,
     CloseClinic,
@@ -280,6 +281,8 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((WelcomeRecalls, "patient_id"), WelcomeRecalls(patient_id=other["patients"]), None),
         ((ConvertReferralLead, "patient_id"), ConvertReferralLead(patient_id=other["patients"]), other["lead"]),
         ((BookAppointment, "doctor_id"), BookAppointment(**{**visit, "patient_id": town.patient, "doctor_id": other["staff"]}), None),
+        ((OpenCalendarFeed, "doctor_id"), OpenCalendarFeed(doctor_id=other["staff"]), None),
+        ((CloseCalendarFeed, "doctor_id"), CloseCalendarFeed(doctor_id=other["staff"]), None),
         ((BookAppointment, "type_id"), BookAppointment(**{**visit, "patient_id": town.patient, "type_id": other["appointment_types"]}), None),
         ((HoldTime, "type_id"), HoldTime(**{**visit, "type_id": other["appointment_types"]}), None),
         ((ChangeAppointment, "type_id"), ChangeAppointment(**{**visit, "type_id": other["appointment_types"]}), other["visit"]),
@@ -338,7 +341,7 @@ async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -
     """So that it is the reference that was refused, and nothing else."""
     own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "relation": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | ChangeRoom | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder) or shape == (AddRelation, "related_id"):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder) or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):

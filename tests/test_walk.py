@@ -510,6 +510,7 @@ async def appointments(me: Person, ids: Json) -> None:
     assert (await me("GetAppointmentRow", id=visit))["startLocal"] == at("10:00")
     await answered(me, visit)
     await reminded(me, ids)
+    await followed(me, ids)
     for status in ("arrived", "in-chair", "completed"):
         await me("ChangeAppointmentStatus", {"status": status}, id=visit)
     (entry,) = (await me("BrowseCalendarEntry", query={"doctorId": ids["staff"], "status": "completed"}))["items"]
@@ -552,6 +553,15 @@ async def answered(me: Person, visit: str) -> None:
     shown = await me("GetAppointmentRow", id=visit)
     assert (shown["confirmedBy"], shown["linkedUntil"]) == ("patient", shown["endsAt"])
     assert (await me("RevokeAppointmentLink", id=visit))["linkedUntil"] is None
+
+
+async def followed(me: Person, ids: Json) -> None:
+    """The doctor's calendar is read by a program that has its address, until that is taken back."""
+    doctor = ids["staff"]
+    assert (await me("GetCalendarFeed", doctorId=doctor))["url"] is None
+    token = (await me("OpenCalendarFeed", doctorId=doctor))["url"].split("/")[-2]
+    await Person(me.api, {}, "", me.clinic)("ReadCalendarFeed", token=token)
+    assert (await me("CloseCalendarFeed", doctorId=doctor))["url"] is None
 
 
 async def reminded(me: Person, ids: Json) -> None:

@@ -5,7 +5,8 @@ the id of what it is about, so it is the same one for ever; of two with one UID 
 
     written("REQUEST", [occasion], datetime.now(UTC))
 
-What may go wrong: an hour that happens twice is the first one by RFC 5545 (3.3.5, form 3), so an occasion that begins or ends in the second is written in UTC. Programs break lines where
+What may go wrong: an hour that happens twice is the first one by RFC 5545 (3.3.5, form 3), but some programs take it for the second; so an occasion that begins or ends in either is
+written in UTC. Programs break lines where
 Unicode does, not only where the standard does, so whatever breaks a line is a line feed here, and other control characters are gone.
 """
 
@@ -116,7 +117,12 @@ def _event(occasion: Occasion, now: datetime) -> VEvent:
 def _moments(occasion: Occasion) -> Iterable[datetime]:
     there = zone(occasion.zone)
     local = [moment.astimezone(there) for moment in (occasion.starts_at, occasion.ends_at)]
-    return [moment.astimezone(UTC) for moment in local] if any(moment.fold for moment in local) else local
+    return [moment.astimezone(UTC) for moment in local] if any(_twice(moment) for moment in local) else local
+
+
+def _twice(moment: datetime) -> bool:
+    """Say whether the clocks show this time twice."""
+    return moment.replace(fold=0).utcoffset() != moment.replace(fold=1).utcoffset()
 
 
 def _mailbox(mailbox: Mailbox) -> vCalAddress:

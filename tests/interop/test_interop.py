@@ -1,4 +1,4 @@
-"""Programs of other makes against the real thing: a browser reads the documentation, five clients follow the event stream."""
+"""Programs of other makes against the real thing: a browser reads the documentation, five clients follow the event stream, four programs read a calendar."""
 
 import asyncio
 import json
@@ -7,13 +7,19 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpx
 import pytest
+import vobject
+from ical.calendar_stream import IcsCalendarStream
 
 from anamnesis.scratch import Scratch
+from domain.kit.calendars import Occasion, changes, written
 from tests.cutting import Cutting
 from tests.following import END, Told, busy, by_httpx, by_requests, straight
 
@@ -59,16 +65,71 @@ def test_a_browser_shows_every_address_without_the_internet(demo: Scratch, tmp_p
     assert not missing
 
 
+def test_four_programs_read_the_same_calendar(demo: Scratch, tmp_path: Path) -> None:
+    """Two from PyPI, two from npm: a doctor's calendar under its secret address, and every half hour around each change of the clocks."""
+    installed(tmp_path, "calendar.mjs")
+    _, headers = signed_in(demo.url)
+    with httpx.Client(base_url=demo.url, headers=headers, timeout=30) as client:
+        busiest = client.get("/api/v1/protected/appointments", params={"limit": 1}).json()["items"][0]["doctorId"]
+        url = client.put(f"/api/v1/protected/calendar-feeds/{busiest}").json()["url"]
+    feed = httpx.get(demo.url + urlsplit(url).path, timeout=30).text
+    assert feed.count("BEGIN:VEVENT") > 100
+    for text in (feed, around_the_changes()):
+        told = [read_by_ical(text), read_by_vobject(text), *(by_npm(make, text, tmp_path) for make in ("ical.js", "node-ical"))]
+        assert told[0] == told[1] == told[2] == told[3]
+        assert len(told[0]) == text.count("BEGIN:VEVENT")
+
+
+def around_the_changes() -> str:
+    """A calendar with something every half hour around each change of the clocks, in zones of all kinds."""
+    found: list[Occasion] = []
+    for zone in ("Europe/Amsterdam", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Pacific/Chatham", "America/Santiago"):
+        for change in changes(zone, 2026, 2026):
+            for minutes in range(-180, 181, 30):
+                start, number = change.at + timedelta(minutes=minutes), len(found)
+                found.append(Occasion(
+                    id=UUID(int=number + 1), sequence=number % 5, starts_at=start, ends_at=start + timedelta(minutes=45), zone=zone, summary=f'Crown; {zone}, "é"',
+                    cancelled=number % 7 == 0))
+    return written("PUBLISH", found, datetime.now(UTC), "Grachten", timedelta(minutes=15))
+
+
+def read_by_ical(text: str) -> dict[str, list[Any]]:
+    return {
+        str(one.uid): [milliseconds(one.dtstart), milliseconds(one.dtend), one.summary, one.status.value if one.status else None, one.sequence]
+        for one in IcsCalendarStream.calendar_from_ics(text).events}
+
+
+def read_by_vobject(text: str) -> dict[str, list[Any]]:
+    return {
+        one.uid.value: [milliseconds(one.dtstart.value), milliseconds(one.dtend.value), one.summary.value, one.status.value, int(one.sequence.value)]
+        for one in vobject.readOne(text).vevent_list}
+
+
+def by_npm(make: str, text: str, folder: Path) -> dict[str, list[Any]]:
+    told = subprocess.run([program("node"), "calendar.mjs", make], input=text, cwd=folder, check=True, capture_output=True, text=True, timeout=60).stdout
+    read: dict[str, list[Any]] = json.loads(told)
+    return read
+
+
+def milliseconds(moment: Any) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def installed(folder: Path, program_: str) -> None:
+    """Install the packages beside one of our programs that uses them."""
+    program("node")
+    for name in (program_, "package.json", "package-lock.json"):
+        shutil.copy(HERE / name, folder)
+    subprocess.run([program("npm"), "ci", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=120)
+
+
 MAKES = ("eventsource", "event-source-polyfill", "launchdarkly-eventsource")
 TYPES = ("RoomAdded", "PatientRegistered")
 
 
 async def test_five_clients_read_the_same_through_lines_that_are_cut_at_any_byte(demo: Scratch, tmp_path: Path) -> None:
     """Two from PyPI, three from npm, of which one asks by query, each over a bad line of its own, while the clinic is at work."""
-    program("node")
-    for name in ("follow.mjs", "package.json", "package-lock.json"):
-        shutil.copy(HERE / name, tmp_path)
-    await asyncio.to_thread(subprocess.run, [program("npm"), "ci", "--silent", "--no-audit", "--no-fund"], cwd=tmp_path, check=True, timeout=120)
+    await asyncio.to_thread(installed, tmp_path, "follow.mjs")
     token, headers = signed_in(demo.url)
     async with httpx.AsyncClient(base_url=f"{demo.url}/api/v1/protected", headers=headers, timeout=30) as client, AsyncExitStack() as lines:
 
