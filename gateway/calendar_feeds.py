@@ -15,7 +15,7 @@ from commands.kit.doors import FEEDS
 from domain.calendar_feeds import CalendarFeed, CalendarFeedOver, calendar_feed_of, ensure_theirs
 from domain.kit import NotFound, day
 from domain.kit.calendars import MEDIA, written
-from gateway.kit import Desk
+from gateway.kit import Desk, browse
 from gateway.kit import desk as kit
 from gateway.kit.query import no_query
 from projections.calendar_feeds import occasions
@@ -109,5 +109,5 @@ async def read(desk: Desk, token: Token) -> Response[bytes]:
 
 router = Router("/api/v1", tags=["Scheduling"], route_handlers=[
     Router("/calendar-feeds", route_handlers=[read]),
-    Router("/protected/calendar-feeds", route_handlers=[address, opened, closed]),
+    Router("/protected/calendar-feeds", route_handlers=[browse("/", CalendarFeedRow, by=["doctor_id", "opened_at.."], sort="-opened_at"), address, opened, closed]),
 ])

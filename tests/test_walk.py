@@ -561,6 +561,7 @@ async def followed(me: Person, ids: Json) -> None:
     assert (await me("GetCalendarFeed", doctorId=doctor))["url"] is None
     token = (await me("OpenCalendarFeed", doctorId=doctor))["url"].split("/")[-2]
     await Person(me.api, {}, "", me.clinic)("ReadCalendarFeed", token=token)
+    assert [one["doctorId"] for one in (await me("BrowseCalendarFeedRow"))["items"]] == [doctor]
     assert (await me("CloseCalendarFeed", doctorId=doctor))["url"] is None
 
 
