@@ -116,6 +116,10 @@ class LeadNeedsGender(Invalid):
     """To register this person as a patient, say their gender: female, male or other."""
 
 
+class LeadMayBeKnown(Refused):
+    """Somebody in the books may be this person. `details` say who, and by what: name them as `patientId`, or register another one with `despiteLikeness`."""
+
+
 class LeadForgotten(Refused):
     """This person has been forgotten for good: there is nothing left to register."""
 

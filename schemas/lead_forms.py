@@ -23,10 +23,13 @@ class LeadFormRow(FormSettings, Row):
     rotated_at: datetime | None = None
 
 
-class LeadFormShown(LeadFormRow):
-    """A form with its token, for whoever may configure it; null for everybody else."""
+class LeadFormShown(FormSettings):
+    """A form with its token, for whoever may configure forms; null for everybody else."""
 
-    table: ClassVar[str] = "lead_forms_shown"
+    id: UUID
+    active: bool
+    created_at: datetime
+    rotated_at: datetime | None
     token: str | None
 
 

@@ -8,7 +8,7 @@ from domain.kit import ClinicId, Email, Frozen, Id, PatientId, Personal, Phone, 
 from domain.leads import Enquiry, LeadFormId, LeadId, LeadLine, LeadName, LeadStatus, Suspicion
 from schemas.kit import Row, computed
 from schemas.kit.row import Computed
-from schemas.patients import TAIL, PatientRow, digits
+from schemas.patients import TAIL, Grade, LikenessReason, PatientRow, digits
 
 
 def phone_key(phone: str | None) -> str | None:
@@ -96,8 +96,17 @@ class LeadTaken(Frozen):
     lead_id: UUID
 
 
+class LeadLikeness(Frozen):
+    """A patient who may be the one that wrote, how surely, and by what."""
+
+    patient_id: PatientId
+    grade: Grade
+    reasons: list[LikenessReason]
+
+
 class LeadConversion(Frozen):
-    """A lead that has become a patient, and that patient, for whoever may see them."""
+    """A lead that has become a patient, that patient, for whoever may see them, and who else of the clinic's patients is like them."""
 
     lead: LeadRow
     patient: PatientRow | None
+    alike: list[LeadLikeness]
