@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Self
 
-from msgspec import Meta
+from msgspec import Meta, field
 from msgspec.structs import replace
 
 from domain.kit import Event, Forbidden, Frozen, Invalid, NotFound, Refused, State, Text, only
@@ -20,7 +20,7 @@ class FormSettings(Frozen):
     """What a form is called among the staff, where it stands, and who is written to when it is sent."""
 
     label: Text
-    allowed_origins: Origins
+    allowed_origins: Origins = field(default_factory=list)
     auto_reply: AutoReply = False
     tell_clinic: TellClinic = True
 

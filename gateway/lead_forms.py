@@ -16,7 +16,7 @@ from gateway.kit import desk as kit
 from gateway.kit.query import no_query
 from gateway.kit.services import Services
 from projections.lead_forms import stands_somewhere as stands_somewhere  # noqa: PLC0414
-from schemas.lead_forms import LeadFormRow, LeadForms, LeadFormShown
+from schemas.lead_forms import LeadFormRow, LeadForms, LeadFormShown, Standing
 
 PURPOSE = "lead-form"
 MODULE = "lead_inbox"
@@ -59,7 +59,7 @@ async def entered(desk: kit.Desk, token: str | None) -> Opened:
 def shown(desk: kit.Desk, row: Any) -> LeadFormShown:
     """Return a form as whoever asks may see it."""
     token = desk.call.services.links.token(PURPOSE, row.id, row.number) if desk.who.may(CreateLeadForm.permission) else None
-    return LeadFormShown(**only(LeadFormShown, row), token=token)
+    return LeadFormShown(**only(Standing, row), token=token)
 
 
 @get("/", operation_id="ListLeadForms", opt={"permission": LeadFormRow.permission})

@@ -31,6 +31,7 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "SeriesRow": "the next number",
     "FavouriteRow": "GET /patients?favouritesOnly=true",
     "TrailRow": "lists as they were, for which it is an index",
+    "LeadFormRow": "ListLeadForms adds the tokens",
     "SeatsRow": "how many of the licence's seats are taken",
 }
 UNHEARD: dict[str, str] = {  # events that no read model but the audit log wants -> why
