@@ -1027,6 +1027,7 @@ CHAPTERS = [
     referral_payouts,
     billing,
     referrals,
+    leads, deleted_leads,
     devices,
     records,
     events,
