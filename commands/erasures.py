@@ -8,7 +8,7 @@ from commands.kit import Creation, Decision, Look
 from domain.accounts import Account
 from domain.demo_requests import DemoRequest
 from domain.erasures import Erasure, PersonId, PersonKind, PersonStillActive, erasure_of
-from domain.kit import At, Elsewhere, PatientId, Reason, Refused, State, day
+from domain.kit import At, Elsewhere, PatientId, Reason, Refused, day
 from domain.leads import Lead
 from domain.patients import Patient
 from domain.referral_leads import ReferralLead
@@ -89,11 +89,13 @@ class ErasePerson(Creation):
         return erasure_of(self.person_id)
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {"person": await look.require(OTHERS[self.kind], self.person_id)}
+        person = await look.require(OTHERS[self.kind], self.person_id)
+        return {"active": getattr(person, "active", False), "lead": person if isinstance(person, Lead) else None}
 
-    def decide(self, erasure: Erasure, at: At, *, person: State) -> Decision:
-        if getattr(person, "active", False):
+    def decide(self, erasure: Erasure, at: At, *, active: bool, lead: Lead | None) -> Decision:
+        if active:
             raise PersonStillActive
         erased = erasure.erase(self.person_id, self.kind, self.reason)
-        gone = person.delete() if erased and isinstance(person, Lead) else []  # nobody is left in the inbox of whom nothing is left
-        return [*erased, *([Elsewhere(state=Lead, id=self.person_id, events=gone)] if gone else [])]
+        if not erased or lead is None:
+            return [*erased]
+        return [*erased, Elsewhere(state=Lead, id=self.person_id, events=lead.delete())]  # nobody stays in the inbox of whom nothing is left

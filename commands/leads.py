@@ -8,17 +8,21 @@ from msgspec import Meta
 from commands.kit import Command, Creation, Decision, Look
 from domain.kit import At, Elsewhere, Event, Note, PatientId
 from domain.lead_forms import LeadForm
-from domain.leads import Enquiry, Lead, LeadForgotten, LeadFormId, LeadName, LeadNeedsGender, LeadStatus
-from domain.patients import Demographics, Patient, Sex
+from domain.leads import (
+    Enquiry,
+    Lead,
+    LeadForgotten,
+    LeadFormId,
+    LeadGender,
+    LeadName,
+    LeadNeedsGender,
+    LeadStatus,
+    gender_of,
+)
+from domain.patients import Demographics, Patient
 from schemas.leads import LeadRow, phone_key
 
-SEXES: dict[str, Sex] = {
-    **dict.fromkeys(("female", "f", "woman", "mujer", "femenino", "vrouw"), "female"), **dict.fromkeys(("male", "m", "man", "hombre", "masculino"), "male"),
-    **dict.fromkeys(("other", "x", "otro"), "other"),
-}
-"""What visitors call it, in the words that forms have for it."""
-
-Gender = Annotated[Sex | None, Meta(description="Needed unless the lead has said it in a word that is understood.")]
+Gender = Annotated[LeadGender | None, Meta(description="Needed unless the lead has said it in a word that is understood.")]
 
 
 class SubmitLead(Creation, Enquiry):
@@ -80,17 +84,13 @@ class ConvertLead(Command):
         return [*lead.convert(new, registered=True), Elsewhere(state=Patient, id=new, events=Patient().register(person, at.today))]
 
 
-def described(said: LeadRow | None, gender: Sex | None = None) -> Demographics:
+def described(said: LeadRow | None, gender: LeadGender | None = None) -> Demographics:
     """Return who a lead is, as a patient is described; refuse one who has been forgotten."""
     if said is None or said.first_name is None:
         raise LeadForgotten
     return Demographics(
-        given_name=said.first_name, family_name=said.last_name, birth_date=said.date_of_birth, sex=gender or sex_of(said.gender), email=said.email,
+        given_name=said.first_name, family_name=said.last_name, birth_date=said.date_of_birth, sex=gender or gender_of(said.gender), email=said.email,
         phone=said.phone, source="website")
-
-
-def sex_of(gender: str | None) -> Sex | None:
-    return SEXES.get((gender or "").strip().casefold())
 
 
 async def earlier(look: Look, said: Enquiry) -> UUID | None:

@@ -39,6 +39,12 @@ CustomFields = Annotated[
     dict[Key, CustomValue | int | bool | None],
     Meta(max_length=30, description="Whatever else the form asks, by its own names.", examples=[{"insurer": "Zilveren Kruis", "newPatient": True}])]
 Utm = Annotated[dict[Key, LeadLine], Meta(max_length=10, description="By which campaign they came.", examples=[{"source": "newsletter"}])]
+LeadGender = Literal["female", "male", "other"]
+GENDERS: dict[str, LeadGender] = {
+    **dict.fromkeys(("female", "f", "woman", "mujer", "femenino", "vrouw"), "female"), **dict.fromkeys(("male", "m", "man", "hombre", "masculino"), "male"),
+    **dict.fromkeys(("other", "x", "otro"), "other"),
+}
+"""What visitors call it, in the words that forms have for it."""
 LINKS = 3  # more in a message are those of somebody who sells
 _LINK = re.compile(r"https?://|www\.", re.IGNORECASE)
 _PLAIN = re.compile(r"[^\W\d_]+([ '’-][^\W\d_]+)*")
@@ -192,6 +198,11 @@ class Lead(State):
 def ensure_born(born: date | None, today: date) -> None:
     if born and (born > today or born.year < today.year - 150):
         raise LeadBirthDateImpossible(dateOfBirth=born.isoformat())
+
+
+def gender_of(said: str | None) -> LeadGender | None:
+    """Return what somebody calls their gender in our word for it, if it is one that is understood."""
+    return GENDERS.get((said or "").strip().casefold())
 
 
 def suspicion(said: Enquiry, *, trapped: bool) -> Literal["honeypot", "links"] | None:

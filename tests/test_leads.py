@@ -346,7 +346,7 @@ async def test_a_token_counts_until_it_is_rotated_or_its_form_disabled(town):
     old = house.token
     house.token = (await house.ask("POST", f"/form-configs/{house.form}/rotate")).json()["token"]
     assert house.token != old
-    for token in (old, "", "x", "A" * 48, house.token[:-1] + ("A" if house.token[-1] != "A" else "B"), "x" * 9000, "é"):
+    for token in (old, "", "x", "A" * 48, house.token[:-1] + ("A" if house.token[-1] != "A" else "B"), "x" * 9000):
         failure(await house.come({"X-OdontoX-Token": token}, message=uuid4().hex), 401, "LEAD_TOKEN_INVALID")
     assert (await house.come(message="Fresh")).status_code == 201
     (shown,) = (await house.ask("GET", "/form-configs")).json()["items"]
@@ -360,9 +360,7 @@ async def test_a_token_counts_until_it_is_rotated_or_its_form_disabled(town):
     assert len(await house.inbox()) == 2  # what has come stays
     assert (await house.ask("PATCH", f"/form-configs/{house.form}", {"active": True})).json()["active"]
     assert (await house.come(message="Back")).status_code == 201
-    await house.boss("PUT", f"/modules/clinics/{house.clinic}/lead_inbox", {"on": False})
-    root = await town.web.person(PLATFORM, "superadmin")
-    assert (await root("POST", f"/modules/clinics/{house.clinic}/lead_inbox", {"on": False})).status_code == 200
+    assert (await house.boss("PUT", f"/clinics/{house.clinic}/modules/lead_inbox", {"on": False})).status_code == 200
     failure(await house.come(message="Off"), 401, "LEAD_TOKEN_INVALID")
     failure(await house.ask("GET"), 403, "MODULE_DISABLED")
 
@@ -472,8 +470,8 @@ async def test_the_platform_deletes_a_lead_of_any_clinic_for_good(town):
     assert await found() == []
     (tombstone,) = (await house.boss("GET", f"/privacy/erasures?personId={id_}", headers=house.seen)).json()["items"]
     assert (tombstone["kind"], tombstone["status"], tombstone["reason"]) == ("leads", "erased", "She asked")
-    log = (await house.boss("GET", f"/audit/events?entityId={id_}", headers=house.seen)).json()["items"]
-    assert {one["event"] for one in log} >= {"LeadSubmitted", "LeadDeleted"}
+    log = (await house.boss("GET", f"/audit-logs?entityId={id_}", headers=house.seen)).json()["items"]
+    assert {one["action"]: one["actor"] for one in log} == {"LeadSubmitted": str(PLATFORM), "LeadDeleted": str(root.id)}
     assert not (await town.web.client.get(f"{PROTECTED}/admin/admin/leads")).is_success
 
 

@@ -31,7 +31,6 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "SeriesRow": "the next number",
     "FavouriteRow": "GET /patients?favouritesOnly=true",
     "TrailRow": "lists as they were, for which it is an index",
-    "LeadFormRow": "ListLeadForms adds the tokens",
     "SeatsRow": "how many of the licence's seats are taken",
 }
 UNHEARD: dict[str, str] = {  # events that no read model but the audit log wants -> why
@@ -118,6 +117,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "ClinicLicensed.reason": "the platform's: why a licence was given", "ClinicDeactivated.reason": "the platform's: why, for the clinic to read",
     "ClinicDeleted.reason": "the platform's: why a clinic is no more", "ClinicDeleted.name": "the clinic's",
     **dict.fromkeys([f"{event}.{field}" for event in ("PlanDefined", "PlanChanged") for field in ("title", "about", "features")], "the platform's: a price list"),
+    **dict.fromkeys(["LeadFormCreated.label", "LeadFormChanged.label"], "the clinic's: which form of its website it is"),
      "RoomAdded.name": "the clinic's", "RoomChanged.name": "the clinic's",
     "StaffHired.speciality": "the clinic's: what is offered", "StaffChanged.speciality": "the clinic's: what is offered",
     "AppointmentBooked.type": "the clinic's: what is offered", "AppointmentRescheduled.type": "the clinic's: what is offered",
