@@ -402,7 +402,7 @@ async def test_an_address_and_a_form_let_only_so_many_through(town):
     assert all(answer.headers["access-control-allow-origin"] == PAGE for answer in answers)
     late = next(answer for answer in answers if answer.status_code == 429)
     assert int(late.headers["retry-after"]) > 0
-    answers = await asyncio.gather(*(house.come(message=f"by many {n}") for n in range(184)))
+    answers = [answer for some in range(0, 184, 23) for answer in await asyncio.gather(*(house.come(message=f"by many {n}") for n in range(some, some + 23)))]
     assert sorted(answer.status_code for answer in answers) == [201] * 180 + [429] * 4
 
 

@@ -172,7 +172,7 @@ def test_the_contact_form_of_a_website(demo: Scratch, tmp_path: Path) -> None:
         "access-control-allow-origin: https://www.grachten.example", "True", "LEAD_ORIGIN_FORBIDDEN", "LEAD_CONTACT_MISSING", "['Contact page']", "A crown, please",
         "contacted", "LEAD_NEEDS_GENDER", "Zwartbol converted", "True", "LEAD_TOKEN_INVALID", "False", "converted"]
 
-    fields = dict.fromkeys(re.findall(r'name="(\w+)"', page), "")
+    fields = set(re.findall(r'name="(\w+)"', page))
     (method,), (address,) = re.findall(r'method: "(\w+)"', page), re.findall(r'fetch\("([^"]+)"', page)
     headers = json.loads(re.findall(r"headers: ({.*?})", page)[0])
     form = httpx.get(f"{demo.url}/schema/openapi.json").json()["components"]["schemas"]["WebsiteForm"]["properties"]
