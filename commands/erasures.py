@@ -9,6 +9,7 @@ from domain.accounts import Account
 from domain.demo_requests import DemoRequest
 from domain.erasures import Erasure, PersonId, PersonKind, PersonStillActive, erasure_of
 from domain.kit import At, Elsewhere, PatientId, Reason, Refused, day
+from domain.leads import Lead
 from domain.patients import Patient
 from domain.referral_leads import ReferralLead
 from domain.referrals import ReferralSource
@@ -22,6 +23,7 @@ from schemas.invoices import InvoiceRow
 OTHERS: dict[PersonKind, type[Any]] = {
     "staff": Staff, "accounts": Account, "signups": Signup, "demo_requests": DemoRequest,
     "referrals": ReferralSource, "referral_leads": ReferralLead, "relations": Relation,
+    "leads": Lead,
 }
 
 
@@ -46,14 +48,14 @@ class ErasePatient(Creation):
         bills = await look.find(InvoiceRow, patient_id=self.patient_id)
         patient = await look.require(Patient, self.patient_id)
         records = (self.patient_id, *patient.records)
-        leads = [lead for record in records for _, lead in await look.naming(record, [ReferralLead.kind])]
+        leads = [(kind, lead) for record in records for kind, lead in await look.naming(record, [ReferralLead.kind, Lead.kind])]
         return {
             "patient": patient, "retention": await look.load(Retention, retention_of(look.at.clinic)),
             "visited": max((visit.date for visit in visits), default=None),
             "billed": max((day(bill.created_at, look.at.zone) for bill in bills), default=None),
             "relations": [relation for record in records for _, relation in await look.naming(record, [Relation.kind])
                           if (await look.load(Relation, relation)).patient in records],
-            "leads": [lead for lead in leads if (await look.load(ReferralLead, lead)).patient in records],
+            "leads": [lead for kind, lead in leads if (await look.load(OTHERS[kind], lead)).patient in records],  # type: ignore[index]
         }
 
     def decide(
@@ -87,9 +89,13 @@ class ErasePerson(Creation):
         return erasure_of(self.person_id)
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {"active": getattr(await look.require(OTHERS[self.kind], self.person_id), "active", False)}
+        person = await look.require(OTHERS[self.kind], self.person_id)
+        return {"active": getattr(person, "active", False), "lead": person if isinstance(person, Lead) else None}
 
-    def decide(self, erasure: Erasure, at: At, *, active: bool) -> Decision:
+    def decide(self, erasure: Erasure, at: At, *, active: bool, lead: Lead | None) -> Decision:
         if active:
             raise PersonStillActive
-        return [*erasure.erase(self.person_id, self.kind, self.reason)]
+        erased = erasure.erase(self.person_id, self.kind, self.reason)
+        if not erased or lead is None:
+            return [*erased]
+        return [*erased, Elsewhere(state=Lead, id=self.person_id, events=lead.delete())]  # nobody stays in the inbox of whom nothing is left

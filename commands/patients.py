@@ -43,6 +43,7 @@ STAYS: dict[str, str] = {
     "reminders": "it says to whom it was written, by the record that the visit had then",
     "recall_wishes": "it was noted for this record that nobody is to call; whoever calls asks about all records of the patient",
     "referral_leads": "it says as which record somebody was registered, who had been nobody's patient; the record says what it was merged into",
+    "leads": "likewise of whoever wrote by the clinic's website",
     "retention": "a hold names the record on which it was placed; whoever deletes asks about all records of the patient",
 }
 """What names a patient and stays with the record it names, and why that is right."""

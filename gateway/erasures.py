@@ -13,6 +13,7 @@ from domain.erasures import PersonId, PersonKind, PersonStillActive
 from domain.kit import Forbidden, Frozen, NotFound, Reason, Refused
 from domain.patients import PatientMerged
 from gateway.kit import Desk, browse
+from gateway.kit import desk as kit
 from gateway.kit.query import no_query
 from projections.erasures import known_of, records_of
 from projections.kit.erasing import readable, replayed
@@ -44,6 +45,11 @@ async def erase(desk: Desk, data: JSONBody[AskErasure]) -> ErasureReport:
     keep their numbers. Records that were merged into a patient's go with it; name the one that stands for them. It cannot be undone: try `dryRun` first. The answer says what was found and what is left, which is counted afresh.
     """
     desk.require("admin")
+    return await forget(desk, data)
+
+
+async def forget(desk: kit.Desk, data: AskErasure) -> ErasureReport:
+    """Forget somebody, and say what was found and what is left."""
     here = await (desk.home() if data.kind in HOUSES else desk.beside(data.person_id))
     records = await records_of(here.reader, data.person_id) if data.kind == "patients" else [data.person_id]
     before, events, _ = await traces(here, records)
@@ -66,7 +72,7 @@ async def erase(desk: Desk, data: JSONBody[AskErasure]) -> ErasureReport:
     return ErasureReport(person_id=data.person_id, kind=data.kind, dry_run=False, erased_at=at, sealed_events=events, found=before, left=left)
 
 
-async def traces(desk: Desk, records: list[UUID]) -> tuple[Traces, int, datetime | None]:
+async def traces(desk: kit.Desk, records: list[UUID]) -> tuple[Traces, int, datetime | None]:
     """Return what is kept about a person that can be read, how many events are sealed under their keys, and when these were destroyed."""
     found = await traces_of(desk.call.services.reading.lanes, records, desk.who.clinic)
     rows = await readable(desk.reader, records)

@@ -18,6 +18,8 @@ from schemas.appointments import AppointmentRow
 from schemas.clinics import ClinicRow
 from schemas.invoices import InvoiceRow
 from schemas.kit import Row
+from schemas.lead_forms import LeadFormRow
+from schemas.leads import LeadRow
 from schemas.patients import MedicalHistoryRow, PatientRow
 from schemas.recalls import RecallRow
 from schemas.referral_leads import ReferralLeadRow
@@ -60,7 +62,7 @@ class Entity(NamedTuple):
 KINDS = [
     Entity("patients", PatientRow, (MedicalHistoryRow,)), Entity("appointments", AppointmentRow), Entity("invoices", InvoiceRow), Entity("rooms", RoomRow),
     Entity("staff", StaffRow), Entity("schedules", ScheduleRow), Entity("blocks", BlockRow), Entity("clinics", ClinicRow),
-    Entity("recalls", RecallRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow),
+    Entity("recalls", RecallRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow), Entity("leads", LeadRow), Entity("lead_forms", LeadFormRow),
 ]
 ENTITIES = {word: entity for entity in KINDS for word in (entity.kind, entity.kind.removesuffix("s")) if word != "staf"}
 

@@ -13,6 +13,8 @@ from commands.clinics import OpenClinic
 from commands.invoices import CreateInvoice
 from commands.kit import Command
 from commands.kit.handling import Handler, Receipt, Who
+from commands.lead_forms import CreateLeadForm
+from commands.leads import SubmitLead
 from commands.patients import RegisterPatient
 from commands.recalls import ScheduleRecall
 from commands.referral_leads import SubmitReferralLead
@@ -88,6 +90,11 @@ class Town:
     async def lead(self, source: UUID | None = None) -> UUID:
         said = SubmitReferralLead(referral_id=source or await self.source(), number=1, name="Ada", phone="+31 6 1234 5678", consent=True)
         return (await self(said)).id
+
+    async def written(self) -> tuple[UUID, UUID]:
+        """A form of the clinic's website, and a lead that came by it."""
+        form = (await self(CreateLeadForm(label="Contact page"))).id
+        return form, (await self(SubmitLead(form_id=form, number=1, first_name="Ada", phone="+31 6 1234 5678"))).id
 
     async def invoice(self, total: int = 10_000, *, issue: bool = True) -> UUID:
         return (await self(self.bill(total, issue=issue))).id

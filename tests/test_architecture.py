@@ -56,6 +56,9 @@ ALLOWED = {
     **{("gateway/imports.py", f"domain.patients.{name}"): "and says of whom it cannot" for name in (
         "Demographics", "MedicalEntry", "PatientErased", "PatientMerged", "PatientNotActive")},
     **{("gateway/imports.py", f"schemas.patients.{name}"): "who may see medical histories" for name in ("MedicalHistoryRow",)},
+    ("commands/leads.py", "domain.patients.Demographics"): "whoever becomes a patient is described as one",
+    ("gateway/leads.py", "projections.patients.likenesses"): "whoever becomes a patient may be one already",
+    ("gateway/leads.py", "schemas.erasures.ErasureReport"): "whoever is deleted is forgotten as anybody is",
     ("gateway/health.py", "psycopg.Error"): "a database that answers with an error is told as down; health itself must not fail",
 }
 

@@ -18,6 +18,7 @@ from commands.erasures import ErasePatient, ErasePerson
 from commands.kit.vault import Vault, reseal
 from domain.erasures import ErasureRefused, PersonErased, PersonStillActive
 from domain.kit import PLATFORM, Elsewhere
+from domain.leads import Lead, LeadDeleted
 from domain.patients import Patient, PatientArchived
 from domain.retention import Hold, Retention
 from projections.kit import PROJECTIONS, replays
@@ -57,8 +58,14 @@ def test_what_forbids_it_is_put_on_record():
 
 def test_whoever_still_works_here_is_not_erased():
     forget = ErasePerson(kind="staff", person_id=NOOR, reason="They left")
-    given().looking(active=True).when(forget).refused(PersonStillActive)
-    given().looking(active=False).when(forget).then(PersonErased(person_id=NOOR, kind="staff", persons=[NOOR], reason="They left"))
+    given().looking(active=True, lead=None).when(forget).refused(PersonStillActive)
+    given().looking(active=False, lead=None).when(forget).then(PersonErased(person_id=NOOR, kind="staff", persons=[NOOR], reason="They left"))
+
+
+def test_a_lead_of_the_website_leaves_the_inbox_with_its_key():
+    forget, gone = ErasePerson(kind="leads", person_id=NOOR, reason="They asked"), PersonErased(person_id=NOOR, kind="leads", persons=[NOOR], reason="They asked")
+    given().looking(active=False, lead=Lead(status="new")).when(forget).then(gone, Elsewhere(state=Lead, id=NOOR, events=[LeadDeleted()]))
+    given(gone).looking(active=False, lead=Lead()).when(forget).then()
 
 
 def test_every_row_that_holds_something_personal_says_about_whom():

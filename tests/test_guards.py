@@ -8,7 +8,7 @@ from typing import Any
 from gateway.app import openapi
 
 SPEC = Path(__file__).parent / "spec"
-WORDS = {"auth": "signed in", "role:superadmin": "superadmin", "role:admin": "admin", "role:admin|superadmin": "admin"}
+WORDS = {"auth": "signed in", "header:X-OdontoX-Token": "public", "role:superadmin": "superadmin", "role:admin": "admin", "role:admin|superadmin": "admin"}
 BILLING, MONEY, ONESELF, MINE = "admin", "superadmin", "self", "admin"
 
 # address -> how it is guarded, where that is otherwise than listed: the list lets anybody signed in (or a key of the clinic's own billing) do these

@@ -56,6 +56,8 @@ from commands.kit import Command, Creation, KeyReused, StaleVersion, TimeTaken, 
 from commands.kit.errors import Erased
 from commands.kit.handling import Handler, Receipt, Who
 from commands.kit.receipt import house
+from commands.lead_forms import ChangeLeadForm, DisableLeadForm, RotateLeadFormToken
+from commands.leads import ChangeLeadStatus, ConvertLead
 from commands.message_wishes import ChangeMessageWishes
 from commands.patient_notes import AmendPatientNote, PinPatientNote, RemovePatientNote, UnpinPatientNote, WritePatientNote
 from commands.patients import (
@@ -279,6 +281,7 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((BookRecall, "appointment_id"), BookRecall(appointment_id=other["appointments"]), other["recall"]),
         ((RefuseRecalls, "patient_id"), RefuseRecalls(patient_id=other["patients"]), None),
         ((WelcomeRecalls, "patient_id"), WelcomeRecalls(patient_id=other["patients"]), None),
+        ((ConvertLead, "patient_id"), ConvertLead(patient_id=other["patients"]), other["written"]),
         ((ConvertReferralLead, "patient_id"), ConvertReferralLead(patient_id=other["patients"]), other["lead"]),
         ((BookAppointment, "doctor_id"), BookAppointment(**{**visit, "patient_id": town.patient, "doctor_id": other["staff"]}), None),
         ((OpenCalendarFeed, "doctor_id"), OpenCalendarFeed(doctor_id=other["staff"]), None),
@@ -320,7 +323,7 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
 async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_found(database: Any, town: Town) -> None:
     """In every reference of every command; nothing is stored, and the three cannot be told apart."""
     far = await Town.open(town.handler)
-    mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False), "twin": await town.register(), "recall": await town.recall(), "lead": await town.lead(), "series": await series(town)}
+    mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False), "twin": await town.register(), "recall": await town.recall(), "lead": await town.lead(), "written": (await town.written())[1], "series": await series(town)}
     mine["relation"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
@@ -339,9 +342,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "relation": uuid4()}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder) or shape == (AddRelation, "related_id"):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder) or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -380,6 +383,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     reachable = (await town(RegisterPatient(given_name="Noor", family_name="Bakker", email="noor@example.org"))).id
     things["portal_invitations"] = (await town(InvitePatient(patient_id=reachable))).id
     things |= {"recalls": await town.recall(), "referrals": (source := await town.source()), "referral_leads": await town.lead(source)}
+    things["lead_forms"], things["leads"] = await town.written()
     things["recurrences"] = await series(town)
     things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
     things["holds"] = (await town(HoldTime(doctor_id=town.doctor, start=town.at(300)))).id
@@ -426,6 +430,7 @@ def later(town: Town) -> list[Command]:
         ChangeRecall(), NoteRecallAttempt(outcome="reached"), BookRecall(appointment_id=uuid4()), DeclineRecall(), CancelRecall(), ReopenRecall(),
         DismissSyncConflict(),
         ChangeReferralSource(name="Mine", kind="other"), DeleteReferralSource(), MakeReferralLink(), WithdrawReferralLink(),
+        ChangeLeadForm(label="Mine"), RotateLeadFormToken(), DisableLeadForm(), ChangeLeadStatus(status="contacted"), ConvertLead(gender="other"),
         NoteReferralContact(), ConvertReferralLead(patient_id=town.patient), DismissReferralLead(), ReopenReferralLead(),
     ]
 

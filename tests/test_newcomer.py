@@ -23,6 +23,7 @@ README = Path(__file__).parent.parent / "README.md"
 GUIDE = README.parent / "docs" / "integrators.md"
 FIGURES = README.parent / "docs" / "analysts.md"
 DESK = README.parent / "docs" / "guides" / "front-desk.md"
+WEBSITE = README.parent / "docs" / "guides" / "website-leads.md"
 
 
 class Visitor:
@@ -157,6 +158,29 @@ def test_a_morning_at_the_desk(demo: Scratch, tmp_path: Path) -> None:
         "TIME_TAKEN", "False", "booked", "confirmed", "True", "STALE_VERSION",
         "['AppointmentSummaryAsked', 'AppointmentLinkShared', 'AppointmentRescheduled', 'AppointmentConfirmed', 'AppointmentSummaryAsked', 'AppointmentLinkShared', 'AppointmentBooked']",
         "3", "True", "{'cancelled'}", "True", "False True", "['reminders']", "REMINDER_UNWANTED", "arrived", "in-chair", "completed", "WRONG_STATUS", "PAYMENT_TOO_LARGE", "paid", "True", "True", "PATIENT_IS_BLOCKED", "False", "0"]
+
+
+def test_the_contact_form_of_a_website(demo: Scratch, tmp_path: Path) -> None:
+    """The guide's commands as they stand there; and its page, whose fields are the form's and whose call is answered."""
+    guide = WEBSITE.read_text("utf-8")
+    page = guide.partition("```html\n")[2].partition("```")[0]
+    lines = [line.removeprefix("    ") for line in guide.replace(page, "").splitlines() if line.startswith("    ")]
+    typed = "\n".join(["set -euo pipefail", *lines]).replace("http://127.0.0.1:8000", demo.url)
+    done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, timeout=90, cwd=tmp_path, check=False)  # noqa: S607
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert done.stdout.splitlines() == [
+        "access-control-allow-origin: https://www.grachten.example", "True", "LEAD_ORIGIN_FORBIDDEN", "LEAD_CONTACT_MISSING", "['Contact page']", "A crown, please",
+        "contacted", "LEAD_NEEDS_GENDER", "Zwartbol converted", "True", "LEAD_TOKEN_INVALID", "False", "converted"]
+
+    fields = set(re.findall(r'name="(\w+)"', page))
+    (method,), (address,) = re.findall(r'method: "(\w+)"', page), re.findall(r'fetch\("([^"]+)"', page)
+    headers = json.loads(re.findall(r"headers: ({.*?})", page)[0])
+    form = httpx.get(f"{demo.url}/schema/openapi.json").json()["components"]["schemas"]["WebsiteForm"]["properties"]
+    assert {"firstName", "email", "phone", "website"} <= fields <= form.keys()
+    token = Visitor(demo.url, "admin@newyork.example").web.post("/leads/form-configs", json={"label": "Home page"}).json()["token"]
+    said = {"firstName": "Ada", "email": "ada@kok.example", "sourceUrl": "https://a.example", "referrer": ""}
+    sent = httpx.request(method, address.replace("http://127.0.0.1:8000", demo.url), json=said, headers={**headers, "X-OdontoX-Token": token})
+    assert (sent.status_code, sent.json()["ok"], headers["X-OdontoX-Token"]) == (201, True, "TOKEN")
 
 
 def documents(text: str) -> list[Any]:

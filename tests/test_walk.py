@@ -648,6 +648,42 @@ async def recalls(me: Person, ids: Json) -> None:
     assert (await me("GenerateRecalls", {**cohort, "dryRun": True}))["found"] == (await me("GenerateRecalls", cohort))["created"] == 0
 
 
+async def leads(me: Person, ids: Json) -> None:
+    """The clinic's website has a form; somebody writes, and becomes a patient."""
+    page = {"origin": "https://www.grachten.example"}
+    made = await me("CreateLeadForm", {"label": "Contact page", "allowedOrigins": [page["origin"]]})
+    ids["lead_forms"] = form = made["id"]
+    assert (await me("ChangeLeadForm", {"label": "Home page"}, id=form))["label"] == "Home page"
+    token = (await me("RotateLeadFormToken", {}, id=form))["token"]
+    assert token != made["token"]
+    assert [one["label"] for one in (await me("ListLeadForms"))["items"]] == ["Home page"]
+    nobody = Person(me.api, {}, "", me.clinic)
+    await nobody("PreflightLead", headers={**page, "access-control-request-method": "POST"})
+    wish = {"firstName": "Cor", "lastName": "Maas", "email": "cor@maas.example", "subject": "A crown", "customFields": {"insurer": "Zilver"}}
+    taken = await nobody("SubmitLead", wish, headers={**page, "x-odontox-token": token})
+    me.position = nobody.position
+    (lead,) = (await me("BrowseLeadEntry", query={"status": "new", "formId": form}))["items"]
+    assert (taken["ok"], lead["id"], lead["formLabel"]) == (True, taken["leadId"], "Home page")
+    ids["leads"] = id_ = lead["id"]
+    await me("ChangeLeadStatus", {"status": "contacted", "note": "Comes on Monday"}, id=id_)
+    done = await me("ConvertLead", {"gender": "male"}, id=id_)
+    assert (done["lead"]["status"], (await me("GetLeadRow", id=id_))["patientId"]) == ("converted", done["lead"]["patientId"])
+    await me("DisableLeadForm", id=form)
+    assert [one["active"] for one in (await me("ListLeadForms"))["items"]] == [False]
+
+
+async def deleted_leads(me: Person, ids: Json) -> None:
+    """Somebody who wrote to a clinic asks the platform to be forgotten."""
+    root = await me.api.superadmin()
+    root.position = me.position
+    (trace,) = [one for one in (await root("BrowseLeadTraceRow", query={"clinic": str(me.clinic)}))["items"] if one["id"] == ids["leads"]]
+    assert trace["email"] == "cor@maas.example"
+    report = await root("DeleteLead", query={"reason": "He asked"}, id=ids["leads"])
+    assert (report["kind"], report["left"]["rows"]) == ("leads", {})
+    me.position = root.position
+    assert (await me("BrowseLeadEntry"))["items"] == []
+
+
 async def referrals(me: Person, ids: Json) -> None:
     """A practice has a link; somebody comes by it."""
     maas = {"name": "Dr Maas", "kind": "practitioner", "email": "maas@practice.example"}
@@ -1023,6 +1059,7 @@ CHAPTERS = [
     referral_payouts,
     billing,
     referrals,
+    leads, deleted_leads,
     devices,
     records,
     events,

@@ -61,7 +61,7 @@ OPERATOR = Who(actor=PLATFORM, clinic=PLATFORM, role="superadmin", grants=effect
 class Call:
     """A request; made once for each, so it holds little and works out the rest when asked."""
 
-    __slots__ = ("_body", "_owed", "address", "baked", "bearer", "headers", "jar", "params", "receive", "request_id", "route", "scope", "services", "who", "written")
+    __slots__ = ("_body", "_owed", "address", "baked", "bearer", "headers", "jar", "params", "receive", "request_id", "route", "scope", "services", "shown", "who", "written")
 
     def __init__(self, scope: Scope, receive: Receive, services: Services, route: str = "", params: dict[str, Any] | None = None) -> None:
         self.scope = scope
@@ -77,6 +77,7 @@ class Call:
         self.bearer: bytes | None = None  # the Authorization header, or what the cookies say in its place
         self.baked = False  # does a session in cookies speak?
         self.jar: Headers = []
+        self.shown: Headers = []  # to which website's page the answer may be shown
         self.written = 0  # the position of what it has changed
         self._body: bytes | None = None
         self._owed: tuple[Meter, float] | None = None
@@ -85,9 +86,9 @@ class Call:
     def marks(self) -> Headers:
         """What every answer bears: the request's id, and how much more may be asked for."""
         if self._owed is None:
-            return [(b"x-request-id", self.request_id), *self.jar]
+            return [(b"x-request-id", self.request_id), *self.jar, *self.shown]
         meter, owed = self._owed
-        return [(b"x-request-id", self.request_id), *meter.headers(owed), *self.jar]
+        return [(b"x-request-id", self.request_id), *meter.headers(owed), *self.jar, *self.shown]
 
     @property
     def language(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 from litestar import Litestar, Response
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import HeaderParameter
 from litestar.routes import HTTPRoute
 
 from commands.kit import Command
@@ -163,7 +164,7 @@ def _references(value: Any) -> Iterator[str]:
 
 def _handlers(route: HTTPRoute) -> Iterator[HTTPRouteHandler]:
     for handler in route.route_handlers:
-        if handler.resolve_include_in_schema() and "OPTIONS" not in handler.http_methods:
+        if handler.resolve_include_in_schema() and ("OPTIONS" not in handler.http_methods or handler.opt.get("preflight")):  # the others are Litestar's own
             yield handler
 
 
@@ -221,12 +222,12 @@ def _words(handler: HTTPRouteHandler) -> Json:
 def _parameter(book: Schemas, path: str, field: Any) -> Json:
     told = field.kwarg_definition
     name = getattr(told, "name", None) or field.name
-    place = "path" if f"{{{field.name}}}" in path else "query"
+    place = "path" if f"{{{field.name}}}" in path else "header" if isinstance(told, HeaderParameter) else "query"
     schema = dict(book.of(field.annotation))
     for ours, theirs in (("ge", "minimum"), ("le", "maximum")):
         if (limit := getattr(told, ours, None)) is not None:
             schema[theirs] = limit
-    if place == "query" and "anyOf" in schema:  # None only says that it may be left out
+    if place != "path" and "anyOf" in schema:  # None only says that it may be left out
         rest = [s for s in schema["anyOf"] if s != {"type": "null"}]
         schema = {**{k: v for k, v in schema.items() if k != "anyOf"}, **rest[0]} if len(rest) == 1 else {**schema, "anyOf": rest}
     schema.pop("default", None)

@@ -117,6 +117,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "ClinicLicensed.reason": "the platform's: why a licence was given", "ClinicDeactivated.reason": "the platform's: why, for the clinic to read",
     "ClinicDeleted.reason": "the platform's: why a clinic is no more", "ClinicDeleted.name": "the clinic's",
     **dict.fromkeys([f"{event}.{field}" for event in ("PlanDefined", "PlanChanged") for field in ("title", "about", "features")], "the platform's: a price list"),
+    **dict.fromkeys(["LeadFormCreated.label", "LeadFormChanged.label"], "the clinic's: which form of its website it is"),
      "RoomAdded.name": "the clinic's", "RoomChanged.name": "the clinic's",
     **dict.fromkeys([f"{event}.{field}" for event in ("PlaceOpened", "PlaceChanged") for field in ("name", "address")], "the clinic's"),
     **dict.fromkeys(["AppointmentTypeAdded.name", "AppointmentTypeChanged.name", "ClosedDay.name"], "the clinic's: what is offered, and when it is not"),
