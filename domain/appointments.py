@@ -244,6 +244,10 @@ class VisitNotAhead(Refused):
     """This visit has begun, is over or was cancelled. There is nothing left to confirm or cancel."""
 
 
+class VisitNotToday(Refused):
+    """This visit is not today's. Nobody waits for it today."""
+
+
 class VisitCancelled(Refused):
     """This visit has been cancelled already. Call the clinic to make another appointment."""
 
@@ -435,6 +439,21 @@ class Appointment(State):
             return []
         ensure_reason(rank, reason)
         return [TurnRanked(**self._visit(), rank=rank, reason=reason)]
+
+    def ensure_today(self, today: date) -> None:
+        """Refuse to have somebody wait for a visit of another day."""
+        if self._arranged.on != today:
+            raise VisitNotToday(on=self._arranged.on.isoformat())
+
+    def ensure_queued(self) -> None:
+        """Refuse what is asked of the queue about a visit that is not in it."""
+        if self.turn is None:
+            raise NotFound
+
+    @property
+    def on(self) -> date | None:
+        """The day of the visit, if it is one."""
+        return self.arranged.on if self.arranged else None
 
     def number_on(self, today: date) -> int | None:
         """Return the number that the patient has in the queue of a day, if they were given one."""

@@ -7,7 +7,7 @@ without one has a stream of their own, which is this module's. So nothing is sai
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -207,9 +207,9 @@ def ensure_place(*, treats: bool, usable: bool) -> None:
         raise RoomOutOfUse
 
 
-def numbers_of(clinic: UUID, on: date) -> UUID:
-    """Return the id of the series that gives out a clinic's numbers of one day."""
-    return uuid5(clinic, f"queue/{on}")
+def series_name(on: date) -> str:
+    """Return what the series is called that gives out the numbers of one day."""
+    return f"queue/{on}"
 
 
 class Patience(Frozen):
