@@ -3,13 +3,13 @@
 from typing import Any
 
 from commands.kit import Command, Creation, Decision, Look
-from domain.appointments import Appointment, ArrivalWay
+from domain.appointments import Appointment
 from domain.kit import At, Elsewhere, Event, Note, PatientId, Reason
-from domain.kit.turns import Rank
+from domain.kit.turns import ArrivalWay, Rank
 from domain.patients import Patient
 from domain.queue import AlreadyQueued, Place, QueueStatus, WalkIn, ensure_place, series_name
 from domain.rooms import Room
-from domain.series import NumberAllotted, Series, series_of
+from domain.series import Series, series_of
 from domain.staff import Staff
 from schemas.queue import QueueRow
 
@@ -25,7 +25,7 @@ async def numbers(look: Look) -> dict[str, Any]:
 def allotted(numbers: Series, at: At) -> tuple[int, Elsewhere]:
     """Return the next number of today, and how the series notes it."""
     name, year = series_name(at.today), at.today.year
-    event: NumberAllotted = numbers.allot(name, year)
+    event = numbers.allot(name, year)
     return event.number, Elsewhere(state=Series, id=series_of(at.clinic, name, year), events=[event])
 
 

@@ -31,14 +31,12 @@ from domain.kit import (
 )
 from domain.kit.letters import LetterLanguage, letter
 from domain.kit.links import link_of
-from domain.kit.turns import NobodyWaits, Rank, ensure_reason
+from domain.kit.turns import ArrivalWay, NobodyWaits, Rank, ensure_reason
 
 Status = Literal["booked", "confirmed", "arrived", "in-chair", "completed", "cancelled", "no-show"]
 Party = Literal["patient", "clinic"]
 Way = Literal["clinic", "link"]
 """By which way an answer came: told to the clinic, or by the link that the patient was given."""
-ArrivalWay = Literal["clinic", "code"]
-"""How an arrival became known: noted by the clinic, or by the patient, who scanned the code at its entrance."""
 Response = Literal["confirm", "cancel"]
 LocalTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", description="Wall-clock time in the clinic's zone.", examples=["2026-03-29T09:00:00"])]
 

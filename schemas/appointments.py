@@ -47,6 +47,7 @@ class AppointmentRow(Row):
     series_id: RecurrenceId | None = None
     occurrence: int | None = None  # which visit of the series
     moved_at: dt.datetime | None = None  # when it was last given another time
+    queue_number: int | None = None  # under which the patient waits on the day of the visit, or was seen
 
 
 class AppointmentLink(Frozen):

@@ -7,6 +7,9 @@ from domain.kit.model import Invalid, Refused
 Rank = Literal["normal", "high", "urgent"]
 """Whoever is ranked higher comes first; within a rank it goes by when one is due."""
 
+ArrivalWay = Literal["clinic", "code"]
+"""How an arrival became known: noted by the clinic, or by the patient, who scanned the code at its entrance."""
+
 RANKS: dict[Rank, int] = {"urgent": 0, "high": 1, "normal": 2}
 
 
