@@ -12,7 +12,21 @@ from uuid import UUID
 from msgspec import Meta
 from msgspec.structs import replace
 
-from domain.kit import Claim, Event, Frozen, Note, NotFound, PatientId, Personal, Reason, Refused, RoomId, StaffId, State, UniqueClaim
+from domain.kit import (
+    Claim,
+    Event,
+    Frozen,
+    Note,
+    NotFound,
+    PatientId,
+    Personal,
+    Reason,
+    Refused,
+    RoomId,
+    StaffId,
+    State,
+    UniqueClaim,
+)
 from domain.kit.turns import RANKS, NobodyWaits, Rank, ensure_reason
 
 QueueStatus = Literal["WAITING", "IN_PROGRESS", "COMPLETED", "CANCELLED"]
@@ -41,9 +55,11 @@ class Queued(Frozen):
     on: date
 
 
-class PatientQueued(Event, Queued, Place):
+class PatientQueued(Event, Queued):
     """Somebody without an appointment waits to be seen."""
 
+    doctor_id: StaffId | None = None
+    room_id: RoomId | None = None
     number: QueueNumber
     rank: Rank = "normal"
     reason: Annotated[Reason | None, Personal("patient_id")] = None  # of the rank, or of a walk-in despite a block
@@ -64,8 +80,11 @@ class QueueEntryCancelled(Event, Queued):
     reason: Annotated[Reason | None, Personal("patient_id")] = None
 
 
-class QueueEntryPlaced(Event, Queued, Place):
+class QueueEntryPlaced(Event, Queued):
     """Another doctor, another room, or none in particular; carries both as they are now."""
+
+    doctor_id: StaffId | None = None
+    room_id: RoomId | None = None
 
 
 class QueueEntryRanked(Event, Queued):
@@ -97,6 +116,10 @@ class QueueDayOver(Refused):
     """That was the queue of another day. Nobody is called from it any more."""
 
 
+class VisitMissing(Refused):
+    """This patient has no visit today for which they have not arrived yet. Look at the calendar, or have them wait without an appointment."""
+
+
 class DoctorSeesNobody(Refused):
     """That member of staff does not see patients."""
 
@@ -115,7 +138,7 @@ class WalkIn(State):
     place: Place = Place()
     rank: Rank = "normal"
 
-    def evolve(self, event: QueueEvent) -> Self:
+    def evolve(self, event: QueueEvent) -> Self:  # noqa: PLR0911 - one case per event
         match event:
             case PatientQueued(patient_id=patient, on=on, rank=rank, doctor_id=doctor, room_id=room):
                 queued = Queued(patient_id=patient, on=on)
@@ -250,7 +273,7 @@ def outlooks(waiting: Iterable[Patience], seated: Iterable[Patience], usual: Map
     ahead: dict[UUID | None, int] = dict.fromkeys(free, 0)
     for one in seated:
         at = one.doctor if one.doctor is not None else min(free, key=lambda doctor: free[doctor])
-        free[at] = max(free[at], max(now, (one.since or now) + length(one, at, usual)))
+        free[at] = max(free[at], now, (one.since or now) + length(one, at, usual))
     found = {}
     for one in waiting:
         at = one.doctor if one.doctor is not None else min(free, key=lambda doctor: free[doctor])

@@ -1,7 +1,7 @@
 """How arrivals and walk-ins become the queue, and how it is read: in turn, with what is to be expected."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,8 +25,8 @@ from domain.kit import Fact
 from domain.queue import (
     HERE,
     Outlook,
-    PatientQueued,
     Patience,
+    PatientQueued,
     QueueEntryCancelled,
     QueueEntryCompleted,
     QueueEntryPlaced,
@@ -41,7 +41,7 @@ from domain.queue import (
 from projections.kit import PROJECTIONS, installs, projects
 from projections.kit.keys import KeyRing
 from projections.kit.past import past
-from projections.kit.reading import Reader
+from projections.kit.reading import Reader, wire_of
 from schemas.queue import ActiveSession, BoardLine, QueueEntry, QueuePlace, QueueRow
 
 TurnEvent = (
@@ -107,7 +107,7 @@ def moved(row: QueueRow, e: AppointmentRescheduled, at: datetime) -> QueueRow:
 
 # --- how it is read
 
-MOST = 1000  # of a day's queue at once: what `find` returns
+ENTRIES = f"select {wire_of(QueueEntry).columns} from queue_entries t where t.clinic_id = %s and t.date = %s"  # noqa: S608
 USUAL = """
 select doctor_id, greatest(1, round(percentile_cont(0.5) within group (order by seconds) / 60))::int from (
     select doctor_id, seconds, row_number() over (partition by doctor_id order by at desc) as nth from (
@@ -133,7 +133,7 @@ async def usual(reader: Reader, today: date) -> dict[UUID, int]:
 
 async def day(reader: Reader, on: date, now: datetime, today: date) -> list[QueuePlace]:
     """Return the queue of a day: who is being seen, then who waits in their turn, then who is done or gone by number; with their prospects if it is today's."""
-    entries, lengths = await asyncio.gather(reader.find(QueueEntry, date=on), usual(reader, today))
+    entries, lengths = await asyncio.gather(reader.select(QueueEntry, ENTRIES, reader.clinic, on), usual(reader, today))
     prospects = looking_ahead(entries, lengths, now) if on == today else {}
     waiting = {one.id: n for n, one in enumerate(in_turn(patience(entry) for entry in entries if entry.status == "WAITING"))}
     sections = {"IN_PROGRESS": 0, "WAITING": 1, "COMPLETED": 2, "CANCELLED": 2}
@@ -148,9 +148,11 @@ async def one(reader: Reader, keys: KeyRing, id_: UUID, now: datetime, today: da
     else:
         found = await past(reader, keys, PROJECTIONS["queue"], id_, upto)
         entry = await named(reader, found.row) if found and isinstance(found.row, QueueRow) else None
-    if entry is None or entry.status != "WAITING" or entry.date != today:
-        return entry and with_prospect(entry, None)
-    others, lengths = await asyncio.gather(reader.find(QueueEntry, date=today, status=sorted(HERE)), usual(reader, today))
+    if entry is None:
+        return None
+    if entry.status != "WAITING" or entry.date != today:
+        return with_prospect(entry, None)
+    others, lengths = await asyncio.gather(reader.select(QueueEntry, ENTRIES, reader.clinic, today), usual(reader, today))
     everybody = [entry, *(other for other in others if other.id != id_)]
     return with_prospect(entry, looking_ahead(everybody, lengths, now).get(id_))
 
@@ -185,8 +187,9 @@ def board(places: list[QueuePlace]) -> list[BoardLine]:
         for place in places if place.status in HERE]
 
 
-def sessions(places: list[QueuePlace], lengths: Mapping[UUID, int]) -> list[ActiveSession]:
-    """Return everybody who is in a chair, and whose turn it is next there: the first who waits for that doctor or for none in particular."""
+def sessions(places: list[QueuePlace], lengths: Mapping[UUID, int], shown: Container[UUID]) -> list[ActiveSession]:
+    """Return who of those shown is in a chair, and whose turn it is next there: the first who waits for that doctor or for none in particular."""
+    places = [place for place in places if place.id in shown]
     waiting = [place for place in places if place.status == "WAITING"]
     return [
         ActiveSession(
