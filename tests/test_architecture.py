@@ -40,6 +40,7 @@ ALLOWED = {
     **{("commands/recurrences.py", f"commands.appointments.{name}"): "a visit of a series is asked for as any other" for name in (
         "Fold", "Start", "Wanted", "circumstances")},
     ("commands/recurrences.py", "domain.appointments.Party"): "who cancels is said as for a single one",
+    **{("commands/appointments.py", f"commands.queue.{name}"): "whoever arrives waits, whichever door notes it" for name in ("arrival", "numbers")},
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
     **{("commands/holds.py", name): "what is held is what could be booked, and is asked for alike" for name in (
         "commands.appointments.Fold", "commands.appointments.Start", "domain.appointments.Circumstances", "domain.appointments.ensure_possible",
