@@ -112,10 +112,14 @@ async def entry(desk: Desk, id: EntryId) -> QueuePlace:  # noqa: A002
     return found
 
 
-async def answer(desk: kit.Desk, receipt: Receipt, status: int = 200) -> Response[QueuePlace]:
-    """Answer with the entry as it is after what was just stored, whoever is the faster."""
+async def place(desk: kit.Desk, receipt: Receipt) -> QueuePlace | None:
+    """Return an entry as it is after what was just stored, whether or not the read model has got there."""
     at = await hour(desk)
-    found = await reading.one(desk.reader, desk.call.services.handler.keys, receipt.id, at.now, at.today, receipt.position or LATEST)
+    return await reading.one(desk.reader, desk.call.services.handler.keys, receipt.id, at.now, at.today, receipt.position or LATEST)
+
+
+async def answer(desk: kit.Desk, receipt: Receipt, status: int = 200) -> Response[QueuePlace]:
+    found = await place(desk, receipt)
     if found is None:
         raise NotFound(kind="queue", id=str(receipt.id))
     headers = {"etag": f'"{receipt.version}"', "x-position": str(receipt.position)}

@@ -48,6 +48,8 @@ SIGNUPS = Door("signups", 3600, address=10)
 REFERRALS = Door("referrals", 3600, address=10)
 REFERRAL_LINKS = Door("referral-links", 3600, address=100)  # what counts for an address is the link
 MESSAGE_LINKS = Door("message-links", 3600, address=1000)  # mail programs ask for many people at once, from few addresses
+ARRIVALS = Door("arrivals", 900, address=60)  # everybody in a waiting room may come from one address
+ARRIVALS_OF = Door("arrivals of", 900, address=10)  # what counts for an address is the clinic and the day of birth that somebody says
 FEEDS = Door("feeds", 900, address=30)
 CHECKS = Door("portal checks", 900, address=60)  # by whoever asks, wherever from: no list of addresses is to be had by asking
 
