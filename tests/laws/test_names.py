@@ -398,7 +398,7 @@ def test_the_grants_are_those_of_the_reference(reference: list[dict[str, str]]) 
     assert len(reference) > 170
     assert list(reference_faults(table(), reference)) == []
     assert set(table()) - {line["key"] for line in reference} == {
-        "appointments.overbook", "billing.payments.refund", "appointments.remind", "settings.reminders.manage"}
+        "appointments.overbook", "billing.payments.refund", "appointments.remind", "settings.reminders.manage", "appointments.view_board", "appointments.show_code"}
     assert twice(line.split()[0] for line in TABLE.splitlines() if line.strip()) == []
 
 
