@@ -39,7 +39,7 @@ class ArrivedTooLate(Refused):
     """The time of your appointment is over. Please come to the desk."""
 
 
-class ProofMissing(Invalid):
+class PersonUnsaid(Invalid):
     """Say who you are: by the link to your appointment, or by your day of birth and your telephone number or e-mail address."""
 
 

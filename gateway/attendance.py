@@ -22,7 +22,7 @@ from domain.attendance import (
     KnownEmail,
     KnownPhone,
     NotExpected,
-    ProofMissing,
+    PersonUnsaid,
     ensure_current,
     minute_of,
     same_phone,
@@ -118,7 +118,7 @@ async def entrance(desk: Desk, token: TokenInPath) -> Response[EntranceSeen]:
 
 
 @post("/", operation_id="Arrive", status_code=200, opt={
-    "public": True, "refusals": [EntranceCodeOver, NotExpected, ArrivedTooEarly, ArrivedTooLate, ProofMissing, AppointmentLinkOver]})
+    "public": True, "refusals": [EntranceCodeOver, NotExpected, ArrivedTooEarly, ArrivedTooLate, PersonUnsaid, AppointmentLinkOver]})
 async def arrive(desk: Desk, data: JSONBody[Arrival]) -> Response[ArrivalNoted]:
     """Say that you are here, by the code at the clinic's entrance; from two hours before your visit of today until its end.
 
@@ -148,7 +148,7 @@ async def by_link(desk: kit.Desk, link: str) -> UUID:
 async def by_proof(desk: kit.Desk, data: Arrival) -> UUID:
     """Return the next appointment of today of whoever was born that day and is reached so."""
     if data.birth_date is None or (data.phone is None and data.email is None):
-        raise ProofMissing
+        raise PersonUnsaid
     await desk.call.services.doors.enter(ARRIVALS_OF, f"{desk.who.clinic} {data.birth_date}")
     for visit in await expected(desk.reader, (await hour(desk)).today, data.birth_date):
         by_phone = data.phone is not None and visit.phone is not None and same_phone(data.phone, visit.phone)

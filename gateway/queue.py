@@ -20,7 +20,7 @@ from commands.queue import (
 )
 from domain.kit import AppointmentId, Frozen, NotFound, PatientId, day
 from domain.queue import HERE, QueueStatus, VisitMissing
-from gateway.kit import Desk, act
+from gateway.kit import Desk
 from gateway.kit import desk as kit
 from gateway.kit.document import refusals_of
 from gateway.kit.errors import BodyInvalid
@@ -112,14 +112,15 @@ async def entry(desk: Desk, id: EntryId) -> QueuePlace:  # noqa: A002
     return found
 
 
-async def place(desk: kit.Desk, receipt: Receipt) -> QueuePlace | None:
+async def place(desk: kit.Desk, receipt: Receipt, *, walk_in: bool = False) -> QueuePlace | None:
     """Return an entry as it is after what was just stored, whether or not the read model has got there."""
     at = await hour(desk)
-    return await reading.one(desk.reader, desk.call.services.handler.keys, receipt.id, at.now, at.today, receipt.position or LATEST)
+    keys, upto = desk.call.services.handler.keys, receipt.position or LATEST
+    return await reading.one(desk.reader, keys, receipt.id, at.now, at.today, upto=upto, walk_in=walk_in)
 
 
-async def answer(desk: kit.Desk, receipt: Receipt, status: int = 200) -> Response[QueuePlace]:
-    found = await place(desk, receipt)
+async def answer(desk: kit.Desk, receipt: Receipt, status: int = 200, *, walk_in: bool = False) -> Response[QueuePlace]:
+    found = await place(desk, receipt, walk_in=walk_in)
     if found is None:
         raise NotFound(kind="queue", id=str(receipt.id))
     headers = {"etag": f'"{receipt.version}"', "x-position": str(receipt.position)}
@@ -138,7 +139,7 @@ async def add(desk: Desk, data: JSONBody[QueuePatient]) -> Response[QueuePlace]:
     Whoever is to come before others needs a reason for it, and so does somebody who is blocked (`despiteBlock`, which takes the permission to overbook).
     """
     no_query(desk.call.query())
-    return await answer(desk, await desk.handle(data), 201)
+    return await answer(desk, await desk.handle(data), 201, walk_in=True)
 
 
 @patch("/{id:uuid}", operation_id="MoveQueueEntry", summary="Call somebody who waits, note that they are done or gone, or have them wait again", opt={
@@ -162,7 +163,17 @@ async def moved(desk: kit.Desk, id_: UUID, walk_in: Command, appointment: Comman
     """Have it decided by whichever says how things stand with that entry."""
     no_query(desk.call.query())
     await desk.beside(id_)
-    return await answer(desk, await desk.handle(walk_in if await desk.known("queue", id_) else appointment, id_))
+    if await desk.known("queue", id_):
+        return await answer(desk, await desk.handle(walk_in, id_), walk_in=True)
+    return await answer(desk, await desk.handle(appointment, id_))
+
+
+@put("/{id:uuid}/place", operation_id="PlaceQueueEntry", summary="Have somebody without an appointment seen by another doctor or in another room", opt={
+    "permission": PlaceQueueEntry.permission, "refusals": refusals_of(PlaceQueueEntry)})
+async def put_elsewhere(desk: Desk, id: EntryId, data: JSONBody[PlaceQueueEntry]) -> Response[QueuePlace]:  # noqa: A002
+    """What is left out is open again. Whoever has an appointment is moved in the calendar."""
+    no_query(desk.call.query())
+    return await answer(desk, await desk.handle(data, id), walk_in=True)
 
 
 @post("/check-in", operation_id="CheckIn", summary="Note that a patient has arrived", status_code=200, opt={
@@ -171,7 +182,7 @@ async def check_in(desk: Desk, data: JSONBody[CheckIn]) -> Response[QueuePlace]:
     """Their appointment of today becomes `arrived`, and they wait in the queue under the clinic's next number of the day; both at once."""
     no_query(desk.call.query())
     if (data.appointment_id is None) == (data.patient_id is None):
-        raise BodyInvalid(field="appointmentId", problem="Expected either appointmentId or patientId")
+        raise BodyInvalid(field="appointmentId", problem="Expected one of appointmentId and patientId")
     appointment = data.appointment_id or await next_visit(desk, data.patient_id)
     return await answer(desk, await desk.handle(CheckInAppointment(), appointment))
 
@@ -203,6 +214,6 @@ async def active_session(desk: Desk, doctor: OfDoctor = None, room: OfRoom = Non
 
 
 router = Router("/api/v1/protected", tags=["Scheduling"], route_handlers=[
-    Router("/queue", route_handlers=[queue, board, entry, add, move, rank, act("/{id:uuid}/place", PlaceQueueEntry, "PUT")]),
+    Router("/queue", route_handlers=[queue, board, entry, add, move, rank, put_elsewhere]),
     Router("/appointments", route_handlers=[check_in, active_session]),
 ])

@@ -42,63 +42,81 @@ from projections.kit import PROJECTIONS, installs, projects
 from projections.kit.keys import KeyRing
 from projections.kit.past import past
 from projections.kit.reading import Reader, wire_of
-from schemas.queue import ActiveSession, BoardLine, QueueEntry, QueuePlace, QueueRow
+from schemas.kit.row import table_of
+from schemas.queue import ActiveSession, BoardLine, QueueEntry, QueuePlace, QueueRow, TurnRow
 
 TurnEvent = (
-    QueueEvent | PatientArrived | ArrivalUndone | PatientSeated | SeatingUndone | AppointmentCompleted | AppointmentRemoved | AppointmentRescheduled
+    PatientArrived | ArrivalUndone | PatientSeated | SeatingUndone | AppointmentCompleted | AppointmentRemoved | AppointmentRescheduled
     | AppointmentDetailsChanged | AppointmentReassigned | TurnRanked
 )
+COLUMNS = ", ".join(["clinic_id", "position", *(column.name for column in table_of(QueueRow).columns)])
 
-installs("""
+installs(f"""
 create or replace view queue_entries with (security_invoker = true) as
 select q.*, nullif(concat_ws(' ', p.given_name, p.family_name), '') as patient_name, s.name as doctor_name, r.name as room_name
-from queue q
+from (select {COLUMNS} from queue union all select {COLUMNS} from turns) q
 left join patients p on p.clinic_id = q.clinic_id and p.id = q.patient_id
 left join staff s on s.clinic_id = q.clinic_id and s.id = q.doctor_id
 left join rooms r on r.clinic_id = q.clinic_id and r.id = q.room_id;
 grant select on queue_entries to anamnesis_gateway;
-""")
+""")  # noqa: S608 - names of ours
 
 
-@projects(QueueRow, of=TurnEvent)
-def queue(row: QueueRow | None, fact: Fact) -> QueueRow | None:  # noqa: C901, PLR0911, PLR0912 - one case per event
-    """An appointment's events make the row of whoever has one, a walk-in's own events the others': each row is one stream's."""
+@projects(QueueRow, of=QueueEvent)
+def queue(row: QueueRow | None, fact: Fact) -> QueueRow | None:  # noqa: PLR0911 - one case per event
     at = fact.recorded_at
     match fact.event:
         case PatientQueued() as e:
             return QueueRow(
                 id=fact.id, date=e.on, number=e.number, status="WAITING", patient_id=e.patient_id, appointment_id=None, doctor_id=e.doctor_id, room_id=e.room_id,
                 rank=e.rank, rank_because=e.reason, notes=e.notes, way="clinic", minutes=None, due_at=at, came_at=at)
-        case PatientArrived(turn=turn) as e if turn is not None:
-            return QueueRow(
-                id=fact.id, date=e.on, number=turn.number, status="WAITING", patient_id=e.patient_id, appointment_id=fact.id, doctor_id=e.doctor_id,
-                room_id=turn.room_id, rank="normal", rank_because=None, notes=None, way=e.way, minutes=turn.minutes, due_at=max(turn.due_at, at), came_at=at)
-        case _ if row is None:
-            return None
-        case QueueEntryStarted() | PatientSeated():
+        case QueueEntryStarted() if row:
             return replace(row, status="IN_PROGRESS", started_at=at)
-        case QueueEntryReturned() | SeatingUndone():
+        case QueueEntryReturned() if row:
             return replace(row, status="WAITING", started_at=None, ended_at=None, cancelled_because=None)
-        case QueueEntryCompleted() | AppointmentCompleted():
+        case QueueEntryCompleted() if row:
             return replace(row, status="COMPLETED", ended_at=at)
-        case QueueEntryCancelled(reason=reason) | ArrivalUndone(reason=reason):
+        case QueueEntryCancelled(reason=reason) if row:
             return replace(row, status="CANCELLED", ended_at=at, cancelled_because=reason)
-        case AppointmentRemoved():
-            return replace(row, status="CANCELLED", ended_at=row.ended_at or at)
-        case QueueEntryPlaced(doctor_id=doctor, room_id=room):
+        case QueueEntryPlaced(doctor_id=doctor, room_id=room) if row:
             return replace(row, doctor_id=doctor, room_id=room)
-        case AppointmentDetailsChanged(room_id=room):
-            return replace(row, room_id=room)
-        case AppointmentRescheduled() as e:
-            return moved(row, e, at)
-        case QueueEntryRanked(rank=rank, reason=reason) | TurnRanked(rank=rank, reason=reason):
+        case QueueEntryRanked(rank=rank, reason=reason) if row:
             return replace(row, rank=rank, rank_because=reason)
-        case QueueEntryReassigned(patient_id=patient) | AppointmentReassigned(patient_id=patient):
+        case QueueEntryReassigned(patient_id=patient) if row:
             return replace(row, patient_id=patient)
     return row
 
 
-def moved(row: QueueRow, e: AppointmentRescheduled, at: datetime) -> QueueRow:
+@projects(TurnRow, of=TurnEvent)
+def turns(row: TurnRow | None, fact: Fact) -> TurnRow | None:  # noqa: C901, PLR0911 - one case per event
+    at = fact.recorded_at
+    match fact.event:
+        case PatientArrived(turn=turn) as e if turn is not None:
+            return TurnRow(
+                id=fact.id, date=e.on, number=turn.number, status="WAITING", patient_id=e.patient_id, appointment_id=fact.id, doctor_id=e.doctor_id,
+                room_id=turn.room_id, rank="normal", rank_because=None, notes=None, way=e.way, minutes=turn.minutes, due_at=max(turn.due_at, at), came_at=at)
+        case ArrivalUndone(reason=reason) if row:
+            return replace(row, status="CANCELLED", ended_at=at, cancelled_because=reason)
+        case PatientSeated() if row:
+            return replace(row, status="IN_PROGRESS", started_at=at)
+        case SeatingUndone() if row:
+            return replace(row, status="WAITING", started_at=None)
+        case AppointmentCompleted() if row:
+            return replace(row, status="COMPLETED", ended_at=at)
+        case AppointmentRemoved() if row:
+            return replace(row, status="CANCELLED", ended_at=row.ended_at or at)
+        case AppointmentDetailsChanged(room_id=room) if row:
+            return replace(row, room_id=room)
+        case AppointmentRescheduled() as e if row:
+            return moved(row, e, at)
+        case TurnRanked(rank=rank, reason=reason) if row:
+            return replace(row, rank=rank, rank_because=reason)
+        case AppointmentReassigned(patient_id=patient) if row:
+            return replace(row, patient_id=patient)
+    return row
+
+
+def moved(row: TurnRow, e: AppointmentRescheduled, at: datetime) -> TurnRow:
     """Whoever waits for a visit that is put off to another time of the day waits for that; to another day, and they have left the queue."""
     minutes = (e.ends_at - e.starts_at) // timedelta(minutes=1)
     placed = replace(row, doctor_id=e.doctor_id, room_id=e.room_id, minutes=minutes, due_at=max(e.starts_at, row.came_at))
@@ -115,8 +133,7 @@ select doctor_id, greatest(1, round(percentile_cont(0.5) within group (order by 
         where v.clinic_id = %s and v.day > %s::date - 28 and v.status = 'completed' and v.chair_seconds is not null
         union all
         select q.doctor_id, extract(epoch from q.ended_at - q.started_at), q.started_at from queue q
-        where q.clinic_id = %s and q.date > %s::date - 28 and q.status = 'COMPLETED' and q.appointment_id is null and q.doctor_id is not null
-            and q.started_at is not null
+        where q.clinic_id = %s and q.date > %s::date - 28 and q.status = 'COMPLETED' and q.doctor_id is not null and q.started_at is not null
     ) each
 ) latest where nth <= 50 group by doctor_id
 """
@@ -141,12 +158,14 @@ async def day(reader: Reader, on: date, now: datetime, today: date) -> list[Queu
     return [with_prospect(entry, prospects.get(entry.id)) for entry in entries]
 
 
-async def one(reader: Reader, keys: KeyRing, id_: UUID, now: datetime, today: date, upto: int | None = None) -> QueuePlace | None:
+async def one(
+    reader: Reader, keys: KeyRing, id_: UUID, now: datetime, today: date, *, upto: int | None = None, walk_in: bool = False,
+) -> QueuePlace | None:
     """Return one entry as it is, or right after what was stored at a position, whether or not the queue's read model has got there."""
     if upto is None:
         entry = await reader.one(QueueEntry, id_)
     else:
-        found = await past(reader, keys, PROJECTIONS["queue"], id_, upto)
+        found = await past(reader, keys, PROJECTIONS["queue" if walk_in else "turns"], id_, upto)
         entry = await named(reader, found.row) if found and isinstance(found.row, QueueRow) else None
     if entry is None:
         return None

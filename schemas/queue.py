@@ -10,10 +10,9 @@ from schemas.kit import Row
 
 
 class QueueRow(Row):
-    """Somebody's place in the queue of a day.
+    """A walk-in's place in the queue of a day.
 
-    `id` is the appointment's if they have one, which says itself how things stand with them: WAITING is arrived, IN_PROGRESS is in the chair. `dueAt` is when it is their turn within their
-    rank: when they came, but nobody with an appointment before its time.
+    `dueAt` is when it is their turn within their rank: when they came, but nobody with an appointment before its time.
     """
 
     table: ClassVar[str] = "queue"
@@ -41,8 +40,14 @@ class QueueRow(Row):
     cancelled_because: Annotated[str | None, Personal("patient_id")] = None
 
 
+class TurnRow(QueueRow):
+    """The place in the queue of a day of somebody with an appointment, which says itself how things stand with them: WAITING is arrived, IN_PROGRESS is in the chair."""
+
+    table: ClassVar[str] = "turns"
+
+
 class QueueEntry(QueueRow):
-    """Somebody's place in the queue of a day, with the names of those concerned."""
+    """Anybody's place in the queue of a day, with the names of those concerned."""
 
     table: ClassVar[str] = "queue_entries"
     patient_name: str | None
@@ -53,7 +58,8 @@ class QueueEntry(QueueRow):
 class QueuePlace(QueueEntry):
     """Somebody's place in the queue of a day, and how it looks for them just now.
 
-    Of whoever waits today: `before` is how many come before them, `expectedWait` in how many minutes it will probably be their turn. It is worked out when it is asked for: every doctor sees one after
+    `id` is the appointment's if they have one, which says itself how things stand with them: WAITING is arrived, IN_PROGRESS is in the chair. `dueAt` is when it is their turn within their
+    rank: when they came, but nobody with an appointment before its time. Of whoever waits today: `before` is how many come before them, `expectedWait` in how many minutes it will probably be their turn. It is worked out when it is asked for: every doctor sees one after
     another in their turn, each for as long as that doctor's visits usually take (the median of the last fifty within four weeks), else as was agreed, else twenty minutes.
     """
 

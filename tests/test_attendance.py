@@ -144,7 +144,7 @@ async def test_nobody_else_is(web: Web):
     for wrong in ({"birthDate": "1988-03-02", "phone": PHONE}, {"birthDate": BORN, "phone": "+31 6 8765 4321"}, {"birthDate": BORN, "email": "other@example.org"}):
         failure(await scan(web, code, **wrong), 404, "NOT_EXPECTED")
     for nothing in ({}, {"birthDate": BORN}, {"phone": PHONE}):
-        failure(await scan(web, code, **nothing), 400, "PROOF_MISSING")
+        failure(await scan(web, code, **nothing), 400, "PERSON_UNSAID")
     for nonsense in ({"birthDate": "yesterday", "phone": PHONE}, {"birthDate": BORN, "phone": "call me"}, {"patientId": desk.femke}, {"link": ""}):
         failure(await scan(web, code, **nonsense), 400, "BODY_INVALID")
     proof: dict[str, Any] = {"birthDate": BORN, "phone": PHONE}

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from msgspec import json
 from msgspec.structs import replace
 
 from commands.appointments import ChangeAppointmentStatus
@@ -60,7 +61,7 @@ from domain.rooms import Room
 from domain.series import NumberAllotted, Series, series_of
 from domain.staff import Staff
 from projections.kit.rebuild import verify
-from projections.queue import queue
+from projections.queue import queue, turns
 from tests.clinic import Town, handling, stored
 from tests.kit import CLINIC, THIS, facts, given, noon
 from tests.served import PROTECTED, ZONE, Person, Web, failure, until
@@ -256,15 +257,15 @@ def test_a_row_follows_whichever_stream_it_is_of():
         (booked, ""), (arrived, "WAITING"), (seated, "IN_PROGRESS"), (SeatingUndone(**visit), "WAITING"), (ArrivalUndone(**visit, status="booked", reason="Gone"), "CANCELLED"),
         (arrived, "WAITING"), (seated, "IN_PROGRESS"), (completed, "COMPLETED")]
     for fact, (_, status) in zip(facts(*(event for event, _ in steps), kind="appointments"), steps, strict=True):
-        row = queue(row, fact)
+        row = turns(row, fact)
         assert (row.status if row else "") == status
         assert row is None or (row.id, row.number, row.appointment_id, row.due_at) == (THIS, 1, THIS, booked.starts_at)
-    row = None
+    walk_in = None
     for fact, status in zip(facts(queued, started, returned, left, returned, started, done, kind="queue"), (
         "WAITING", "IN_PROGRESS", "WAITING", "CANCELLED", "WAITING", "IN_PROGRESS", "COMPLETED"), strict=True):
-        row = queue(row, fact)
-        assert row is not None
-        assert (row.status, row.appointment_id, row.number) == (status, None, 1)
+        walk_in = queue(walk_in, fact)
+        assert walk_in is not None
+        assert (walk_in.status, walk_in.appointment_id, walk_in.number) == (status, None, 1)
 
 
 # --- on a served gateway
@@ -525,7 +526,7 @@ async def test_the_usual_length_is_that_of_visits_that_took_place(web: Web):
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_history_gives_the_same_queue_again(web: Web, module_database: Any):
-    names = ["queue", "visits", "calendar", "appointments"]
+    names = ["queue", "turns", "visits", "calendar", "appointments"]
     report = await asyncio.to_thread(verify, module_database.url("owner"), names, kek=web.services.settings.kek)
     assert report.equal, report
     assert {outcome.name for outcome in report.outcomes} == {*names}
@@ -544,16 +545,19 @@ async def test_two_gateways_take_numbers_from_one_series(database: Any):
         twice = await asyncio.gather(*(
             handler.handle(QueuePatient(patient_id=town.patient), town.admin, now=town.now) for handler in (first, second)), return_exceptions=True)
     assert sorted(type(one) for one in twice if isinstance(one, Exception)) == [NameTaken]
-    numbers = [event for event in stored(database) if event.topic == "PatientQueued"]
-    assert len(numbers) == 21
+    given_out = [json.decode(event.body)["number"] for event in stored(database) if event.topic == "PatientQueued"]
+    assert sorted(given_out) == list(range(1, 22))
 
 
 async def test_a_place_in_the_queue_moves_with_a_merge(database: Any):
     async with handling(database) as handler:
         town = await Town.open(handler)
         double = await town.register("Bakker-Smit")
+        visit_ = (await town(town.visit(datetime(2026, 1, 5, 11), patient_id=double))).id  # noqa: DTZ001 - as people say it
+        await town(CheckInAppointment(), visit_)
         entries = [(await town(QueuePatient(patient_id=patient))).id for patient in (town.patient, double)]
         await town(MergePatients(loser_id=double), town.patient)
         states = [(await handler.streams.get(WalkIn, entry, town.id)).state for entry in entries]
+        assert (await handler.streams.get(Appointment, visit_, town.id)).state.patient == town.patient  # type: ignore[attr-defined]
         assert {state.queued.patient_id for state in states} == {town.patient}  # type: ignore[attr-defined]
         await town(MoveQueueEntry(status="CANCELLED", reason="Twice"), entries[1])
