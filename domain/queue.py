@@ -26,6 +26,7 @@ from domain.kit import (
     StaffId,
     State,
     UniqueClaim,
+    only,
 )
 from domain.kit.turns import RANKS, NobodyWaits, Rank, ensure_reason
 
@@ -49,16 +50,16 @@ class Place(Frozen):
 
 
 class Queued(Frozen):
-    """Who waits, and on which day of the clinic."""
+    """Who waits, on which day of the clinic, and for whom, if for somebody in particular."""
 
     patient_id: PatientId
     on: date
+    doctor_id: StaffId | None = None
 
 
 class PatientQueued(Event, Queued):
     """Somebody without an appointment waits to be seen."""
 
-    doctor_id: StaffId | None = None
     room_id: RoomId | None = None
     number: QueueNumber
     rank: Rank = "normal"
@@ -83,7 +84,6 @@ class QueueEntryCancelled(Event, Queued):
 class QueueEntryPlaced(Event, Queued):
     """Another doctor, another room, or none in particular; carries both as they are now."""
 
-    doctor_id: StaffId | None = None
     room_id: RoomId | None = None
 
 
@@ -135,14 +135,14 @@ class WalkIn(State):
     status: QueueStatus | None = None
     queued: Queued | None = None
     record: UUID | None = None  # under which they were queued, whoever's it is now
-    place: Place = Place()
+    room: UUID | None = None
     rank: Rank = "normal"
 
     def evolve(self, event: QueueEvent) -> Self:  # noqa: PLR0911 - one case per event
         match event:
             case PatientQueued(patient_id=patient, on=on, rank=rank, doctor_id=doctor, room_id=room):
-                queued = Queued(patient_id=patient, on=on)
-                return replace(self, status="WAITING", queued=queued, record=patient, rank=rank, place=Place(doctor_id=doctor, room_id=room))
+                queued = Queued(patient_id=patient, on=on, doctor_id=doctor)
+                return replace(self, status="WAITING", queued=queued, record=patient, rank=rank, room=room)
             case QueueEntryStarted():
                 return replace(self, status="IN_PROGRESS")
             case QueueEntryReturned():
@@ -152,11 +152,11 @@ class WalkIn(State):
             case QueueEntryCancelled():
                 return replace(self, status="CANCELLED")
             case QueueEntryPlaced(doctor_id=doctor, room_id=room):
-                return replace(self, place=Place(doctor_id=doctor, room_id=room))
+                return replace(self, queued=replace(self._queued, doctor_id=doctor), room=room)
             case QueueEntryRanked(rank=rank):
                 return replace(self, rank=rank)
-            case QueueEntryReassigned(patient_id=patient, on=on):
-                return replace(self, queued=Queued(patient_id=patient, on=on))
+            case QueueEntryReassigned(patient_id=patient):
+                return replace(self, queued=replace(self._queued, patient_id=patient))
 
     def claims(self) -> frozenset[Claim]:
         """While they are there, their place in the queue of the day: two people at the desk cannot queue one patient twice."""
@@ -194,7 +194,9 @@ class WalkIn(State):
         if self.status not in HERE:
             self._who()
             raise NobodyWaits
-        return [] if place == self.place else [QueueEntryPlaced(**self._who(), doctor_id=place.doctor_id, room_id=place.room_id)]
+        if place == Place(doctor_id=self._queued.doctor_id, room_id=self.room):
+            return []
+        return [QueueEntryPlaced(**{**self._who(), "doctor_id": place.doctor_id}, room_id=place.room_id)]
 
     def rank_turn(self, rank: Rank, reason: str | None) -> list[Event]:
         if self.status != "WAITING":
@@ -209,7 +211,7 @@ class WalkIn(State):
         """Make it another record's, if it is that one's."""
         if self.queued is None or self.queued.patient_id != was:
             return []
-        return [QueueEntryReassigned(patient_id=to, on=self.queued.on, was_patient_id=was)]
+        return [QueueEntryReassigned(**{**self._who(), "patient_id": to}, was_patient_id=was)]
 
     @property
     def _queued(self) -> Queued:
@@ -218,8 +220,7 @@ class WalkIn(State):
         return self.queued
 
     def _who(self) -> dict[str, Any]:
-        queued = self._queued
-        return {"patient_id": queued.patient_id, "on": queued.on}
+        return only(Queued, self._queued)
 
 
 def ensure_place(*, treats: bool, usable: bool) -> None:
