@@ -19,6 +19,7 @@ from schemas.clinics import ClinicRow
 from schemas.invoices import InvoiceRow
 from schemas.kit import Row
 from schemas.patients import MedicalHistoryRow, PatientRow
+from schemas.queue import QueueRow
 from schemas.recalls import RecallRow
 from schemas.referral_leads import ReferralLeadRow
 from schemas.referrals import ReferralRow
@@ -61,6 +62,7 @@ KINDS = [
     Entity("patients", PatientRow, (MedicalHistoryRow,)), Entity("appointments", AppointmentRow), Entity("invoices", InvoiceRow), Entity("rooms", RoomRow),
     Entity("staff", StaffRow), Entity("schedules", ScheduleRow), Entity("blocks", BlockRow), Entity("clinics", ClinicRow),
     Entity("recalls", RecallRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow),
+    Entity("queue", QueueRow),
 ]
 ENTITIES = {word: entity for entity in KINDS for word in (entity.kind, entity.kind.removesuffix("s")) if word != "staf"}
 
