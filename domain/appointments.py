@@ -93,7 +93,7 @@ class AppointmentConfirmed(Event, Visit):
 class Turn(Frozen):
     """A place in the queue of the day: its number, and what was agreed, by which it is told who comes before whom."""
 
-    number: Annotated[int, Meta(ge=1, description="The clinic's number of the day.")]
+    number: Annotated[int, Meta(description="The clinic's number of the day.")]
     due_at: datetime
     minutes: int
     room_id: RoomId | None = None

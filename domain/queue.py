@@ -31,7 +31,7 @@ from domain.kit import (
 from domain.kit.turns import RANKS, NobodyWaits, Rank, ensure_reason
 
 QueueStatus = Literal["WAITING", "IN_PROGRESS", "COMPLETED", "CANCELLED"]
-QueueNumber = Annotated[int, Meta(ge=1, description="The clinic's number of the day: 1, 2, 3, ...")]
+QueueNumber = Annotated[int, Meta(description="The clinic's number of the day: 1, 2, 3, ...")]
 
 NEXT: dict[QueueStatus, frozenset[QueueStatus]] = {
     "WAITING": frozenset({"IN_PROGRESS", "CANCELLED"}),
@@ -152,11 +152,11 @@ class WalkIn(State):
             case QueueEntryCancelled():
                 return replace(self, status="CANCELLED")
             case QueueEntryPlaced(doctor_id=doctor, room_id=room):
-                return replace(self, queued=replace(self._queued, doctor_id=doctor), room=room)
+                return replace(self, queued=self.queued and replace(self.queued, doctor_id=doctor), room=room)
             case QueueEntryRanked(rank=rank):
                 return replace(self, rank=rank)
             case QueueEntryReassigned(patient_id=patient):
-                return replace(self, queued=replace(self._queued, patient_id=patient))
+                return replace(self, queued=self.queued and replace(self.queued, patient_id=patient))
 
     def claims(self) -> frozenset[Claim]:
         """While they are there, their place in the queue of the day: two people at the desk cannot queue one patient twice."""
