@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from commands.kit import Command, Creation, Decision, Look
 from domain.appointment_types import AppointmentType
+from commands.queue import arrival, numbers
 from domain.appointments import Appointment, Arrangement, Circumstances, Party, Response, forced, when
 from domain.clinics import Clinic
 from domain.closed_days import ClosedDays, closed_days_of
@@ -32,6 +33,7 @@ from domain.kit.paces import Pace
 from domain.patients import Patient
 from domain.rooms import Room
 from domain.schedules import Schedule, schedule_of
+from domain.series import Series
 from domain.staff import Staff
 
 Start = Annotated[datetime, Meta(description="Wall-clock time in the clinic's zone, or with an offset.", examples=["2026-03-02T09:00:00"])]
@@ -168,7 +170,7 @@ class ChangeAppointment(Command, Wanted):
 
 
 class ChangeAppointmentStatus(Command):
-    """Move an appointment along its life."""
+    """Move an appointment along its life. Whoever arrives on the day of the visit gets the next number of the waiting queue."""
 
     state = Appointment
     permission = "appointments.change_status"
@@ -176,20 +178,23 @@ class ChangeAppointmentStatus(Command):
     reason: Reason | None = None
     cancelled_by: Party = "clinic"
 
-    def decide(self, appointment: Appointment, at: At) -> list[Event]:
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await numbers(look) if self.status == "arrived" else {}
+
+    def decide(self, appointment: Appointment, at: At, *, numbers: Series = Series()) -> Decision:  # noqa: B008 - frozen
         match self.status:
             case "confirmed":
-                return appointment.confirm()
+                return [*appointment.confirm()]
             case "arrived":
-                return appointment.arrive()
+                return arrival(appointment, at, numbers)
             case "in-chair":
-                return appointment.seat()
+                return [*appointment.seat()]
             case "completed":
-                return appointment.complete()
+                return [*appointment.complete()]
             case "cancelled":
-                return appointment.cancel(self.cancelled_by, self.reason, at.now)
+                return [*appointment.cancel(self.cancelled_by, self.reason, at.now)]
             case "no-show":
-                return appointment.miss()
+                return [*appointment.miss()]
 
 
 class RemoveAppointment(Command):

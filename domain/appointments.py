@@ -33,6 +33,7 @@ from domain.kit import (
 )
 from domain.kit.letters import LetterLanguage, letter
 from domain.kit.links import link_of
+from domain.kit.turns import ArrivalWay, NobodyWaits, Rank, ensure_reason
 
 Status = Literal["booked", "confirmed", "arrived", "in-chair", "completed", "cancelled", "no-show"]
 Party = Literal["patient", "clinic"]
@@ -93,10 +94,41 @@ class AppointmentConfirmed(Event, Visit):
     way: Way = "clinic"
 
 
-class PatientArrived(Event, Visit): ...
+class Turn(Frozen):
+    """A place in the queue of the day: its number, and what was agreed, by which it is told who comes before whom."""
+
+    number: Annotated[int, Meta(description="The clinic's number of the day.")]
+    due_at: datetime
+    minutes: int
+    room_id: RoomId | None = None
+
+
+class PatientArrived(Event, Visit, omit_defaults=True):
+    """The patient is there; on the day of the visit they are in the queue from now on, under that number."""
+
+    turn: Turn | None = None
+    way: ArrivalWay = "clinic"
+
+
+class ArrivalUndone(Event, Visit):
+    """The patient is not there after all, or not any more: the visit stands as before, and their place in the queue is given up."""
+
+    status: Status
+    reason: Annotated[Reason | None, Personal("patient_id")] = None
 
 
 class PatientSeated(Event, Visit): ...
+
+
+class SeatingUndone(Event, Visit):
+    """The patient waits again."""
+
+
+class TurnRanked(Event, Visit):
+    """The patient comes before those of a lower rank, or after those of a higher one, whoever was there first."""
+
+    rank: Rank
+    reason: Annotated[Reason | None, Personal("patient_id")] = None
 
 
 class AppointmentCompleted(Event, Visit, omit_defaults=True):
@@ -168,11 +200,11 @@ class AppointmentSummaryAsked(Event, Visit):
 AppointmentEvent = (
     AppointmentBooked | AppointmentConfirmed | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled
     | PatientMissed | AppointmentRescheduled | AppointmentDetailsChanged | AppointmentRemoved | AppointmentReassigned
-    | AppointmentLinkShared | AppointmentLinkRevoked | AppointmentSummaryAsked
+    | AppointmentLinkShared | AppointmentLinkRevoked | AppointmentSummaryAsked | ArrivalUndone | SeatingUndone | TurnRanked
 )
 
 
-UNSEEN = (AppointmentLinkShared, AppointmentLinkRevoked, AppointmentSummaryAsked, AppointmentReassigned)  # change nothing that a calendar shows
+UNSEEN = (AppointmentLinkShared, AppointmentLinkRevoked, AppointmentSummaryAsked, AppointmentReassigned, TurnRanked)  # change nothing that a calendar shows
 
 
 class WrongStatus(Refused):
@@ -225,6 +257,10 @@ class VisitTookPlace(Refused):
 
 class VisitNotAhead(Refused):
     """This visit has begun, is over or was cancelled. There is nothing left to confirm or cancel."""
+
+
+class VisitNotToday(Refused):
+    """This visit is not today's. Nobody waits for it today."""
 
 
 class VisitCancelled(Refused):
@@ -308,6 +344,10 @@ class Appointment(State):
     told: bool = False  # the patient has been written when the visit is
     told_in: LetterLanguage = None
     sequence: int = -1  # the edition of what others' calendars show: it rises with whatever changes that
+    awaited: Status = "booked"  # how it stood before the patient arrived
+    turn: int | None = None  # the number that the patient was given in the queue
+    turn_on: date | None = None  # of that day
+    rank: Rank = "normal"
 
     def evolve(self, event: AppointmentEvent) -> Self:
         after = self._turned(event)
@@ -325,10 +365,17 @@ class Appointment(State):
                 return replace(self, arranged=replace(self._arranged, room_id=room, type=what, forced=force, type_id=type_id))
             case AppointmentConfirmed():
                 return replace(self, status="confirmed")
-            case PatientArrived():
-                return replace(self, status="arrived")
+            case PatientArrived(turn=turn, on=on):
+                queued = replace(self, turn=turn.number, turn_on=on) if turn else self
+                return replace(queued, status="arrived", awaited=self.status or "booked", rank="normal")
+            case ArrivalUndone(status=status):
+                return replace(self, status=status)
             case PatientSeated():
                 return replace(self, status="in-chair")
+            case SeatingUndone():
+                return replace(self, status="arrived")
+            case TurnRanked(rank=rank):
+                return replace(self, rank=rank)
             case AppointmentCompleted():
                 return replace(self, status="completed")
             case AppointmentCancelled():
@@ -388,13 +435,60 @@ class Appointment(State):
         self._may_become("confirmed")
         return [AppointmentConfirmed(**self._visit())]
 
-    def arrive(self) -> list[Event]:
+    def arrive(self, number: int | None = None, way: ArrivalWay = "clinic") -> list[Event]:
+        """Note that the patient is there, with their number in the queue if the visit is today's."""
         self._may_become("arrived")
-        return [PatientArrived(**self._visit())]
+        a = self._arranged
+        minutes = (a.ends_at - a.starts_at) // timedelta(minutes=1)
+        turn = Turn(number=number, due_at=a.starts_at, minutes=minutes, room_id=a.room_id) if number is not None else None
+        return [PatientArrived(**self._visit(), turn=turn, way=way)]
+
+    def undo_arrival(self, reason: str | None) -> list[Event]:
+        """Note that the patient is not there after all; whoever comes back gets the same number that day."""
+        if self.status != "arrived":
+            self._visit()
+            raise WrongStatus(**{"from": self.status, "to": self.awaited})
+        return [ArrivalUndone(**self._visit(), status=self.awaited, reason=reason)]
 
     def seat(self) -> list[Event]:
         self._may_become("in-chair")
         return [PatientSeated(**self._visit())]
+
+    def undo_seating(self) -> list[Event]:
+        """Have the patient wait again."""
+        if self.status != "in-chair":
+            self._visit()
+            raise WrongStatus(**{"from": self.status, "to": "arrived"})
+        return [SeatingUndone(**self._visit())]
+
+    def rank_turn(self, rank: Rank, reason: str | None) -> list[Event]:
+        """Let the patient, who waits, come sooner or later than it was their turn."""
+        if self.status != "arrived":
+            self._visit()
+            raise NobodyWaits
+        if self.rank == rank:
+            return []
+        ensure_reason(rank, reason)
+        return [TurnRanked(**self._visit(), rank=rank, reason=reason)]
+
+    def ensure_today(self, today: date) -> None:
+        """Refuse to have somebody wait for a visit of another day."""
+        if self._arranged.on != today:
+            raise VisitNotToday(on=self._arranged.on.isoformat())
+
+    def ensure_queued(self) -> None:
+        """Refuse what is asked of the queue about a visit that is not in it."""
+        if self.turn is None:
+            raise NotFound
+
+    @property
+    def on(self) -> date | None:
+        """The day of the visit, if it is one."""
+        return self.arranged.on if self.arranged else None
+
+    def number_on(self, today: date) -> int | None:
+        """Return the number that the patient has in the queue of a day, if they were given one."""
+        return self.turn if self.turn_on == today else None
 
     def complete(self) -> list[Event]:
         self._may_become("completed")

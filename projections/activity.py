@@ -21,6 +21,7 @@ from schemas.kit import Row
 from schemas.lead_forms import LeadFormRow
 from schemas.leads import LeadRow
 from schemas.patients import MedicalHistoryRow, PatientRow
+from schemas.queue import QueueRow
 from schemas.recalls import RecallRow
 from schemas.referral_leads import ReferralLeadRow
 from schemas.referrals import ReferralRow
@@ -63,6 +64,7 @@ KINDS = [
     Entity("patients", PatientRow, (MedicalHistoryRow,)), Entity("appointments", AppointmentRow), Entity("invoices", InvoiceRow), Entity("rooms", RoomRow),
     Entity("staff", StaffRow), Entity("schedules", ScheduleRow), Entity("blocks", BlockRow), Entity("clinics", ClinicRow),
     Entity("recalls", RecallRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow), Entity("leads", LeadRow), Entity("lead_forms", LeadFormRow),
+    Entity("queue", QueueRow),
 ]
 ENTITIES = {word: entity for entity in KINDS for word in (entity.kind, entity.kind.removesuffix("s")) if word != "staf"}
 

@@ -18,9 +18,11 @@ from domain.appointments import (
     AppointmentRemoved,
     AppointmentRescheduled,
     AppointmentSummaryAsked,
+    ArrivalUndone,
     PatientArrived,
     PatientMissed,
     PatientSeated,
+    SeatingUndone,
 )
 from domain.kit import Fact
 from projections.kit import projects
@@ -46,8 +48,12 @@ def turned(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:  # 
             return replace(row, room_id=e.room_id, type=e.type, type_id=e.type_id, overbooked=e.forced, notes=e.notes, overbooked_because=because)
         case AppointmentConfirmed(by=by) if row:
             return replace(row, status="confirmed", confirmed_by=by)
-        case PatientArrived() if row:
-            return replace(row, status="arrived", arrived_at=fact.recorded_at)
+        case PatientArrived(turn=turn) if row:
+            return replace(row, status="arrived", arrived_at=fact.recorded_at, queue_number=turn.number if turn else None)
+        case ArrivalUndone(status=status) if row:
+            return replace(row, status=status, arrived_at=None, queue_number=None)
+        case SeatingUndone() if row:
+            return replace(row, status="arrived", seated_at=None)
         case PatientSeated() if row:
             return replace(row, status="in-chair", seated_at=fact.recorded_at)
         case AppointmentCompleted() if row:

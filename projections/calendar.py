@@ -19,9 +19,11 @@ from domain.appointments import (
     AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
+    ArrivalUndone,
     PatientArrived,
     PatientMissed,
     PatientSeated,
+    SeatingUndone,
     Status,
 )
 from domain.kit import Event, Fact, Invalid
@@ -36,7 +38,7 @@ from schemas.kit import Row
 
 LEADS_TO: dict[type[Event], Status] = {
     AppointmentConfirmed: "confirmed", PatientArrived: "arrived", PatientSeated: "in-chair", AppointmentCompleted: "completed",
-    AppointmentCancelled: "cancelled", PatientMissed: "no-show",
+    AppointmentCancelled: "cancelled", PatientMissed: "no-show", SeatingUndone: "arrived",
 }
 
 MOST = 5000  # entries of a calendar at once
@@ -77,6 +79,8 @@ def calendar(row: CalendarRow | None, fact: Fact) -> CalendarRow | None:  # noqa
             return replace(row, patient_id=patient)
         case AppointmentRemoved():
             return None
+        case ArrivalUndone(status=status) if row:
+            return replace(row, status=status)
         case event if row and type(event) in LEADS_TO:
             return replace(row, status=LEADS_TO[type(event)])
     return row

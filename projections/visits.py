@@ -12,9 +12,11 @@ from domain.appointments import (
     AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
+    ArrivalUndone,
     PatientArrived,
     PatientMissed,
     PatientSeated,
+    SeatingUndone,
 )
 from domain.kit import Fact
 from projections.kit import projects
@@ -22,7 +24,7 @@ from schemas.visits import VisitRow
 
 VisitEvent = (
     AppointmentBooked | AppointmentRescheduled | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled | PatientMissed
-    | AppointmentRemoved | AppointmentReassigned
+    | AppointmentRemoved | AppointmentReassigned | ArrivalUndone | SeatingUndone
 )
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -34,7 +36,7 @@ OVER = {"cancelled", "no-show"}  # what was missed stays missed, even out of sig
 
 
 @projects(VisitRow, of=VisitEvent)
-def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: PLR0911 - one for each kind of event
+def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: C901, PLR0911 - one for each kind of event
     event: Any = fact.event
     kind = type(event)
     if kind is AppointmentBooked:
@@ -56,6 +58,10 @@ def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: PLR091
         return replace(row, status="cancelled", late_cancelled=event.late)
     if kind is PatientMissed:
         return replace(row, status="no-show")
+    if kind is ArrivalUndone:
+        return replace(row, status=event.status, arrived_at=None)
+    if kind is SeatingUndone:
+        return replace(row, status="arrived", seated_at=None, wait_seconds=None, delay_seconds=None, late=False)
     if kind is AppointmentReassigned:
         return replace(row, patient_id=event.patient_id)
     return row if row.status in OVER else None

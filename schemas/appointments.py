@@ -50,6 +50,7 @@ class AppointmentRow(Row):
     type_id: AppointmentTypeId | None = None
     place_id: PlaceId | None = None  # none: the clinic itself
     sequence: int = 0  # the edition of what others' calendars show
+    queue_number: int | None = None  # under which the patient waits on the day of the visit, or was seen
 
 
 class AppointmentLink(Frozen):

@@ -40,6 +40,9 @@ ALLOWED = {
     **{("commands/recurrences.py", f"commands.appointments.{name}"): "a visit of a series is asked for as any other" for name in (
         "OPEN", "Fold", "Length", "Means", "Start", "TypeName", "Wanted")},
     ("commands/recurrences.py", "domain.appointments.Party"): "who cancels is said as for a single one",
+    **{("commands/appointments.py", f"commands.queue.{name}"): "whoever arrives waits, whichever door notes it" for name in ("arrival", "numbers")},
+    **{("commands/attendance.py", f"commands.queue.{name}"): "and whoever notes it" for name in ("arrival", "numbers")},
+    ("gateway/attendance.py", "domain.appointments.AppointmentLinkOver"): "who somebody is who scans the code, their appointment's link says",
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
     **{("commands/holds.py", name): "what is held is what could be booked, and is asked for alike" for name in (
         "commands.appointments.OPEN", "commands.appointments.Fold", "commands.appointments.Length", "commands.appointments.Means", "commands.appointments.Start",

@@ -82,6 +82,10 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["PlaceOpened", "PlaceChanged", "PlaceClosed"], "each of its clinics is in one place"),
     **dict.fromkeys(["AppointmentTypeAdded", "AppointmentTypeChanged", "AppointmentTypeDeleted"], "its visits are called as they come"),
     **dict.fromkeys(["CalendarFeedOpened", "CalendarFeedClosed"], "its doctors look at the wall"),
+    **dict.fromkeys(["ArrivalUndone", "SeatingUndone", "TurnRanked"], "whoever has arrived stays, and is seen in turn"),
+    **dict.fromkeys([
+        "PatientQueued", "QueueEntryStarted", "QueueEntryReturned", "QueueEntryCompleted", "QueueEntryCancelled", "QueueEntryPlaced", "QueueEntryRanked", "QueueEntryReassigned"],
+        "everybody has an appointment"),
     **dict.fromkeys(["TimeHeld", "HoldExtended", "HoldReleased", "HoldUsed"], "its desk books at once"),
     **dict.fromkeys(["AppointmentLinkShared", "AppointmentLinkRevoked", "AppointmentSummaryAsked"], "its patients answer by telephone"),
     **dict.fromkeys([
@@ -103,6 +107,16 @@ def test_every_kind_of_event_occurs(made):
     told = {name for name, cls in classes().items() if cls.__module__.startswith("domain.") and cls.__module__ not in OTHERS} - set(UNTOLD)
     assert set(made.topics) >= told
     assert not set(made.topics) & set(UNTOLD)
+
+
+def test_whoever_arrives_gets_the_next_number_of_the_day(made):
+    numbers = defaultdict(list)
+    for event in made.events:
+        if event.topic == "PatientArrived":
+            said = msgspec.json.decode(event.body)
+            numbers[event.clinic, said["on"]].append(said["turn"]["number"])
+    assert len(numbers) > 100
+    assert all(given == list(range(1, len(given) + 1)) for given in numbers.values())
 
 
 def test_people_behave_as_people_do(made):

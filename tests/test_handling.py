@@ -74,6 +74,15 @@ from commands.patients import (
 )
 from commands.places import ChangePlace, ClosePlace, OpenPlace
 from commands.portal_invitations import CancelPortalInvitation, InvitePatient, ResendPortalInvitation
+from commands.queue import (
+    CheckInAppointment,
+    MoveQueuedAppointment,
+    MoveQueueEntry,
+    PlaceQueueEntry,
+    QueuePatient,
+    RankQueuedAppointment,
+    RankQueueEntry,
+)
 from commands.recalls import (
     BookRecall,
     CancelRecall,
@@ -311,6 +320,11 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((SetDoctorSchedule, "doctor_id"), SetDoctorSchedule(doctor_id=other["staff"], week=ALWAYS), None),
         ((BlockTime, "doctor_id"), BlockTime(doctor_id=other["staff"], start=MONDAY, end=town.at(60)), None),
         ((BlockTime, "room_id"), BlockTime(room_id=other["rooms"], start=MONDAY, end=town.at(60)), None),
+        ((QueuePatient, "patient_id"), QueuePatient(patient_id=other["patients"]), None),
+        ((QueuePatient, "doctor_id"), QueuePatient(patient_id=town.patient, doctor_id=other["staff"]), None),
+        ((QueuePatient, "room_id"), QueuePatient(patient_id=town.patient, room_id=other["rooms"]), None),
+        ((PlaceQueueEntry, "doctor_id"), PlaceQueueEntry(doctor_id=other["staff"]), other["entry"]),
+        ((PlaceQueueEntry, "room_id"), PlaceQueueEntry(room_id=other["rooms"]), other["entry"]),
         ((PlaceLegalHold, "patient_id"), PlaceLegalHold(reason="A lawsuit", patient_id=other["patients"]), None),
         ((ErasePatient, "patient_id"), ErasePatient(reason="They asked", patient_id=other["patients"]), None),
         ((InvitePatient, "patient_id"), InvitePatient(patient_id=other["patients"]), None),
@@ -324,6 +338,7 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     """In every reference of every command; nothing is stored, and the three cannot be told apart."""
     far = await Town.open(town.handler)
     mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False), "twin": await town.register(), "recall": await town.recall(), "lead": await town.lead(), "written": (await town.written())[1], "series": await series(town)}
+    mine["entry"] = (await town(QueuePatient(patient_id=mine["twin"]))).id
     mine["relation"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
@@ -342,9 +357,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4()}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder) or shape == (AddRelation, "related_id"):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry) or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -386,6 +401,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things["lead_forms"], things["leads"] = await town.written()
     things["recurrences"] = await series(town)
     things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
+    things["queue"] = (await town(QueuePatient(patient_id=town.patient))).id
     things["holds"] = (await town(HoldTime(doctor_id=town.doctor, start=town.at(300)))).id
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
     things["relations"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
@@ -415,6 +431,8 @@ def later(town: Town) -> list[Command]:
         ShareAppointment(), RevokeAppointmentLink(), SendAppointmentSummary(), ExtendHold(), ReleaseHold(), ResendPortalInvitation(), CancelPortalInvitation(),
         SwitchModule(module="lab", on=False), RemoveClinicBranding(type="logo"),
         SetClinicBranding(type="logo", digest="ab" * 32, media="image/png", size=1), OverrideStaffPermissions(permissions={}),
+        CheckInAppointment(), MoveQueuedAppointment(status="IN_PROGRESS"), RankQueuedAppointment(rank="high", reason="A child"),
+        MoveQueueEntry(status="IN_PROGRESS"), RankQueueEntry(rank="high", reason="A child"), PlaceQueueEntry(),
         EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(),
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
         MergePatients(loser_id=town.patient), UnmergePatients(loser_id=town.patient), ChangePatient(given_name="A", family_name="B"),

@@ -157,7 +157,8 @@ def test_a_morning_at_the_desk(demo: Scratch, tmp_path: Path) -> None:
         "True", "True", "Prefers to be called after four", "['Anxious']", "1",
         "TIME_TAKEN", "False", "booked", "confirmed", "True", "STALE_VERSION",
         "['AppointmentSummaryAsked', 'AppointmentLinkShared', 'AppointmentRescheduled', 'AppointmentConfirmed', 'AppointmentSummaryAsked', 'AppointmentLinkShared', 'AppointmentBooked']",
-        "3", "True", "{'cancelled'}", "True", "False True", "['reminders']", "REMINDER_UNWANTED", "arrived", "in-chair", "completed", "WRONG_STATUS", "PAYMENT_TOO_LARGE", "paid", "True", "True", "PATIENT_IS_BLOCKED", "False", "0"]
+        "3", "True", "{'cancelled'}", "True", "False True", "['reminders']", "REMINDER_UNWANTED", "arrived", "in-chair", "completed", "WRONG_STATUS",
+        "[('WAITING', 0)]", "RANK_NEEDS_REASON", "0", "IN_PROGRESS", "True", "COMPLETED", "QUEUE_STEP_REFUSED", "PAYMENT_TOO_LARGE", "paid", "True", "True", "PATIENT_IS_BLOCKED", "False", "0"]
 
 
 def test_the_contact_form_of_a_website(demo: Scratch, tmp_path: Path) -> None:

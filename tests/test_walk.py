@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import httpx
 import psycopg
@@ -24,7 +25,7 @@ from domain.portal_invitations import PORTAL
 from tests.authenticator import Authenticator
 from tests.client import client
 from tests.clinic import handling
-from tests.served import today_there, until
+from tests.served import ZONE, today_there, until
 from tests.till import sign
 from tests.walk import OPERATIONS, PASSWORD, Api, Json, Operation, Person, Request, undocumented
 
@@ -1027,6 +1028,37 @@ async def once_ended(root: Person) -> None:
     await until(none_open)
 
 
+async def waiting(me: Person, ids: Json) -> None:
+    """Somebody has an appointment and somebody has none; one is seen, the other has to go, comes back and scans the code at the entrance."""
+    now = datetime.now(ZoneInfo(ZONE)).replace(second=0, microsecond=0, tzinfo=None)
+    wanted = {"doctorId": ids["staff"], "roomId": ids["rooms"], "start": now.isoformat(), "duration": 30, "overbook": True, "reason": "In pain"}
+    visit = (await me("BookAppointment", {**wanted, "patientId": ids["patients"]}))["id"]
+    link = (await me("ShareAppointment", id=visit))["token"]
+    await me("GetAppointmentRow", id=visit)
+    here = await me("CheckIn", {"appointmentId": visit})
+    assert (here["id"], here["number"], here["status"]) == (visit, 1, "WAITING")
+    jip = (await me("RegisterPatient", {"givenName": "Jip", "familyName": "Kok"}))["id"]
+    ids["queue"] = entry = (await me("QueuePatient", {"patientId": jip, "notes": "A cracked tooth"}))["id"]
+    await me("RankQueueEntry", {"rank": "high", "reason": "In pain"}, id=visit)
+    await me("RankQueueEntry", {"rank": "urgent", "reason": "Bleeding"}, id=entry)
+    await me("PlaceQueueEntry", {"doctorId": ids["staff"], "roomId": ids["rooms"]}, id=entry)
+    queue = await me("GetQueue", query={"doctorId": ids["staff"], "active": "true"})
+    assert [(one["number"], one["before"]) for one in queue["items"]] == [(2, 0), (1, 1)]
+    assert [line["number"] for line in (await me("GetQueueBoard"))["items"]] == [2, 1]
+    await me("MoveQueueEntry", {"status": "IN_PROGRESS"}, id=entry)
+    (session,) = (await me("GetActiveSession", query={"doctorId": ids["staff"]}))["items"]
+    assert (session["now"]["id"], session["next"]["id"]) == (entry, visit)
+    await me("MoveQueueEntry", {"status": "COMPLETED"}, id=entry)
+    assert (await me("GetQueueEntry", id=entry))["endedAt"]
+    await me("MoveQueueEntry", {"status": "CANCELLED", "reason": "The parking meter"}, id=visit)
+    code, nobody = (await me("GetEntranceCode"))["token"], Person(me.api, {}, "", me.clinic)
+    assert (await me("DrawEntranceCode")).startswith("<?xml")
+    await me("PaintEntranceCode")
+    assert (await nobody("SeeEntrance", token=code))["clinicName"] == "Grachten"
+    assert (await nobody("Arrive", {"code": code, "link": link}))["number"] == 1
+    await me("RemoveAppointment", id=visit)
+
+
 async def operations(me: Person, ids: Json) -> None:
     nobody = Person(me.api, {}, "", me.clinic)
     assert (await nobody("Health"))["status"] == "ok"
@@ -1060,6 +1092,7 @@ CHAPTERS = [
     billing,
     referrals,
     leads, deleted_leads,
+    waiting,
     devices,
     records,
     events,

@@ -25,6 +25,8 @@ from domain.invoices import Line
 from domain.kit import PLATFORM
 from domain.kit.grants import Role, granted
 from domain.kit.sources import Source
+from domain.queue import series_name
+from domain.series import series_of
 from domain.staff import Profile
 
 HISTORY = 730  # days
@@ -47,7 +49,10 @@ class Scale(Struct, frozen=True):
 
 
 class Ask(NamedTuple):
-    """A command at its time; one `alone` waits for all before it, and all after it wait for it; after the `last` nobody asks for that stream again."""
+    """A command at its time; one `alone` waits for all before it, and all after it wait for it; after the `last` nobody asks for that stream again.
+
+    `begins` is the id of a series that this one is the first to take a number from, so nobody needs to look what it has given out.
+    """
 
     at: int
     command: Command
@@ -56,6 +61,7 @@ class Ask(NamedTuple):
     command_id: UUID
     alone: bool = False
     last: bool = False
+    begins: UUID | None = None
 
 
 class Worker:
@@ -166,6 +172,7 @@ class House:
         self.patients: list[Patient] = []
         self.calls: list[tuple[int, int, Patient, Wish]] = []
         self.issued_in: set[int] = set()  # years in which an invoice has been issued
+        self.queued_on = -1  # the last day on which somebody arrived
         self.charged: dict[tuple[UUID, str], list[Line]] = {}  # by doctor and kind of visit
         self._waiting: list[tuple[int, int, Intention]] = []
         self._asked: list[Ask] = []
@@ -180,10 +187,12 @@ class House:
         rest = self.rng.getrandbits(74)
         return UUID(int=(self.now * 1000 << 80) | (7 << 76) | (rest >> 62 << 64) | (2 << 62) | (rest & (1 << 62) - 1))
 
-    def ask(self, command: Command, who: Who, id_: UUID | None = None, *, alone: bool = False, last: bool = False) -> UUID:
+    def ask(
+        self, command: Command, who: Who, id_: UUID | None = None, *, alone: bool = False, last: bool = False, begins: UUID | None = None,
+    ) -> UUID:
         """Give a command, now; return the id of what it is about."""
         about = id_ or self.id()
-        self._asked.append(Ask(self.now, command, who, about, self.id(), alone, last))
+        self._asked.append(Ask(self.now, command, who, about, self.id(), alone, last, begins))
         return about
 
     def start(self, intention: Intention, at: int | None = None) -> None:
@@ -220,6 +229,12 @@ class House:
     def on(self, day: int, minute: int) -> int:
         """Return an instant, but never one that has passed."""
         return max(self.calendar.at(day, minute), self.now + MINUTE)
+
+    def opens_queue(self) -> UUID | None:
+        """Return the series of today's numbers to the first who arrives."""
+        first, self.queued_on = self.queued_on != self.today, self.today
+        on = self.calendar.dates[self.today]
+        return series_of(self.clinic, series_name(on), on.year) if first else None
 
     def some_time(self, day: int) -> int:
         """Return an instant within the opening hours of a day."""

@@ -18,9 +18,11 @@ from uuid import UUID
 from anamnesis.demo.house import Ask
 from anamnesis.trouble import Trouble
 from commands.kit.handling import Handler
+from commands.kit.streams import Entry
 from commands.patients import RegisterPatient
 from commands.staff import HireStaff
 from domain.kit import Refused
+from domain.series import Series
 
 CHUNK = 64
 IN_FLIGHT = 1024
@@ -42,6 +44,8 @@ async def _all(handler: Handler, source: Iterator[Ask], flight: deque[asyncio.Ta
     while chunk := list(islice(source, CHUNK)):
         await _keys(handler, chunk)
         for ask in chunk:
+            if ask.begins is not None:
+                handler.streams.keep(ask.begins, Entry(ask.who.clinic, Series.kind, Series()))
             if ask.alone:
                 await _landed(flight, 0)
                 await _one(handler, ask)

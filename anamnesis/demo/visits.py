@@ -126,7 +126,8 @@ class Visit:
     def status(self, status: str, *, by_doctor: bool = False, last: bool = False, **more: str) -> None:
         """Move it along."""
         who = self.doctor.who if by_doctor else self.house.desk()
-        self.house.ask(ChangeAppointmentStatus(status=status, **more), who, self.id, last=last)  # type: ignore[arg-type]
+        begins = self.house.opens_queue() if status == "arrived" else None
+        self.house.ask(ChangeAppointmentStatus(status=status, **more), who, self.id, last=last, begins=begins)  # type: ignore[arg-type]
 
     def take(self) -> None:
         self.doctor.diary.take(self.slot, squeeze=self.squeezed)

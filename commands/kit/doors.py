@@ -51,6 +51,8 @@ LEADS = Door("leads", 3600, address=20)
 LEAD_FORMS = Door("lead-forms", 3600, address=200)  # what counts for an address is the form
 LEAD_REPLIES = Door("lead-replies", 3600, address=3)  # and here the e-mail address that would be written to, which anybody may have typed
 MESSAGE_LINKS = Door("message-links", 3600, address=1000)  # mail programs ask for many people at once, from few addresses
+ARRIVALS = Door("arrivals", 900, address=60)  # everybody in a waiting room may come from one address
+ARRIVALS_OF = Door("arrivals of", 900, address=10)  # what counts for an address is the clinic and the day of birth that somebody says
 FEEDS = Door("feeds", 900, address=30)
 CHECKS = Door("portal checks", 900, address=60)  # by whoever asks, wherever from: no list of addresses is to be had by asking
 

@@ -263,6 +263,8 @@ appointments.overbook                      Pro  DR  DR  -
 billing.payments.refund                    Pro  DR  DR  -
 appointments.remind                        Pro  DR  DR  -
 settings.reminders.manage                  Pro  -   -   -
+appointments.view_board                    Pro  DR  DR  -
+appointments.show_code                     Pro  DR  DR  -
 """
 
 # optional modules: what their keys begin with, and the lowest plan that has them

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from commands.kit import Creation
 from domain.appointment_types import AppointmentType, AppointmentTypeAdded
-from domain.appointments import Appointment, AppointmentBooked
+from domain.appointments import Appointment, AppointmentBooked, AppointmentDetailsChanged
 from domain.clinics import GRACE, Clinic, ClinicClosing, ClinicOpened
 from domain.holds import Hold, HoldUsed, TimeHeld
 from domain.invoices import Invoice, InvoiceDrafted
@@ -24,6 +24,7 @@ from domain.leads import Lead, LeadDeleted, LeadSubmitted
 from domain.patients import Patient, PatientRegistered, PatientReinstated, PatientReplaced, PatientSourceSet
 from domain.places import Place, PlaceOpened
 from domain.portal_invitations import PortalInvitation, PortalInvited, PortalJoined
+from domain.queue import PatientQueued, WalkIn
 from domain.recalls import Recall, RecallScheduled
 from domain.recurrences import (
     AppointmentSeriesBooked,
@@ -62,6 +63,7 @@ USUAL: dict[type[State], list[Event]] = {
 OTHER = UUID(int=43)
 BOOKED = convert({**example(AppointmentBooked), "patientId": str(OTHER), "endsAt": "2026-03-02T09:30:00Z"}, AppointmentBooked)
 SCHEDULED = convert({**example(RecallScheduled), "patientId": str(OTHER)}, RecallScheduled)
+QUEUED = PatientQueued(patient_id=OTHER, on=noon.today, number=1)
 RECURRING = AppointmentSeriesBooked(
     patient_id=OTHER, doctor_id=THIS, type="check-up", time="09:00", minutes=30, rule=Rule(unit="days", count=3), starts_on=noon.today, mode="each", missing=[],
     occurrences=[Occurrence(number=n, on=noon.today, time="09:00", outcome="booked", appointment_id=id_) for n, id_ in enumerate((THIS, UUID(int=1), UUID(int=2)), 1)])
@@ -77,7 +79,9 @@ HELD = replace(convert(example(TimeHeld), TimeHeld), expires_at=noon.now + GRACE
 BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly come, or only a command about something else leads
     Clinic: [*USUAL[Clinic], ClinicClosing(until=noon.now + GRACE, reason="I retire", by=THIS)],
     Patient: [*USUAL[Patient], PatientReplaced(survivor_id=THIS, moved=[]), PatientReinstated(survivor_id=THIS, moved=[]), PatientSourceSet(source="event")],
-    Appointment: [BOOKED, *(MOVED := Appointment.replay([BOOKED]).reassign(OTHER, THIS, noon.now)), *Appointment.replay([BOOKED, *MOVED]).arrive()],
+    Appointment: [BOOKED, *(MOVED := Appointment.replay([BOOKED]).reassign(OTHER, THIS, noon.now)), *(THERE := Appointment.replay([BOOKED, *MOVED]).arrive(1)),
+        convert({**example(AppointmentDetailsChanged), "patientId": str(THIS)}, AppointmentDetailsChanged), *Appointment.replay([BOOKED, *MOVED, *THERE]).seat()],
+    WalkIn: [QUEUED, *WalkIn.replay([QUEUED]).reassign(OTHER, THIS, noon.now)],
     Hold: [HELD, HoldUsed(doctor_id=THIS, appointment_id=OTHER)],
     PortalInvitation: [ASKED, PortalJoined(patient_id=OTHER, account_id=THIS)],
     Recall: [SCHEDULED, *Recall.replay([SCHEDULED]).reassign(OTHER, THIS, noon.now)],

@@ -26,6 +26,7 @@ PSEUDO = {"superadmin", "admin", "self", "public", "house"}  # what follows from
 
 INTERNAL = {  # rows without an address of their own -> where what they say is seen
     "CalendarRow": "CalendarEntry adds the names",
+    **dict.fromkeys(["QueueRow", "TurnRow", "QueueEntry"], "QueuePlace has them all, and what is to be expected"),
     "LifetimeRow": "Lifetime counts the records of one patient together",
     "AuditRow": "AuditLine adds what changed and from where",
     "SeriesRow": "the next number",
@@ -45,7 +46,8 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "SetPassword": "changing and resetting a password", "AskPasswordReset": "ForgotPassword", "AskClinics": "DiscoverClinics",
     "SetPin": "ChoosePin and DropPin", "ShowOneself": "SetProfileImage and RemoveProfileImage", "LockOut": "guessing too often", "StartSession": "every way of coming in", "EndSession": "every way of leaving",
     "InviteAccount": "CreateSuperadmin, ResendAccountInvite and RefreshPatientAccess",
-    "JoinPortal": "AcceptPortalInvitation",
+    "JoinPortal": "AcceptPortalInvitation", "CheckInAppointment": "CheckIn", "ArriveByCode": "Arrive",
+    "MoveQueuedAppointment": "MoveQueueEntry, of somebody with an appointment", "RankQueuedAppointment": "RankQueueEntry, likewise",
     "WithdrawPassword": "ForcePasswordReset", "NotePatientAccess": "RefreshPatientAccess",
     "OfferTotp": "BeginSecondFactorSetup", "EnableSecondFactor": "ConfirmSecondFactorSetup", "DisableSecondFactor": "SwitchSecondFactorOff",
     "AskSecondFactorCode": "SendSecondFactorCode", "UseRecoveryCode": "RecoverSignIn", "MakeRecoveryCodes": "RegenerateRecoveryCodes",
@@ -401,7 +403,7 @@ def test_the_grants_are_those_of_the_reference(reference: list[dict[str, str]]) 
     assert len(reference) > 170
     assert list(reference_faults(table(), reference)) == []
     assert set(table()) - {line["key"] for line in reference} == {
-        "appointments.overbook", "billing.payments.refund", "appointments.remind", "settings.reminders.manage"}
+        "appointments.overbook", "billing.payments.refund", "appointments.remind", "settings.reminders.manage", "appointments.view_board", "appointments.show_code"}
     assert twice(line.split()[0] for line in TABLE.splitlines() if line.strip()) == []
 
 
