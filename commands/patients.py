@@ -11,10 +11,12 @@ from domain.erasures import Erasure, erasure_of
 from domain.invoices import Invoice
 from domain.kit import AccountId, At, Elsewhere, Email, Event, Forbidden, PatientId, Phone, Reason
 from domain.patients import (
+    NUMBERS,
     Address,
     Belonging,
     Demographics,
     Entries,
+    ExternalIdTaken,
     Groups,
     Name,
     Patient,
@@ -25,7 +27,9 @@ from domain.patients import (
 )
 from domain.recalls import Recall
 from domain.recurrences import Recurrence
+from domain.series import Series, series_of
 from schemas.appointments import AppointmentRow
+from schemas.patients import PatientRow
 
 Thing = Appointment | Invoice | Recall | Recurrence
 MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice, "recalls": Recall, "recurrences": Recurrence}
@@ -56,8 +60,14 @@ class RegisterPatient(Demographics, Creation):
     given_name: Name
     family_name: Name
 
-    def decide(self, patient: Patient, at: At) -> list[Event]:
-        return patient.register(self, at.today)
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {
+            "series": await look.load(Series, series_of(look.at.clinic, NUMBERS, 0)), "key": await external_key(look, self.external_id, None)}
+
+    def decide(self, patient: Patient, at: At, *, series: Series, key: str | None) -> Decision:
+        allotted = series.allot(NUMBERS, 0)
+        return [
+            *patient.register(self, at.today, allotted.number, key), Elsewhere(state=Series, id=series_of(at.clinic, NUMBERS, 0), events=[allotted])]
 
 
 class ChangePatient(Demographics, Command):
@@ -68,8 +78,11 @@ class ChangePatient(Demographics, Command):
     given_name: Name
     family_name: Name
 
-    def decide(self, patient: Patient, at: At) -> list[Event]:
-        return patient.change(self, at.today)
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"key": await external_key(look, self.external_id, look.at.id)}
+
+    def decide(self, patient: Patient, at: At, *, key: str | None) -> list[Event]:
+        return patient.change(self, at.today, key)
 
 
 class ChangeMedicalHistory(Command):
@@ -245,6 +258,18 @@ class UnmergePatients(Command):
         return [
             *unmerged, Elsewhere(state=Patient, id=self.loser_id, events=[PatientReinstated(survivor_id=at.id, moved=belongings(moves))]), *moves,
             *standing_in(left, at)]
+
+
+async def external_key(look: Look, external_id: str | None, patient: UUID | None) -> str | None:
+    """Return under which key an external id is claimed; refuse one of somebody else's, as far as can be seen: the claim guarantees it."""
+    if external_id is None:
+        return None
+    key = look.address_key(external_id)
+    if patient is not None and (await look.load(Patient, patient)).external_key == key:
+        return key
+    if other := next((row for row in await look.find(PatientRow, external_id=external_id) if row.id != patient), None):
+        raise ExternalIdTaken(patientId=str(other.id))
+    return key
 
 
 async def both(look: Look, loser: UUID) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from domain.kit import (
     AccountId,
+    Claim,
     Email,
     Event,
     Forbidden,
@@ -22,6 +23,7 @@ from domain.kit import (
     Refused,
     State,
     Text,
+    UniqueClaim,
     only,
 )
 from domain.kit.sources import Source
@@ -32,6 +34,11 @@ Address = Annotated[str, Meta(max_length=500)]
 PatientGroup = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^\S(.*\S)?$", examples=["Orthodontics"])]
 Groups = Annotated[list[PatientGroup], Meta(max_length=50)]
 NationalId = Annotated[str, Meta(min_length=1, max_length=40)]
+ExternalId = Annotated[str, Meta(
+    min_length=1, max_length=100, pattern=r"^\S(.*\S)?$", description="By which another program knows the patient; once in a clinic, whatever its case.", examples=["NL-4711"])]
+PatientNumber = Annotated[int, Meta(ge=1, description="The clinic's own number for the patient: given at registration, rising, without gaps, never again to anybody else.")]
+
+NUMBERS = "patients"  # the series that patients' numbers are from; it goes on from year to year
 
 
 class Demographics(Frozen):
@@ -47,6 +54,7 @@ class Demographics(Frozen):
     national_id: Annotated[NationalId | None, Personal()] = None
     notes: Annotated[Note | None, Personal()] = None
     source: Source | None = None
+    external_id: Annotated[ExternalId | None, Personal()] = None
 
 
 class MedicalEntry(Frozen):
@@ -60,11 +68,18 @@ class MedicalEntry(Frozen):
 Entries = Annotated[list[MedicalEntry], Meta(max_length=200)]
 
 
-class PatientRegistered(Demographics, Event):
+class Keyed(Frozen):
+    """A keyed hash of what another program calls the patient, by which that stays theirs alone."""
+
+    external_key: str | None = None
+
+
+class PatientRegistered(Demographics, Event, Keyed):
     registered_on: date
+    number: PatientNumber | None = None  # earlier releases gave none
 
 
-class PatientChanged(Demographics, Event): ...
+class PatientChanged(Demographics, Event, Keyed): ...
 
 
 class MedicalHistoryAmended(Event):
@@ -175,6 +190,10 @@ class BirthDateImpossible(Invalid):
     """A date of birth lies in the past, and not more than 150 years back."""
 
 
+class ExternalIdTaken(Refused):
+    """Another patient of the clinic has that external id: the one in `details`."""
+
+
 class PatientNotActive(Refused):
     """That patient is archived. Restore them first."""
 
@@ -231,12 +250,15 @@ class Patient(State):
     moved: tuple[Belonging, ...] = ()  # to the record that this one was merged into
     blocked: bool = False
     records: tuple[UUID, ...] = ()  # merged into this one, with those that had been merged into them
+    external_key: str | None = None
 
     def evolve(self, event: PatientEvent) -> Self:  # noqa: C901, PLR0911 - one for each kind of event
         match event:
-            case PatientRegistered(source=source):
-                return replace(self, registered=True, source=source)
-            case PatientChanged(source=source) | PatientSourceSet(source=source):
+            case PatientRegistered(source=source, external_key=key):
+                return replace(self, registered=True, source=source, external_key=key)
+            case PatientChanged(source=source, external_key=key):
+                return replace(self, source=source, external_key=key)
+            case PatientSourceSet(source=source):
                 return replace(self, source=source)
             case MedicalHistoryAmended() | PatientContactChanged() | MedicalHistoryReported() | PatientGroupsChanged():
                 return self
@@ -258,6 +280,10 @@ class Patient(State):
                 return replace(self, merged_into=survivor, moved=tuple(moved))
             case PatientReinstated():
                 return replace(self, merged_into=None, moved=())
+
+    def claims(self) -> frozenset[Claim]:
+        """What another program calls the patient, which stays theirs when they are merged, archived or forgotten."""
+        return frozenset({UniqueClaim(scope="patients.external", key=self.external_key)} if self.external_key else ())
 
     def ensure_active(self) -> None:
         """Refuse what can only be done for a patient who is still with the clinic."""
@@ -306,14 +332,14 @@ class Patient(State):
         removed = [group for group in dict.fromkeys(remove) if group in groups and group not in add]
         return [PatientGroupsChanged(added=added, removed=removed)] if added or removed else []
 
-    def register(self, person: Demographics, today: date) -> list[Event]:
+    def register(self, person: Demographics, today: date, number: int | None = None, external_key: str | None = None) -> list[Event]:
         ensure_born(person, today)
-        return [PatientRegistered(**only(Demographics, person), registered_on=today)]
+        return [PatientRegistered(**only(Demographics, person), registered_on=today, number=number, external_key=external_key)]
 
-    def change(self, person: Demographics, today: date) -> list[Event]:
+    def change(self, person: Demographics, today: date, external_key: str | None = None) -> list[Event]:
         self.ensure_active()
         ensure_born(person, today)
-        return [PatientChanged(**only(Demographics, person))]
+        return [PatientChanged(**only(Demographics, person), external_key=external_key)]
 
     def amend(self, allergies: Entries, conditions: Entries, medications: Entries) -> list[Event]:
         self.ensure_active()

@@ -146,12 +146,14 @@ def mapped(text: str | None) -> Mapping:
 
 
 def id_of(draft: Draft, books: Known, clinic: UUID) -> UUID:
-    """Return the id of a row's patient: one of the clinic's own that it names, else what follows from the other program's number or from the row."""
+    """Return the id of a row's patient: one of the clinic's own that it names, by ours or the other program's number; else what follows from that number, or from the row."""
     try:
         if (own := UUID(draft.external_id)) in books.by_id:
             return own
     except ValueError:
         pass
+    if (there := books.by_external.get(draft.external_id.casefold())) is not None:
+        return there
     what = draft.external_id.encode() if draft.external_id else msgspec.json.encode(draft.person)
     return derived(clinic.bytes, b"imported patient", b"number" if draft.external_id else b"row", what)
 

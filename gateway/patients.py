@@ -58,7 +58,7 @@ from schemas.patients import (
 
 PatientId = Annotated[UUID, PathParameter(description="Id of the patient.")]
 LoserId = Annotated[UUID, PathParameter(description="Id of the other record.")]
-Typed = Annotated[str, QueryParameter(name="q", min_length=1, max_length=200, description="Name in any order, telephone, e-mail address or day of birth.")]
+Typed = Annotated[str, QueryParameter(name="q", min_length=1, max_length=200, description="Name in any order, telephone, e-mail address, day of birth or number.")]
 Most = Annotated[int, QueryParameter(name="limit", ge=1, le=100)]
 
 
@@ -66,8 +66,8 @@ Most = Annotated[int, QueryParameter(name="limit", ge=1, le=100)]
 async def found(desk: Desk, q: Typed, limit: Most = 20) -> PatientsFound:
     """Find patients.
 
-    Names in any order and with a slip of the keyboard, a telephone in any form, an e-mail address, a day of birth, or several of these;
-    the best fit first.
+    Names in any order and with a slip of the keyboard, a telephone in any form, an e-mail address, a day of birth, the patient's number here, in
+    another program or on their papers, or several of these; the best fit first, a number before anything else.
     """
     no_query(desk.call.query(), ("q", "limit"))
     return PatientsFound(items=await search(desk.reader, q, limit))
@@ -206,7 +206,7 @@ async def report(data: JSONBody[ReportMedicalHistory], desk: Desk) -> Reported:
 
 router = Router("/api/v1/protected/patients", tags=["Patients"], route_handlers=[
     browse(
-        "/", PatientRow, by=["archived", "registered_on..", "blocked", "birth_date..", "source", "groups[]"], sort="sort_name", only={"merged_into": None},
+        "/", PatientRow, by=["archived", "registered_on..", "blocked", "birth_date..", "source", "groups[]", "number", "external_id"], sort="sort_name", only={"merged_into": None},
         flags={"favouritesOnly": favourites_only}),
     found,
     grouped,

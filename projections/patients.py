@@ -74,7 +74,8 @@ def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: 
     match fact.event:
         case PatientRegistered() as event:
             known: list[str] | None = [] if event.given_name is not None else None  # the key is destroyed, and with it even that they were in no group
-            return PatientRow(id=fact.id, version=fact.version, **only(Demographics, event), registered_on=event.registered_on, groups=known)
+            return PatientRow(
+                id=fact.id, version=fact.version, **only(Demographics, event), registered_on=event.registered_on, groups=known, number=event.number)
         case PatientChanged() as event:
             return row and replace(row, version=fact.version, **only(Demographics, event))
         case PatientContactChanged(email=email, phone=phone, address=address):
@@ -304,12 +305,37 @@ def made(year: int, month: int, day: int) -> date | None:
 async def search(reader: Reader, text: str, limit: int) -> list[PatientRow]:
     """Return the patients that best fit a line typed into a search box."""
     wanted, name = asked(text), fold(text)
+    if (numbered := by_numbers(text)) is not None:
+        rows = [*await standing(reader, await found(reader, numbered, limit)), *await found(reader, wanted, limit)]
+        return list({row.id: row for row in rows if row.merged_into is None}.values())[:limit]
     if len(name) > FEW or not name.isalpha():
         return await found(reader, wanted, limit)
     # thousands begin with these few letters: first come families of just that name, then those that begin with it, then whoever else
     named = await found(reader, Asked([], [], start=name), limit)
     others = await found(reader, wanted, limit) if len(named) < limit else []
     return list({row.id: row for row in (*named, *others)}.values())[:limit]
+
+
+def by_numbers(text: str) -> Asked | None:
+    """Return what a line asks for if what has digits in it is a number: the clinic's own for the patient, another program's, or that of their papers."""
+    parts = [part for part in text.replace("\0", " ").split() if any(c.isalnum() for c in part)]
+    if not any(is_number(part) for part in parts):
+        return None
+    terms = [
+        [f"§{fold(part)}", f"§{part.lstrip('#0')}", f"!{fold(part)}"] if is_number(part) else [f"^{word}" for word in words(part)] for part in parts]
+    return Asked(terms[:MOST], [])
+
+
+def is_number(part: str) -> bool:
+    return any(c.isdigit() for c in part) and "@" not in part and day_of(part) is None
+
+
+async def standing(reader: Reader, rows: list[PatientRow]) -> list[PatientRow]:
+    """Return for each of these records the one that stands for its patient."""
+    while merged := [row.merged_into for row in rows if row.merged_into is not None]:
+        into = {row.id: row for row in await reader.find(PatientRow, id=merged)}
+        rows = [row if row.merged_into is None else into[row.merged_into] for row in rows if row.merged_into is None or row.merged_into in into]
+    return rows
 
 
 async def found(reader: Reader, wanted: Asked, limit: int) -> list[PatientRow]:

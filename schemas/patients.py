@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import field
 
 from domain.kit import Frozen, Money, PatientId, Personal
-from domain.patients import Belonging, Demographics, Entries, PatientGroup
+from domain.patients import Belonging, Demographics, Entries, PatientGroup, PatientNumber
 from schemas.kit import INDEXED, Row, computed, fold
 from schemas.kit.row import Computed
 
@@ -50,6 +50,11 @@ def tokens(person: Demographics) -> list[str]:
     return sorted(set(found))
 
 
+def numbers(row: "PatientRow") -> list[str]:
+    """Return the numbers by which a record is found, also one that was merged into another: they stand on letters and folders for ever."""
+    return [f"§{number}" for number in (row.number and str(row.number), row.external_id and fold(row.external_id)) if number]
+
+
 def slips(word: str) -> list[str]:
     """Return a word with each of its letters missing, and whole: two words that differ by one slip have one of these in common."""
     return [f"~{word}", *(f"~{word[:n]}{word[n + 1:]}" for n in range(len(word)))] if len(word) >= SHORT else []
@@ -75,11 +80,11 @@ class PatientRow(Demographics, Row):
     """A patient's particulars. Once a patient's key is destroyed they read null.
 
     A record that was merged into another one of the same patient's says into which (`mergedInto`), is found by its id alone, and has nothing but its particulars
-    and medical history; `mergedRecords` are those that were merged into this one.
+    and medical history; `mergedRecords` are those that were merged into this one. `number` is the clinic's own; those registered before numbers were given have none.
     """
 
     table: ClassVar[str] = "patients"
-    formula: ClassVar[int] = 2
+    formula: ClassVar[int] = 3
     permission: ClassVar[str] = "patients.view"
     detail: ClassVar[str] = "patients.view_detail"
     own: ClassVar[dict[str, str]] = {"patient": "id"}
@@ -95,13 +100,14 @@ class PatientRow(Demographics, Row):
     block_reason: Annotated[str | None, Personal()] = None
     blocked_at: datetime | None = None
     groups: Annotated[list[PatientGroup] | None, Personal()] = field(default_factory=list)
+    number: Annotated[PatientNumber | None, INDEXED] = None
 
     hidden: ClassVar[dict[str, Computed]] = {
         "sort_name": computed("text", lambda row: "" if row.merged_into else sort_name(row), null=False),
-        "tokens": computed("text[]", lambda row: [] if row.merged_into else tokens(row), null=False),
+        "tokens": computed("text[]", lambda row: sorted({*numbers(row), *(() if row.merged_into else tokens(row))}), null=False),
         "digits": computed("text", lambda row: digits(row.phone or ""), null=False),
     }
-    indexes: ClassVar[tuple[str, ...]] = ("sort_name, id",)
+    indexes: ClassVar[tuple[str, ...]] = ("sort_name, id", "external_id")
     gin: ClassVar[tuple[str, ...]] = ("tokens",)
 
 
