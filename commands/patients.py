@@ -27,7 +27,6 @@ from domain.patients import (
 )
 from domain.recalls import Recall
 from domain.recurrences import Recurrence
-from domain.series import Series, series_of
 from schemas.appointments import AppointmentRow
 from schemas.patients import PatientRow
 
@@ -61,13 +60,10 @@ class RegisterPatient(Demographics, Creation):
     family_name: Name
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {
-            "series": await look.load(Series, series_of(look.at.clinic, NUMBERS, 0)), "key": await external_key(look, self.external_id, None)}
+        return {"key": await external_key(look, self.external_id, None), "number": await look.number(NUMBERS)}
 
-    def decide(self, patient: Patient, at: At, *, series: Series, key: str | None) -> Decision:
-        allotted = series.allot(NUMBERS, 0)
-        return [
-            *patient.register(self, at.today, allotted.number, key), Elsewhere(state=Series, id=series_of(at.clinic, NUMBERS, 0), events=[allotted])]
+    def decide(self, patient: Patient, at: At, *, key: str | None, number: int) -> list[Event]:
+        return patient.register(self, at.today, number, key)
 
 
 class ChangePatient(Demographics, Command):

@@ -36,9 +36,9 @@ Groups = Annotated[list[PatientGroup], Meta(max_length=50)]
 NationalId = Annotated[str, Meta(min_length=1, max_length=40)]
 ExternalId = Annotated[str, Meta(
     min_length=1, max_length=100, pattern=r"^\S(.*\S)?$", description="By which another program knows the patient; once in a clinic, whatever its case.", examples=["NL-4711"])]
-PatientNumber = Annotated[int, Meta(ge=1, description="The clinic's own number for the patient: given at registration, rising, without gaps, never again to anybody else.")]
+PatientNumber = Annotated[int, Meta(ge=1, description="The clinic's own number for the patient: given at registration, rising, never to anybody else.")]
 
-NUMBERS = "patients"  # the series that patients' numbers are from; it goes on from year to year
+NUMBERS = "patients"  # the series that patients' numbers are from
 
 
 class Demographics(Frozen):
@@ -68,18 +68,18 @@ class MedicalEntry(Frozen):
 Entries = Annotated[list[MedicalEntry], Meta(max_length=200)]
 
 
-class Keyed(Frozen):
-    """A keyed hash of what another program calls the patient, by which that stays theirs alone."""
+class Particulars(Demographics):
+    """Who a patient is, with a keyed hash of what another program calls them, by which that stays theirs alone."""
 
     external_key: str | None = None
 
 
-class PatientRegistered(Demographics, Event, Keyed):
+class PatientRegistered(Particulars, Event):
     registered_on: date
     number: PatientNumber | None = None  # earlier releases gave none
 
 
-class PatientChanged(Demographics, Event, Keyed): ...
+class PatientChanged(Particulars, Event): ...
 
 
 class MedicalHistoryAmended(Event):
@@ -251,11 +251,12 @@ class Patient(State):
     blocked: bool = False
     records: tuple[UUID, ...] = ()  # merged into this one, with those that had been merged into them
     external_key: str | None = None
+    number: int | None = None
 
     def evolve(self, event: PatientEvent) -> Self:  # noqa: C901, PLR0911 - one for each kind of event
         match event:
-            case PatientRegistered(source=source, external_key=key):
-                return replace(self, registered=True, source=source, external_key=key)
+            case PatientRegistered(source=source, external_key=key, number=number):
+                return replace(self, registered=True, source=source, external_key=key, number=number)
             case PatientChanged(source=source, external_key=key):
                 return replace(self, source=source, external_key=key)
             case PatientSourceSet(source=source):
@@ -282,8 +283,9 @@ class Patient(State):
                 return replace(self, merged_into=None, moved=())
 
     def claims(self) -> frozenset[Claim]:
-        """What another program calls the patient, which stays theirs when they are merged, archived or forgotten."""
-        return frozenset({UniqueClaim(scope="patients.external", key=self.external_key)} if self.external_key else ())
+        """The clinic's number, and what another program calls the patient; both stay theirs when they are merged, archived or forgotten."""
+        keys = {"patients.number": self.number, "patients.external": self.external_key}
+        return frozenset(UniqueClaim(scope=scope, key=str(key)) for scope, key in keys.items() if key is not None)
 
     def ensure_active(self) -> None:
         """Refuse what can only be done for a patient who is still with the clinic."""

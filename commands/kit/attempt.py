@@ -74,6 +74,10 @@ class Looking:
         """Return the keyed hash of an e-mail address."""
         return self.store.address_key(email)
 
+    async def number(self, series: str) -> int:
+        """Take the next number of a series of the clinic's."""
+        return await self.store.counters.next(self.at.clinic, series)
+
     async def load(self, state: type[S], stream: UUID) -> S:
         """Return a stream's state and guard it."""
         return (await self.entry(state, stream)).state  # type: ignore[return-value]

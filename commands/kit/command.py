@@ -43,6 +43,9 @@ class Look(Protocol):
     def address_key(self, email: str) -> str:
         """Return the keyed hash by which an e-mail address is known where it must not be told."""
 
+    async def number(self, series: str) -> int:
+        """Take the next number of a series of the clinic's: rising and given out once, with gaps; what is numbered claims it as well."""
+
     async def load(self, state: type[S], stream: UUID) -> S:
         """Return a stream's state (its defaults when it has no events) and guard it: it must be unchanged when the events are written."""
 
