@@ -2,7 +2,7 @@
 
 from datetime import date
 from typing import Annotated, ClassVar, Literal, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -16,6 +16,7 @@ from domain.kit import (
     Frozen,
     Invalid,
     Note,
+    NotFound,
     PatientId,
     Personal,
     Phone,
@@ -57,14 +58,35 @@ class Demographics(Frozen):
     external_id: Annotated[ExternalId | None, Personal()] = None
 
 
+MedicalList = Literal["allergies", "conditions", "medications"]
+Severity = Annotated[Literal["mild", "moderate", "severe", "life-threatening"], Meta(description="How bad an allergy's reaction is.")]
+Certainty = Annotated[Literal["suspected", "confirmed"], Meta(description="Whether an allergy is known or only thought of.")]
+Teller = Annotated[Literal["patient", "relative", "clinician", "document", "other"], Meta(description="Who or what says so.")]
+Dosage = Annotated[str, Meta(min_length=1, max_length=200, description="How much of a medicine, and how often.", examples=["400 mg, three times a day"])]
+
+
 class MedicalEntry(Frozen):
     """One line of a medical history: an allergy, a condition or a medication."""
 
     name: Text
     note: Note | None = None
     since: date | None = None
+    severity: Severity | None = None
+    certainty: Certainty | None = None
+    dosage: Dosage | None = None
+    teller: Teller | None = None
 
 
+class MedicalLine(Frozen):
+    """An entry of a medical history that is kept by itself, and whether it holds still."""
+
+    id: UUID
+    what: MedicalList
+    entry: MedicalEntry
+    holds: bool = True
+
+
+MedicalEntryId = Annotated[UUID, Meta(description="Id of one of the entries of the patient's medical history.")]
 Entries = Annotated[list[MedicalEntry], Meta(max_length=200)]
 
 
@@ -88,6 +110,40 @@ class MedicalHistoryAmended(Event):
     allergies: Annotated[Entries | None, Personal()] = None
     conditions: Annotated[Entries | None, Personal()] = None
     medications: Annotated[Entries | None, Personal()] = None
+
+
+class Stated(Frozen):
+    """What an entry of a medical history says with this, as a whole: what it said before stays in the stream."""
+
+    entry_id: MedicalEntryId
+    what: MedicalList
+    entry: Annotated[MedicalEntry | None, Personal()] = None
+
+
+class MedicalEntryAdded(Stated, Event): ...
+
+
+class MedicalEntryAmended(Stated, Event):
+    reason: Annotated[Reason | None, Personal()] = None
+
+
+class MedicalEntryEnded(Stated, Event):
+    """It held once, and does not any more."""
+
+    ended_on: date
+    reason: Annotated[Reason | None, Personal()] = None
+
+
+class MedicalEntryRefuted(Stated, Event):
+    """It never held, and was entered in error."""
+
+    reason: Annotated[Reason | None, Personal()] = None
+
+
+class MedicalEntryReopened(Stated, Event):
+    """It holds after all."""
+
+    reason: Annotated[Reason | None, Personal()] = None
 
 
 class PatientContactChanged(Event):
@@ -183,11 +239,36 @@ PatientEvent = (
     PatientRegistered | PatientChanged | MedicalHistoryAmended | PatientArchived | PatientRestored | PatientAccessRefreshed | PatientsMerged | PatientReplaced
     | PatientSourceSet | PatientsUnmerged | PatientReinstated | PatientContactChanged | MedicalHistoryReported
     | PatientBlocked | PatientUnblocked | PatientGroupsChanged
+    | MedicalEntryAdded | MedicalEntryAmended | MedicalEntryEnded | MedicalEntryRefuted | MedicalEntryReopened
 )
 
 
 class BirthDateImpossible(Invalid):
     """A date of birth lies in the past, and not more than 150 years back."""
+
+
+class MedicalEntryUnknown(NotFound):
+    """There is no such entry in the patient's medical history."""
+
+
+class MedicalEntryMisplaced(Invalid):
+    """Severity and certainty are an allergy's, a dosage is a medication's."""
+
+
+class MedicalEntryDoubled(Refused):
+    """That is in the patient's medical history already: the entry in `details`. Amend it."""
+
+
+class MedicalEntryClosed(Refused):
+    """That entry has ended, or was entered in error. Reopen it first, or add another one."""
+
+
+class MedicalEntryOpen(Refused):
+    """That entry holds as it is."""
+
+
+class MedicalEndImpossible(Invalid):
+    """Nothing has ended in the future, or before it began."""
 
 
 class ExternalIdTaken(Refused):
@@ -263,6 +344,8 @@ class Patient(State):
                 return replace(self, source=source)
             case MedicalHistoryAmended() | PatientContactChanged() | MedicalHistoryReported() | PatientGroupsChanged():
                 return self
+            case MedicalEntryAdded() | MedicalEntryAmended() | MedicalEntryEnded() | MedicalEntryRefuted() | MedicalEntryReopened():
+                return self  # what they say is the patient's, and no rule may rest on it once it is forgotten
             case PatientAccessRefreshed(account_id=account):
                 return replace(self, account=account)
             case PatientArchived():
@@ -347,6 +430,46 @@ class Patient(State):
         self.ensure_active()
         return [MedicalHistoryAmended(allergies=allergies, conditions=conditions, medications=medications)]
 
+    def add_entry(self, this: UUID, known: list[MedicalLine], count: int, what: MedicalList, entry: MedicalEntry) -> list[Event]:
+        """Add to the history, of which `known` are the entries, `count` of them this record's own."""
+        self.ensure_active()
+        ensure_placed(what, entry)
+        ensure_single(known, what, entry)
+        return [MedicalEntryAdded(entry_id=uuid5(this, f"medical/entries/{count + 1}"), what=what, entry=entry)]
+
+    def amend_entry(self, known: list[MedicalLine], id: UUID, entry: MedicalEntry, reason: str) -> list[Event]:  # noqa: A002
+        self.ensure_active()
+        line = line_of(known, id)
+        if not line.holds:
+            raise MedicalEntryClosed
+        ensure_placed(line.what, entry)
+        ensure_single([one for one in known if one.id != id], line.what, entry)
+        return [] if entry == line.entry else [MedicalEntryAmended(entry_id=id, what=line.what, entry=entry, reason=reason)]
+
+    def end_entry(self, known: list[MedicalLine], id: UUID, ended_on: date, reason: str | None, today: date) -> list[Event]:  # noqa: A002
+        self.ensure_active()
+        line = line_of(known, id)
+        if not line.holds:
+            raise MedicalEntryClosed
+        if ended_on > today or (line.entry.since is not None and ended_on < line.entry.since):
+            raise MedicalEndImpossible(endedOn=ended_on.isoformat())
+        return [MedicalEntryEnded(entry_id=id, what=line.what, entry=line.entry, ended_on=ended_on, reason=reason)]
+
+    def refute_entry(self, known: list[MedicalLine], id: UUID, reason: str) -> list[Event]:  # noqa: A002
+        self.ensure_active()
+        line = line_of(known, id)
+        if not line.holds:
+            raise MedicalEntryClosed
+        return [MedicalEntryRefuted(entry_id=id, what=line.what, entry=line.entry, reason=reason)]
+
+    def reopen_entry(self, known: list[MedicalLine], id: UUID, reason: str | None) -> list[Event]:  # noqa: A002
+        self.ensure_active()
+        line = line_of(known, id)
+        if line.holds:
+            raise MedicalEntryOpen
+        ensure_single(known, line.what, line.entry)
+        return [MedicalEntryReopened(entry_id=id, what=line.what, entry=line.entry, reason=reason)]
+
     def say_contact(self, email: str | None, phone: str | None, address: str | None) -> list[Event]:
         """Take the patient's word on how they are reached."""
         self.ensure_active()
@@ -393,6 +516,31 @@ class Patient(State):
         if not self.archived:
             raise PatientNotArchived
         return [PatientRestored()]
+
+
+def line_of(known: list[MedicalLine], id: UUID) -> MedicalLine:  # noqa: A002
+    """Return the entry of a history that has that id; refuse one that is not there."""
+    if (found := next((line for line in known if line.id == id), None)) is None:
+        raise MedicalEntryUnknown(entryId=str(id))
+    return found
+
+
+def ensure_placed(what: MedicalList, entry: MedicalEntry) -> None:
+    """Refuse what makes no sense in that list."""
+    if (what != "allergies" and (entry.severity or entry.certainty)) or (what != "medications" and entry.dosage):
+        raise MedicalEntryMisplaced
+
+
+def ensure_single(known: list[MedicalLine], what: MedicalList, entry: MedicalEntry) -> None:
+    """Refuse what the list says already."""
+    name = alike(entry)
+    if (other := next((line for line in known if line.holds and line.what == what and alike(line.entry) == name), None)) is not None:
+        raise MedicalEntryDoubled(entryId=str(other.id))
+
+
+def alike(entry: MedicalEntry) -> str:
+    """Return by what two entries of a list are one."""
+    return " ".join(f"{entry.name} {entry.dosage or ''}".casefold().split())
 
 
 def ensure_born(person: Demographics, today: date) -> None:

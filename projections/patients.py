@@ -3,7 +3,7 @@
 import re
 from datetime import date, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 from msgspec.structs import replace
@@ -11,9 +11,16 @@ from msgspec.structs import replace
 from domain.kit import Fact, only
 from domain.patients import (
     Demographics,
-    Entries,
+    MedicalEntry,
+    MedicalEntryAdded,
+    MedicalEntryAmended,
+    MedicalEntryEnded,
+    MedicalEntryRefuted,
+    MedicalEntryReopened,
     MedicalHistoryAmended,
     MedicalHistoryReported,
+    MedicalLine,
+    MedicalList,
     PatientArchived,
     PatientBlocked,
     PatientChanged,
@@ -28,6 +35,8 @@ from domain.patients import (
     PatientSourceSet,
     PatientsUnmerged,
     PatientUnblocked,
+    Stated,
+    alike,
 )
 from projections.kit import PROJECTIONS, installs, projects
 from projections.kit.keys import KeyRing
@@ -40,7 +49,11 @@ from schemas.patients import (
     Grade,
     Likeness,
     LikenessReason,
+    MedicalChange,
     MedicalHistoryRow,
+    MedicalRecord,
+    MedicalStatus,
+    MedicalStep,
     MergedRecord,
     PatientGroupCount,
     PatientRow,
@@ -67,6 +80,7 @@ select mine.id from mine join patients p on p.id = mine.id where p.clinic_id = %
 BANDS = {"0-5": (0, 5), "6-11": (6, 11), "12-17": (12, 17), "18-39": (18, 39), "40-64": (40, 64), "65+": (65, 200)}  # years of age, both included
 SOON = 7  # days, today included, in which a birthday is near
 NEAR = 50  # candidates by each sign that are looked at
+Singly = MedicalEntryAdded | MedicalEntryAmended | MedicalEntryEnded | MedicalEntryRefuted | MedicalEntryReopened
 
 
 @projects(PatientRow, of=PatientEvent)
@@ -108,21 +122,97 @@ def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: 
             return row and replace(row, version=fact.version)
 
 
-@projects(MedicalHistoryRow, of=PatientRegistered | MedicalHistoryAmended | MedicalHistoryReported)
+@projects(MedicalHistoryRow, of=PatientRegistered | MedicalHistoryAmended | MedicalHistoryReported | Singly)
 def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHistoryRow | None:
     match fact.event:
         case PatientRegistered(given_name=name):
-            if name is None:  # the key is destroyed, and with it even that nothing was noted
-                return MedicalHistoryRow(id=fact.id, allergies=None, conditions=None, medications=None)
-            return MedicalHistoryRow(id=fact.id, allergies=[], conditions=[], medications=[])
-        case MedicalHistoryAmended(allergies=allergies, conditions=conditions, medications=medications):
-            before = row or MedicalHistoryRow(id=fact.id, allergies=None, conditions=None, medications=None)
-            return replace(before, allergies=allergies, conditions=conditions, medications=medications, amended_at=fact.recorded_at, amended_by=fact.actor)
+            # without the key it is not known any more even that nothing was noted
+            return MedicalHistoryRow(id=fact.id, **(NOTHING if name is not None else UNKNOWN))
+        case MedicalHistoryAmended() as event:
+            return replace(entered(row or MedicalHistoryRow(id=fact.id, **UNKNOWN), fact, event), amended_at=fact.recorded_at, amended_by=fact.actor)
         case MedicalHistoryReported(allergies=allergies, conditions=conditions, medications=medications) if row:
             if allergies is None or conditions is None or medications is None:
                 return replace(row, reported=None, reported_at=fact.recorded_at)
             return replace(row, reported=Reported(allergies=allergies, conditions=conditions, medications=medications), reported_at=fact.recorded_at)
+        case MedicalHistoryReported():
+            return row
+        case Stated() as event:
+            return row and replace(stated(row, fact, event), amended_at=fact.recorded_at, amended_by=fact.actor)
     return row
+
+
+LISTS: tuple[MedicalList, ...] = ("allergies", "conditions", "medications")
+NOTHING: dict[str, Any] = {"allergies": [], "conditions": [], "medications": [], "entries": []}
+UNKNOWN: dict[str, Any] = dict.fromkeys(NOTHING)
+
+
+def entered(row: MedicalHistoryRow, fact: Fact, event: MedicalHistoryAmended) -> MedicalHistoryRow:
+    """Return a history of which the whole was entered anew: an entry is known again by its list and name, what is missing is left out from now on."""
+    given = {what: getattr(event, what) for what in LISTS}
+    if any(entries is None for entries in given.values()):
+        return replace(row, **UNKNOWN, entered_at=fact.recorded_at)
+    before = {record.id: record for record in row.entries or [] if record.status == "active"}
+    now: list[MedicalRecord] = []
+    for what in LISTS:
+        for n, entry in enumerate(given[what]):
+            same = next((one for one in before.values() if one.what == what and alike(one) == alike(entry)), None)
+            if same is None:
+                now.append(begun(uuid5(fact.id, f"medical/{fact.version}/{what}/{n}"), what, entry, fact))
+            else:
+                now.append(same if only(MedicalEntry, same) == only(MedicalEntry, entry) else stepped(same, "amended", fact, entry))
+                del before[same.id]
+    kept = {record.id for record in now}
+    closed = [replace(stepped(one, "left-out", fact, one), status="ended") if one.id in before else one for one in row.entries or [] if one.id not in kept]
+    return replace(row, **shown([*now, *closed]), entered_at=fact.recorded_at)
+
+
+def stated(row: MedicalHistoryRow, fact: Fact, event: Stated) -> MedicalHistoryRow:
+    """Return a history of which one entry says something else; one that another record of the patient's had is this one's from now on."""
+    if row.entries is None or event.entry is None:
+        return replace(row, **UNKNOWN)
+    step, status = STEPS[type(event)]
+    there = next((record for record in row.entries if record.id == event.entry_id), None)
+    reason: str | None = getattr(event, "reason", None)
+    if there is None:
+        record = begun(event.entry_id, event.what, event.entry, fact, step, reason)
+    else:
+        record = stepped(there, step, fact, event.entry, reason)
+    record = replace(record, status=status, ended_on=getattr(event, "ended_on", None))
+    return replace(row, **shown([record if one.id == record.id else one for one in row.entries] if there else [*row.entries, record]))
+
+
+STEPS: dict[type[Stated], tuple[MedicalStep, MedicalStatus]] = {
+    MedicalEntryAdded: ("added", "active"), MedicalEntryAmended: ("amended", "active"), MedicalEntryEnded: ("ended", "ended"),
+    MedicalEntryRefuted: ("entered-in-error", "entered-in-error"), MedicalEntryReopened: ("reopened", "active"),
+}
+
+
+def begun(id: UUID, what: MedicalList, entry: MedicalEntry, fact: Fact, step: MedicalStep = "added", reason: str | None = None) -> MedicalRecord:  # noqa: A002, PLR0913, PLR0917
+    return stepped(MedicalRecord(id=id, what=what, changes=[], **only(MedicalEntry, entry)), step, fact, entry, reason)
+
+
+def stepped(record: MedicalRecord, step: MedicalStep, fact: Fact, entry: MedicalEntry, reason: str | None = None) -> MedicalRecord:
+    """Return an entry as it says now, with what became of it."""
+    said = MedicalEntry(**only(MedicalEntry, entry))
+    change = MedicalChange(step=step, at=fact.recorded_at, by=fact.actor, entry=said, reason=reason)
+    return replace(record, **only(MedicalEntry, said), changes=[*record.changes, change])
+
+
+def shown(records: list[MedicalRecord]) -> dict[str, Any]:
+    """Return all entries of a history, those that hold first, and the three lists of these, each once."""
+    ordered = sorted(records, key=lambda one: one.status != "active")
+    lists: dict[str, Any] = {what: [] for what in LISTS}
+    for record in ordered:
+        entry = MedicalEntry(**only(MedicalEntry, record))
+        if record.status == "active" and entry not in lists[record.what]:
+            lists[record.what].append(entry)
+    return {**lists, "entries": ordered}
+
+
+def lines_of(row: MedicalHistoryRow | None) -> list[MedicalLine]:
+    """Return the entries of a history as the rules see them."""
+    records = (row.entries if row else None) or []
+    return [MedicalLine(id=one.id, what=one.what, entry=MedicalEntry(**only(MedicalEntry, one)), holds=one.status == "active") for one in records]
 
 
 def regrouped(groups: list[str] | None, added: list[str] | None, removed: list[str] | None) -> list[str] | None:
@@ -157,7 +247,7 @@ async def whole_history(reader: Reader, keys: KeyRing, row: MedicalHistoryRow, m
         others = list(await reader.find(MedicalHistoryRow, id=merged))
     else:
         others = [one.row for one in (await pasts(reader, keys, PROJECTIONS["medical_histories"], merged, moment)).values()]
-    since = [one.id for one in patient.merged_records if row.amended_at is None or one.merged_at > row.amended_at]
+    since = [one.id for one in patient.merged_records if row.entered_at is None or one.merged_at > row.entered_at]
     whole = joined(row, sorted((other for other in others if other.id in since), key=lambda other: since.index(other.id)))
     said = max((one for one in (row, *others) if one.reported_at is not None), key=lambda one: (one.reported_at, one.id), default=row)
     return replace(whole, reported=said.reported, reported_at=said.reported_at)
@@ -169,15 +259,19 @@ def joined(row: MedicalHistoryRow, others: list[MedicalHistoryRow]) -> MedicalHi
     if not said:
         return row
     last = max(said, key=lambda one: (one.amended_at, one.id))
-    lists = {name: entries(said, name) for name in ("allergies", "conditions", "medications")}
-    return replace(row, **lists, amended_at=last.amended_at, amended_by=last.amended_by)
+    known = [one.entries for one in said if one.entries is not None]
+    if not known:
+        return replace(row, **UNKNOWN, amended_at=last.amended_at, amended_by=last.amended_by)
+    return replace(row, **shown(together([record for found in known for record in found])), amended_at=last.amended_at, amended_by=last.amended_by)
 
 
-def entries(rows: list[MedicalHistoryRow], name: str) -> Entries | None:
-    """Return the entries of a list, each once; None if they are not known any more."""
-    known = [found for row in rows if (found := getattr(row, name)) is not None]
-    every = [entry for found in known for entry in found]
-    return [entry for n, entry in enumerate(every) if entry not in every[:n]] if known else None
+def together(records: list[MedicalRecord]) -> list[MedicalRecord]:
+    """Return the entries of several records of a patient: of one that was gone on with under another record, what it says there, with all that became of it."""
+    found: dict[UUID, MedicalRecord] = {}
+    for record in records:
+        first = found.get(record.id)
+        found[record.id] = record if first is None else replace(first, changes=[*record.changes, *first.changes])
+    return list(found.values())
 
 
 async def mine(reader: Reader, account: UUID) -> list[UUID]:

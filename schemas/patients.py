@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import field
 
 from domain.kit import Frozen, Money, PatientId, Personal
-from domain.patients import Belonging, Demographics, Entries, PatientGroup, PatientNumber
+from domain.patients import Belonging, Demographics, Entries, MedicalEntry, MedicalList, PatientGroup, PatientNumber
 from schemas.kit import INDEXED, Row, computed, fold
 from schemas.kit.row import Computed
 
@@ -111,6 +111,36 @@ class PatientRow(Demographics, Row):
     gin: ClassVar[tuple[str, ...]] = ("tokens",)
 
 
+MedicalStatus = Literal["active", "ended", "entered-in-error"]
+MedicalStep = Literal["added", "amended", "ended", "left-out", "entered-in-error", "reopened"]
+
+
+class MedicalChange(Frozen):
+    """What became of an entry, when, by whom and why; `entry` is what it has said since. One that is `left-out` was missing when the whole was entered anew."""
+
+    step: MedicalStep
+    at: datetime
+    by: UUID
+    entry: MedicalEntry
+    reason: str | None = None
+
+
+class MedicalRecord(MedicalEntry):
+    """An entry of a medical history with its id, whether it holds, and all that became of it, the oldest first."""
+
+    id: UUID
+    what: MedicalList
+    status: MedicalStatus = "active"
+    ended_on: date | None = None
+    changes: list[MedicalChange]
+
+
+class MedicalRecords(Frozen):
+    """All entries of a patient's medical history, those that hold first; null once the patient's key is destroyed."""
+
+    items: list[MedicalRecord] | None
+
+
 class Reported(Frozen):
     """What a patient says of their own health, in their own words."""
 
@@ -124,6 +154,7 @@ class MedicalHistoryRow(Row):
 
     What the clinic has noted are the three lists; what the patient says themselves is `reported`, beside them.
     Of a record into which others were merged it holds theirs as well, until somebody has entered the whole anew.
+    `entries` are all entries that there ever were, with their ids and what became of each; the three lists have those that hold. `entered_at` is when the whole was last entered at once.
     Empty lists mean that there is nothing only if `amended_at` says when that was noted; null means that the patient's key is destroyed.
     """
 
@@ -138,6 +169,8 @@ class MedicalHistoryRow(Row):
     amended_by: UUID | None = None
     reported: Annotated[Reported | None, Personal()] = None  # by the patient; null as well if the key is destroyed
     reported_at: datetime | None = None
+    entries: Annotated[list[MedicalRecord] | None, Personal()] = field(default_factory=list)
+    entered_at: datetime | None = None
 
 
 class OwnRecord(Frozen):

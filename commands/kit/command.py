@@ -55,6 +55,9 @@ class Look(Protocol):
     async def row(self, state: type[State], stream: UUID) -> Any:
         """Return the row of a stream's own as of its last event, personal data included, and guard the stream; None if there is none."""
 
+    async def folded(self, state: type[State], stream: UUID, row: type[R]) -> R | None:
+        """Return the row that another read model than the kind's own makes of one stream as of its last event, personal data included, and guard the stream."""
+
     async def naming(self, id: UUID, kinds: Sequence[str]) -> list[tuple[str, UUID]]:  # noqa: A002
         """Return every stream of these kinds (kind, id) that names a patient: none is missing, for the save falls if another one comes to name them."""
 
