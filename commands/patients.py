@@ -1,5 +1,6 @@
 """What may be asked of a patient's record."""
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,10 @@ from domain.patients import (
     Entries,
     ExternalIdTaken,
     Groups,
+    MedicalEntry,
+    MedicalEntryId,
+    MedicalLine,
+    MedicalList,
     Name,
     Patient,
     PatientErased,
@@ -28,7 +33,7 @@ from domain.patients import (
 from domain.recalls import Recall
 from domain.recurrences import Recurrence
 from schemas.appointments import AppointmentRow
-from schemas.patients import PatientRow
+from schemas.patients import MedicalHistoryRow, PatientRow
 
 Thing = Appointment | Invoice | Recall | Recurrence
 MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice, "recalls": Recall, "recurrences": Recurrence}
@@ -91,9 +96,88 @@ class ChangeMedicalHistory(Command):
     medications: Entries
 
     def decide(self, patient: Patient, at: At) -> list[Event]:
-        if not at.may("patients.view_medical_history"):
-            raise Forbidden(permission="patients.view_medical_history")
+        ensure_seeing(at)
         return patient.amend(self.allergies, self.conditions, self.medications)
+
+
+class MedicalCommand(Command):
+    """Something about an entry of a patient's medical history, which is looked up under all records of theirs."""
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        mine = await look.folded(Patient, look.at.id, MedicalHistoryRow)
+        known = {line.id: line for line in mine.lines()} if mine else {}
+        count = len(known)
+        for record in (await look.load(Patient, look.at.id)).records:
+            if other := await look.folded(Patient, record, MedicalHistoryRow):
+                known = {line.id: line for line in other.lines()} | known
+        return {"known": list(known.values()), "count": count}
+
+
+class AddMedicalEntry(MedicalCommand):
+    """Add an allergy, a condition or a medication to what the clinic knows of a patient. Also needs `patients.view_medical_history`."""
+
+    state = Patient
+    permission = "patients.edit"
+    what: MedicalList
+    entry: MedicalEntry
+
+    def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
+        ensure_seeing(at)
+        return patient.add_entry(at.id, known, count, self.what, self.entry)
+
+
+class AmendMedicalEntry(MedicalCommand):
+    """Have an entry of a medical history say something else, and say why; what it said before stays with it. Also needs `patients.view_medical_history`."""
+
+    state = Patient
+    permission = "patients.edit"
+    entry_id: MedicalEntryId
+    entry: MedicalEntry
+    reason: Reason
+
+    def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
+        ensure_seeing(at)
+        return patient.amend_entry(known, self.entry_id, self.entry, self.reason)
+
+
+class EndMedicalEntry(MedicalCommand):
+    """Note that an entry of a medical history does not hold any more: a medicine is not taken, a condition has healed. Also needs `patients.view_medical_history`."""
+
+    state = Patient
+    permission = "patients.edit"
+    entry_id: MedicalEntryId
+    ended_on: date | None = None
+    reason: Reason | None = None
+
+    def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
+        ensure_seeing(at)
+        return patient.end_entry(known, self.entry_id, self.ended_on or at.today, self.reason, at.today)
+
+
+class RefuteMedicalEntry(MedicalCommand):
+    """Note that an entry of a medical history never held, and say why; it stays on record as entered in error. Also needs `patients.view_medical_history`."""
+
+    state = Patient
+    permission = "patients.edit"
+    entry_id: MedicalEntryId
+    reason: Reason
+
+    def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
+        ensure_seeing(at)
+        return patient.refute_entry(known, self.entry_id, self.reason)
+
+
+class ReopenMedicalEntry(MedicalCommand):
+    """Note that an entry of a medical history holds after all. Also needs `patients.view_medical_history`."""
+
+    state = Patient
+    permission = "patients.edit"
+    entry_id: MedicalEntryId
+    reason: Reason | None = None
+
+    def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
+        ensure_seeing(at)
+        return patient.reopen_entry(known, self.entry_id, self.reason)
 
 
 class ChangeOwnRecord(Command):
@@ -254,6 +338,12 @@ class UnmergePatients(Command):
         return [
             *unmerged, Elsewhere(state=Patient, id=self.loser_id, events=[PatientReinstated(survivor_id=at.id, moved=belongings(moves))]), *moves,
             *standing_in(left, at)]
+
+
+def ensure_seeing(at: At) -> None:
+    """Refuse whoever may not see what they change."""
+    if not at.may(MedicalHistoryRow.permission):
+        raise Forbidden(permission=MedicalHistoryRow.permission)
 
 
 async def external_key(look: Look, external_id: str | None, patient: UUID | None) -> str | None:

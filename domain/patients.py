@@ -334,7 +334,7 @@ class Patient(State):
     external_key: str | None = None
     number: int | None = None
 
-    def evolve(self, event: PatientEvent) -> Self:  # noqa: C901, PLR0911 - one for each kind of event
+    def evolve(self, event: PatientEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - one for each kind of event
         match event:
             case PatientRegistered(source=source, external_key=key, number=number):
                 return replace(self, registered=True, source=source, external_key=key, number=number)

@@ -19,7 +19,6 @@ from domain.patients import (
     MedicalEntryReopened,
     MedicalHistoryAmended,
     MedicalHistoryReported,
-    MedicalLine,
     MedicalList,
     PatientArchived,
     PatientBlocked,
@@ -123,7 +122,7 @@ def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: 
 
 
 @projects(MedicalHistoryRow, of=PatientRegistered | MedicalHistoryAmended | MedicalHistoryReported | Singly)
-def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHistoryRow | None:
+def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHistoryRow | None:  # noqa: PLR0911 - one for each kind of event
     match fact.event:
         case PatientRegistered(given_name=name):
             # without the key it is not known any more even that nothing was noted
@@ -187,7 +186,7 @@ STEPS: dict[type[Stated], tuple[MedicalStep, MedicalStatus]] = {
 }
 
 
-def begun(id: UUID, what: MedicalList, entry: MedicalEntry, fact: Fact, step: MedicalStep = "added", reason: str | None = None) -> MedicalRecord:  # noqa: A002, PLR0913, PLR0917
+def begun(id: UUID, what: MedicalList, entry: MedicalEntry, fact: Fact, step: MedicalStep = "added", reason: str | None = None) -> MedicalRecord:  # noqa: A002
     return stepped(MedicalRecord(id=id, what=what, changes=[], **only(MedicalEntry, entry)), step, fact, entry, reason)
 
 
@@ -207,12 +206,6 @@ def shown(records: list[MedicalRecord]) -> dict[str, Any]:
         if record.status == "active" and entry not in lists[record.what]:
             lists[record.what].append(entry)
     return {**lists, "entries": ordered}
-
-
-def lines_of(row: MedicalHistoryRow | None) -> list[MedicalLine]:
-    """Return the entries of a history as the rules see them."""
-    records = (row.entries if row else None) or []
-    return [MedicalLine(id=one.id, what=one.what, entry=MedicalEntry(**only(MedicalEntry, one)), holds=one.status == "active") for one in records]
 
 
 def regrouped(groups: list[str] | None, added: list[str] | None, removed: list[str] | None) -> list[str] | None:

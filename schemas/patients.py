@@ -8,8 +8,8 @@ from uuid import UUID
 
 from msgspec import field
 
-from domain.kit import Frozen, Money, PatientId, Personal
-from domain.patients import Belonging, Demographics, Entries, MedicalEntry, MedicalList, PatientGroup, PatientNumber
+from domain.kit import Frozen, Money, PatientId, Personal, only
+from domain.patients import Belonging, Demographics, Entries, MedicalEntry, MedicalLine, MedicalList, PatientGroup, PatientNumber
 from schemas.kit import INDEXED, Row, computed, fold
 from schemas.kit.row import Computed
 
@@ -135,12 +135,6 @@ class MedicalRecord(MedicalEntry):
     changes: list[MedicalChange]
 
 
-class MedicalRecords(Frozen):
-    """All entries of a patient's medical history, those that hold first; null once the patient's key is destroyed."""
-
-    items: list[MedicalRecord] | None
-
-
 class Reported(Frozen):
     """What a patient says of their own health, in their own words."""
 
@@ -171,6 +165,11 @@ class MedicalHistoryRow(Row):
     reported_at: datetime | None = None
     entries: Annotated[list[MedicalRecord] | None, Personal()] = field(default_factory=list)
     entered_at: datetime | None = None
+
+    def lines(self) -> list[MedicalLine]:
+        """Return the entries as the rules see them."""
+        return [
+            MedicalLine(id=one.id, what=one.what, entry=MedicalEntry(**only(MedicalEntry, one)), holds=one.status == "active") for one in self.entries or []]
 
 
 class OwnRecord(Frozen):
