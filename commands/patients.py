@@ -353,8 +353,9 @@ async def external_key(look: Look, external_id: str | None, patient: UUID | None
     key = look.address_key(external_id)
     if patient is not None and (await look.load(Patient, patient)).external_key == key:
         return key
-    if other := next((row for row in await look.find(PatientRow, external_id=external_id) if row.id != patient), None):
-        raise ExternalIdTaken(patientId=str(other.id))
+    for row in await look.find(PatientRow, external_id=external_id):
+        if row.id != patient and (await look.load(Patient, row.id)).external_key == key:
+            raise ExternalIdTaken(patientId=str(row.id))
     return key
 
 
