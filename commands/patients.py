@@ -28,10 +28,13 @@ from domain.patients import (
     PatientErased,
     PatientReinstated,
     PatientReplaced,
+    Preferences,
+    PreferredNotADoctor,
     VisitsClash,
 )
 from domain.recalls import Recall
 from domain.recurrences import Recurrence
+from domain.staff import Staff
 from schemas.appointments import AppointmentRow
 from schemas.patients import MedicalHistoryRow, PatientRow
 
@@ -48,6 +51,7 @@ STAYS: dict[str, str] = {
     "portal_invitations": "it asks in whoever that record stands for, and whoever came by it goes on with the record that stands for theirs",
     "sync_conflicts": "a device wanted it for this very record; whoever looks at it sees what that was merged into",
     "message_wishes": "it was noted for this record that nobody is to write; whoever writes asks about all records of the patient",
+    "consents": "it was said for this record, under whose key it is sealed; whoever asks whether somebody agrees asks about all records of theirs",
     "reminders": "it says to whom it was written, by the record that the visit had then",
     "recall_wishes": "it was noted for this record that nobody is to call; whoever calls asks about all records of the patient",
     "referral_leads": "it says as which record somebody was registered, who had been nobody's patient; the record says what it was merged into",
@@ -178,6 +182,36 @@ class ReopenMedicalEntry(MedicalCommand):
     def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
         ensure_seeing(at)
         return patient.reopen_entry(known, self.entry_id, self.reason)
+
+
+class ChangePatientPreferences(Preferences, Command):
+    """Note what a patient likes best: language, ways and times to be reached, doctor, and what is to be seen to; what is left out is cleared."""
+
+    state = Patient
+    permission = "patients.edit"
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"doctor": await look.require(Staff, self.doctor_id) if self.doctor_id else None}
+
+    def decide(self, patient: Patient, at: At, *, doctor: Staff | None) -> list[Event]:
+        if doctor is not None:
+            ensure_treats(doctor)
+        return patient.prefer(self)
+
+
+class ChangeOwnPreferences(Preferences, Command):
+    """Say what you like best: your language, how and when you are reached, whom you see, and what is to be seen to; what is left out is cleared."""
+
+    state = Patient
+    permission = "self"
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"doctor": await look.require(Staff, self.doctor_id) if self.doctor_id else None}
+
+    def decide(self, patient: Patient, at: At, *, doctor: Staff | None) -> list[Event]:
+        if doctor is not None:
+            ensure_treats(doctor)
+        return patient.prefer(self)
 
 
 class ChangeOwnRecord(Command):
@@ -338,6 +372,12 @@ class UnmergePatients(Command):
         return [
             *unmerged, Elsewhere(state=Patient, id=self.loser_id, events=[PatientReinstated(survivor_id=at.id, moved=belongings(moves))]), *moves,
             *standing_in(left, at)]
+
+
+def ensure_treats(doctor: Staff) -> None:
+    """Refuse as a doctor whoever treats nobody here."""
+    if doctor.role != "doctor" or not doctor.active:
+        raise PreferredNotADoctor
 
 
 def ensure_seeing(at: At) -> None:

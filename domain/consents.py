@@ -11,7 +11,22 @@ from uuid import UUID, uuid5
 from msgspec import Meta
 from msgspec.structs import replace
 
-from domain.kit import Claim, Event, Frozen, Invalid, Note, NotFound, PatientId, Personal, Reason, Ref, Refused, State, UniqueClaim, only
+from domain.kit import (
+    Claim,
+    Event,
+    Frozen,
+    Invalid,
+    Note,
+    NotFound,
+    PatientId,
+    Personal,
+    Reason,
+    Ref,
+    Refused,
+    State,
+    UniqueClaim,
+    only,
+)
 
 ConsentPurpose = Literal["treatment", "data-processing", "photos", "marketing", "research", "sharing", "other"]
 ConsentFormName = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"\S", examples=["Photos for our records"])]

@@ -22,6 +22,7 @@ from domain.kit import (
     Phone,
     Reason,
     Refused,
+    StaffId,
     State,
     Text,
     UniqueClaim,
@@ -38,6 +39,14 @@ NationalId = Annotated[str, Meta(min_length=1, max_length=40)]
 ExternalId = Annotated[str, Meta(
     min_length=1, max_length=100, pattern=r"^\S(.*\S)?$", description="By which another program knows the patient; once in a clinic, whatever its case.", examples=["NL-4711"])]
 PatientNumber = Annotated[int, Meta(ge=1, description="The clinic's own number for the patient: given at registration, rising, never to anybody else.")]
+
+Tongue = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=20, description="A language, as BCP 47 has it.", examples=["nl"])]
+ContactWay = Literal["phone", "email", "sms", "whatsapp", "post", "portal"]
+PartOfDay = Literal["early-morning", "morning", "afternoon", "evening"]
+Need = Literal["interpreter", "wheelchair", "hearing", "sight", "companion", "anxiety", "extra-time"]
+Ways = Annotated[list[ContactWay], Meta(max_length=6, description="By which ways they are best reached, the best first.")]
+Times = Annotated[list[PartOfDay], Meta(max_length=4, description="When they are best called, or seen.")]
+Needs = Annotated[list[Need], Meta(max_length=7, description="What is to be seen to when they come.")]
 
 NUMBERS = "patients"  # the series that patients' numbers are from
 
@@ -197,6 +206,23 @@ class PatientAccessRefreshed(Event):
     account_id: AccountId
 
 
+class Preferences(Frozen):
+    """What a patient likes best: their language, by which ways and when they are called, whom they see, and what is to be seen to. What is null they have not said.
+
+    What they do not want to be written at all is a wish about messages, and what the desk tells itself is a note.
+    """
+
+    language: Annotated[Tongue | None, Personal()] = None
+    ways: Annotated[Ways | None, Personal()] = None
+    times: Annotated[Times | None, Personal()] = None
+    doctor_id: StaffId | None = None
+    needs: Annotated[Needs | None, Personal()] = None
+
+
+class PatientPreferencesChanged(Preferences, Event):
+    """What the patient likes best, as a whole."""
+
+
 class Belonging(Frozen):
     """Something that is a patient's: an appointment, an invoice, a recall or a series of appointments."""
 
@@ -239,7 +265,7 @@ PatientEvent = (
     PatientRegistered | PatientChanged | MedicalHistoryAmended | PatientArchived | PatientRestored | PatientAccessRefreshed | PatientsMerged | PatientReplaced
     | PatientSourceSet | PatientsUnmerged | PatientReinstated | PatientContactChanged | MedicalHistoryReported
     | PatientBlocked | PatientUnblocked | PatientGroupsChanged
-    | MedicalEntryAdded | MedicalEntryAmended | MedicalEntryEnded | MedicalEntryRefuted | MedicalEntryReopened
+    | PatientPreferencesChanged | MedicalEntryAdded | MedicalEntryAmended | MedicalEntryEnded | MedicalEntryRefuted | MedicalEntryReopened
 )
 
 
@@ -269,6 +295,10 @@ class MedicalEntryOpen(Refused):
 
 class MedicalEndImpossible(Invalid):
     """Nothing has ended in the future, or before it began."""
+
+
+class PreferredNotADoctor(Invalid):
+    """Only a doctor who works here can be the one whom a patient likes to see."""
 
 
 class ExternalIdTaken(Refused):
@@ -342,7 +372,7 @@ class Patient(State):
                 return replace(self, source=source, external_key=key)
             case PatientSourceSet(source=source):
                 return replace(self, source=source)
-            case MedicalHistoryAmended() | PatientContactChanged() | MedicalHistoryReported() | PatientGroupsChanged():
+            case MedicalHistoryAmended() | PatientContactChanged() | MedicalHistoryReported() | PatientGroupsChanged() | PatientPreferencesChanged():
                 return self
             case MedicalEntryAdded() | MedicalEntryAmended() | MedicalEntryEnded() | MedicalEntryRefuted() | MedicalEntryReopened():
                 return self  # what they say is the patient's, and no rule may rest on it once it is forgotten
@@ -475,6 +505,12 @@ class Patient(State):
         self.ensure_active()
         said = {"email": email, "phone": phone, "address": address}
         return [PatientContactChanged(**said)] if any(value is not None for value in said.values()) else []
+
+    def prefer(self, wanted: Preferences) -> list[Event]:
+        """Note what the patient likes best; each of several ways, times and needs once."""
+        self.ensure_active()
+        once = {name: list(dict.fromkeys(value)) if isinstance(value, list) else value for name, value in only(Preferences, wanted).items()}
+        return [PatientPreferencesChanged(**once)]
 
     def report(self, allergies: Entries, conditions: Entries, medications: Entries) -> list[Event]:
         """Take the patient's word on their history; nothing that the clinic has noted goes by it."""

@@ -17,9 +17,11 @@ from commands.patients import (
     ArchivePatient,
     BlockPatient,
     ChangeMedicalHistory,
+    ChangeOwnPreferences,
     ChangeOwnRecord,
     ChangePatient,
     ChangePatientGroups,
+    ChangePatientPreferences,
     EndMedicalEntry,
     MergePatients,
     RefuteMedicalEntry,
@@ -47,6 +49,8 @@ from domain.patients import (
     PatientMerged,
     PatientNotActive,
     PatientReplaced,
+    Preferences,
+    PreferredNotADoctor,
     VisitsClash,
 )
 from domain.patients import alike as same_entry
@@ -55,8 +59,9 @@ from gateway.kit import desk as kit
 from gateway.kit.call import Call
 from gateway.kit.errors import NotWhileImpersonating, code
 from gateway.kit.query import no_query
+from gateway.kit.routes import own_column
 from projections.kit import PROJECTIONS
-from projections.patients import due, groups, likenesses, mine, search, statistics, whole_history
+from projections.patients import due, groups, likenesses, mine, preferences_of, search, statistics, whole_history
 from schemas.patients import (
     Grouped,
     GroupedPatients,
@@ -66,9 +71,11 @@ from schemas.patients import (
     MergePreview,
     OwnRecord,
     PatientGroups,
+    PatientPreferencesRow,
     PatientRow,
     PatientsFound,
     PatientStatistics,
+    PreferencesOfPatient,
     Reported,
 )
 
@@ -303,6 +310,35 @@ async def change_own(data: JSONBody[ChangeOwnRecord], desk: Desk) -> OwnRecord:
     return await own(desk, (await desk.handle(data, oneself(desk))).row)
 
 
+@get("/{id:uuid}/preferences", operation_id="GetPatientPreferences", summary="Show: what a patient likes best", opt={
+    "permission": PatientPreferencesRow.detail, "refusals": [NotFound]})
+async def preferences(desk: Desk, id: PatientId) -> PreferencesOfPatient:  # noqa: A002
+    """Language, ways and times to be reached, doctor, and what is to be seen to; as it was said last, under whichever of their records."""
+    no_query(desk.call.query())
+    own_only = own_column(PatientPreferencesRow, desk.who) is not None and id != desk.who.subject
+    if own_only or (row := await desk.reader.one(PatientRow, id)) is None:
+        raise NotFound(kind="patients", id=str(id))
+    return await preferences_of(desk.reader, row)
+
+
+@get("/profile/preferences", operation_id="GetOwnPreferences", summary="Show: what you like best, as a patient", opt={"permission": "self", "refusals": [NotFound]})
+async def own_preferences(desk: Desk) -> PreferencesOfPatient:
+    """Your language, how and when you are reached, whom you see, and what is to be seen to."""
+    no_query(desk.call.query())
+    if (row := await desk.reader.one(PatientRow, oneself(desk))) is None:
+        raise NotFound(kind="patients")
+    return await preferences_of(desk.reader, row)
+
+
+@put("/profile/preferences", operation_id="ChangeOwnPreferences", summary="Say what you like best, as a patient", opt={
+    "permission": "self", "refusals": [NotFound, PatientNotActive, PatientMerged, PreferredNotADoctor, NotWhileImpersonating]})
+async def change_own_preferences(data: JSONBody[ChangeOwnPreferences], desk: Desk) -> Preferences:
+    """What is left out is cleared."""
+    desk.call.only_owner()
+    await desk.handle(data, oneself(desk))
+    return Preferences(**only(Preferences, data))
+
+
 @put("/profile/medical", operation_id="ReportMedicalHistory", summary="Say which allergies, conditions and medications you have", opt={
     "permission": "self", "refusals": [NotFound, PatientNotActive, PatientMerged, NotWhileImpersonating]})
 async def report(data: JSONBody[ReportMedicalHistory], desk: Desk) -> Reported:
@@ -342,7 +378,11 @@ router = Router("/api/v1/protected/patients", tags=["Patients"], route_handlers=
     rehearsed,
     act("/{id:uuid}/merge", MergePatients),
     act("/{id:uuid}/unmerge", UnmergePatients),
+    preferences,
+    act("/{id:uuid}/preferences", ChangePatientPreferences, "PUT"),
     own_record,
     change_own,
+    own_preferences,
+    change_own_preferences,
     report,
 ])

@@ -26,6 +26,7 @@ from domain.patients import (
     PatientContactChanged,
     PatientEvent,
     PatientGroupsChanged,
+    PatientPreferencesChanged,
     PatientRegistered,
     PatientReinstated,
     PatientReplaced,
@@ -34,6 +35,7 @@ from domain.patients import (
     PatientSourceSet,
     PatientsUnmerged,
     PatientUnblocked,
+    Preferences,
     Stated,
     alike,
 )
@@ -55,8 +57,10 @@ from schemas.patients import (
     MedicalStep,
     MergedRecord,
     PatientGroupCount,
+    PatientPreferencesRow,
     PatientRow,
     PatientStatistics,
+    PreferencesOfPatient,
     Reported,
     digits,
     runs,
@@ -138,6 +142,20 @@ def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHisto
         case Stated() as event:
             return row and replace(stated(row, fact, event), amended_at=fact.recorded_at, amended_by=fact.actor)
     return row
+
+
+@projects(PatientPreferencesRow, of=PatientPreferencesChanged)
+def patient_preferences(_: PatientPreferencesRow | None, fact: Fact) -> PatientPreferencesRow | None:
+    return PatientPreferencesRow(id=fact.id, **only(Preferences, fact.event), changed_at=fact.recorded_at, changed_by=fact.actor)
+
+
+async def preferences_of(reader: Reader, patient: PatientRow) -> PreferencesOfPatient:
+    """Return what a patient likes best, as it was noted last under whichever of their records."""
+    rows = await reader.find(PatientPreferencesRow, id=[patient.id, *(one.id for one in patient.merged_records)])
+    last = max(rows, key=lambda row: (row.changed_at, row.id), default=None)
+    if last is None:
+        return PreferencesOfPatient(patient_id=patient.id)
+    return PreferencesOfPatient(patient_id=patient.id, **only(Preferences, last), changed_at=last.changed_at, changed_by=last.changed_by)
 
 
 LISTS: tuple[MedicalList, ...] = ("allergies", "conditions", "medications")

@@ -9,7 +9,17 @@ from uuid import UUID
 from msgspec import field
 
 from domain.kit import Frozen, Money, PatientId, Personal, only
-from domain.patients import Belonging, Demographics, Entries, MedicalEntry, MedicalLine, MedicalList, PatientGroup, PatientNumber
+from domain.patients import (
+    Belonging,
+    Demographics,
+    Entries,
+    MedicalEntry,
+    MedicalLine,
+    MedicalList,
+    PatientGroup,
+    PatientNumber,
+    Preferences,
+)
 from schemas.kit import INDEXED, Row, computed, fold
 from schemas.kit.row import Computed
 
@@ -133,6 +143,26 @@ class MedicalRecord(MedicalEntry):
     status: MedicalStatus = "active"
     ended_on: date | None = None
     changes: list[MedicalChange]
+
+
+class PatientPreferencesRow(Preferences, Row):
+    """What a patient likes best, and who noted it last; null is what nobody has said, or what is forgotten."""
+
+    table: ClassVar[str] = "patient_preferences"
+    permission: ClassVar[str] = "patients.view"
+    detail: ClassVar[str] = "patients.view_detail"
+    own: ClassVar[dict[str, str]] = {"patient": "id"}
+    id: UUID
+    changed_at: datetime
+    changed_by: UUID
+
+
+class PreferencesOfPatient(Preferences):
+    """What a patient likes best; all null if nobody has said. `changedAt` is null then, too."""
+
+    patient_id: PatientId
+    changed_at: datetime | None = None
+    changed_by: UUID | None = None
 
 
 class Reported(Frozen):
