@@ -1,7 +1,7 @@
 """Patients: people are registered, their particulars and medical history kept up to date; they are archived, never erased by a click."""
 
 from datetime import date
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID, uuid5
 
 from msgspec import Meta
@@ -509,7 +509,7 @@ class Patient(State):
     def prefer(self, wanted: Preferences) -> list[Event]:
         """Note what the patient likes best; each of several ways, times and needs once."""
         self.ensure_active()
-        once = {name: list(dict.fromkeys(value)) if isinstance(value, list) else value for name, value in only(Preferences, wanted).items()}
+        once: dict[str, Any] = {name: list(dict.fromkeys(value)) if isinstance(value, list) else value for name, value in only(Preferences, wanted).items()}
         return [PatientPreferencesChanged(**once)]
 
     def report(self, allergies: Entries, conditions: Entries, medications: Entries) -> list[Event]:
