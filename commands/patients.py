@@ -51,6 +51,7 @@ STAYS: dict[str, str] = {
     "portal_invitations": "it asks in whoever that record stands for, and whoever came by it goes on with the record that stands for theirs",
     "sync_conflicts": "a device wanted it for this very record; whoever looks at it sees what that was merged into",
     "message_wishes": "it was noted for this record that nobody is to write; whoever writes asks about all records of the patient",
+    "duplicates": "somebody looked at these two records; the one that stands for either is looked at anew",
     "consents": "it was said for this record, under whose key it is sealed; whoever asks whether somebody agrees asks about all records of theirs",
     "reminders": "it says to whom it was written, by the record that the visit had then",
     "recall_wishes": "it was noted for this record that nobody is to call; whoever calls asks about all records of the patient",

@@ -494,5 +494,9 @@ def named(person: Demographics, row: Demographics) -> tuple[bool, bool]:
     """Say whether two persons bear the same name, in whatever order; and whether they do but for a slip of the keyboard in each word."""
     mine, theirs = words(sort_name(person)), words(sort_name(row))
     same = bool(mine) and sorted(mine) == sorted(theirs)
-    alike = len(mine) == len(theirs) and all(any({f"~{one}", *slips(one)} & {f"~{two}", *slips(two)} for two in theirs) for one in mine)
-    return same, same or (bool(mine) and alike)
+    return same, same or nearly(mine, theirs)
+
+
+def nearly(mine: list[str], theirs: list[str]) -> bool:
+    """Say whether two names are the same but for a slip of the keyboard in each word."""
+    return bool(mine) and len(mine) == len(theirs) and all(any({f"~{one}", *slips(one)} & {f"~{two}", *slips(two)} for two in theirs) for one in mine)

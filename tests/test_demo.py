@@ -92,6 +92,7 @@ UNTOLD = {  # events that the demo's story does without -> why
         "MedicalEntryAdded", "MedicalEntryAmended", "MedicalEntryEnded", "MedicalEntryRefuted", "MedicalEntryReopened"], "its doctors enter a history as a whole"),
     **dict.fromkeys([
         "ConsentFormDefined", "ConsentFormRevised", "ConsentFormRetired", "ConsentFormRestored", "ConsentGiven", "ConsentWithdrawn"], "its consents are on paper"),
+    **dict.fromkeys(["DuplicateDismissed", "DuplicateReopened"], "nobody in it is taken for another one"),
     "PatientPreferencesChanged": "nobody in it is asked",
     "PatientSourceSet": "everybody says at once how they came",
     **dict.fromkeys(["ApiKeyIssued", "ApiKeyRevoked", "MobileModuleSwitched"], "no program or telephone comes to it"),

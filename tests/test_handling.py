@@ -44,6 +44,7 @@ from commands.consents import (
     ReviseConsentForm,
     WithdrawConsent,
 )
+from commands.duplicates import DismissDuplicate, ReopenDuplicate
 from commands.emergencies import BreakGlass, EndEmergency
 from commands.erasures import ErasePatient
 from commands.favourites import FavourPatient, UnfavourPatient
@@ -283,6 +284,10 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((UnfavourPatient, "patient_id"), UnfavourPatient(patient_id=other["patients"]), None),
         ((WritePatientNote, "patient_id"), WritePatientNote(patient_id=other["patients"], text="Prefers the morning"), None),
         ((ChangePatientPreferences, "doctor_id"), ChangePatientPreferences(doctor_id=other["staff"]), other["twin"]),
+        ((DismissDuplicate, "patient_id"), DismissDuplicate(patient_id=other["patients"], other_id=town.patient), None),
+        ((DismissDuplicate, "other_id"), DismissDuplicate(patient_id=town.patient, other_id=other["patients"]), None),
+        ((ReopenDuplicate, "patient_id"), ReopenDuplicate(patient_id=other["patients"], other_id=town.patient), None),
+        ((ReopenDuplicate, "other_id"), ReopenDuplicate(patient_id=town.patient, other_id=other["patients"]), None),
         ((RecordConsent, "patient_id"), RecordConsent(**{**agreed, "patient_id": other["patients"]}), None),
         ((RecordConsent, "form_id"), RecordConsent(**{**agreed, "form_id": other["consent_forms"]}), None),
         ((RecordConsent, "relation_id"), RecordConsent(**agreed, by="guardian", relation_id=other["relations"]), None),
@@ -354,7 +359,7 @@ async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -
     """So that it is the reference that was refused, and nothing else."""
     own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "recall": uuid4(), "lead": uuid4(), "relation": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | RecordConsent | WithdrawConsent | ChangePatientPreferences) or shape == (AddRelation, "related_id"):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences) or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):

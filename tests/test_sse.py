@@ -781,7 +781,7 @@ def test_who_may_read_what_is_sealed_could_read_it_in_a_row():
         return set(opened_for(Who(actor=uuid4(), clinic=uuid4(), role=role, grants=frozenset(grants))))
 
     assert opens() == set()
-    plain = {"PatientNoteWritten", "PatientNoteAmended", "PatientNoteRemoved", "RelationAdded", "RelationChanged", "RelationEnded"}
+    plain = {"DuplicateDismissed", "PatientNoteWritten", "PatientNoteAmended", "PatientNoteRemoved", "RelationAdded", "RelationChanged", "RelationEnded"}
     assert opens("patients.view") == plain
     detail = {"PatientRegistered", "PatientBlocked", "PatientUnblocked", "PatientGroupsChanged", "PatientChanged", "PatientContactChanged", "PatientPreferencesChanged", "PatientsMerged", "PatientsUnmerged"}
     assert opens("patients.view_detail") == detail

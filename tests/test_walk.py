@@ -462,6 +462,16 @@ async def histories(me: Person, patient: str) -> None:
     assert (await me("EndMedicalEntry", {"reason": "Healed"}, **one))["status"] == "ended"
     assert (await me("ReopenMedicalEntry", {}, **one))["status"] == "active"
     assert (await me("RefuteMedicalEntry", {"reason": "Another one's"}, **one))["status"] == "entered-in-error"
+    sister = (await me("RegisterPatient", {"givenName": "Nora", "familyName": "Bakker-Smit", "birthDate": "1990-05-17", "email": "noor@example.org"}))["id"]
+    pair = {"patientId": patient, "otherId": sister}
+    assert {one["other"]["id"] for one in (await me("ListDuplicates", query={"grade": "possible"}))["items"]} == {sister}
+    assert (await me("DismissDuplicate", {**pair, "reason": "They are sisters"}))["dismissed"]
+    assert (await me("ListDuplicates", query={"grade": "possible"}))["found"] == 0
+    assert len((await me("BrowseDuplicateRow"))["items"]) == 1
+    assert not (await me("ReopenDuplicate", pair))["dismissed"]
+    await me("AddRelation", {"relation": "sibling", "relatedId": sister}, patientId=patient)
+    assert len((await me("GetHousehold", patientId=patient))["members"]) == 2
+    await me("ArchivePatient", id=sister)
     await me("ChangePatientPreferences", {"language": "nl", "ways": ["phone"]}, id=patient)
     assert (await me("GetPatientPreferences", id=patient))["ways"] == ["phone"]
 
