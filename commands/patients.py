@@ -105,20 +105,7 @@ class ChangeMedicalHistory(Command):
         return patient.amend(self.allergies, self.conditions, self.medications)
 
 
-class MedicalCommand(Command):
-    """Something about an entry of a patient's medical history, which is looked up under all records of theirs."""
-
-    async def gather(self, look: Look) -> dict[str, Any]:
-        mine = await look.folded(Patient, look.at.id, MedicalHistoryRow)
-        known = {line.id: line for line in mine.lines()} if mine else {}
-        count = len(known)
-        for record in (await look.load(Patient, look.at.id)).records:
-            if other := await look.folded(Patient, record, MedicalHistoryRow):
-                known = {line.id: line for line in other.lines()} | known
-        return {"known": list(known.values()), "count": count}
-
-
-class AddMedicalEntry(MedicalCommand):
+class AddMedicalEntry(Command):
     """Add an allergy, a condition or a medication to what the clinic knows of a patient. Also needs `patients.view_medical_history`."""
 
     state = Patient
@@ -126,12 +113,15 @@ class AddMedicalEntry(MedicalCommand):
     what: MedicalList
     entry: MedicalEntry
 
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entries_of(look)
+
     def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
         ensure_seeing(at)
         return patient.add_entry(at.id, known, count, self.what, self.entry)
 
 
-class AmendMedicalEntry(MedicalCommand):
+class AmendMedicalEntry(Command):
     """Have an entry of a medical history say something else, and say why; what it said before stays with it. Also needs `patients.view_medical_history`."""
 
     state = Patient
@@ -140,12 +130,15 @@ class AmendMedicalEntry(MedicalCommand):
     entry: MedicalEntry
     reason: Reason
 
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entries_of(look)
+
     def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
         ensure_seeing(at)
         return patient.amend_entry(known, self.entry_id, self.entry, self.reason)
 
 
-class EndMedicalEntry(MedicalCommand):
+class EndMedicalEntry(Command):
     """Note that an entry of a medical history does not hold any more: a medicine is not taken, a condition has healed. Also needs `patients.view_medical_history`."""
 
     state = Patient
@@ -154,12 +147,15 @@ class EndMedicalEntry(MedicalCommand):
     ended_on: date | None = None
     reason: Reason | None = None
 
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entries_of(look)
+
     def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
         ensure_seeing(at)
         return patient.end_entry(known, self.entry_id, self.ended_on or at.today, self.reason, at.today)
 
 
-class RefuteMedicalEntry(MedicalCommand):
+class RefuteMedicalEntry(Command):
     """Note that an entry of a medical history never held, and say why; it stays on record as entered in error. Also needs `patients.view_medical_history`."""
 
     state = Patient
@@ -167,18 +163,24 @@ class RefuteMedicalEntry(MedicalCommand):
     entry_id: MedicalEntryId
     reason: Reason
 
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entries_of(look)
+
     def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
         ensure_seeing(at)
         return patient.refute_entry(known, self.entry_id, self.reason)
 
 
-class ReopenMedicalEntry(MedicalCommand):
+class ReopenMedicalEntry(Command):
     """Note that an entry of a medical history holds after all. Also needs `patients.view_medical_history`."""
 
     state = Patient
     permission = "patients.edit"
     entry_id: MedicalEntryId
     reason: Reason | None = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entries_of(look)
 
     def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
         ensure_seeing(at)
@@ -373,6 +375,17 @@ class UnmergePatients(Command):
         return [
             *unmerged, Elsewhere(state=Patient, id=self.loser_id, events=[PatientReinstated(survivor_id=at.id, moved=belongings(moves))]), *moves,
             *standing_in(left, at)]
+
+
+async def entries_of(look: Look) -> dict[str, Any]:
+    """Return the entries of a patient's medical history under all records of theirs, the one's in hand before the others', and how many are its own."""
+    mine = await look.folded(Patient, look.at.id, MedicalHistoryRow)
+    known = {line.id: line for line in mine.lines()} if mine else {}
+    count = len(known)
+    for record in (await look.load(Patient, look.at.id)).records:
+        if other := await look.folded(Patient, record, MedicalHistoryRow):
+            known = {line.id: line for line in other.lines()} | known
+    return {"known": list(known.values()), "count": count}
 
 
 def ensure_treats(doctor: Staff) -> None:
