@@ -26,6 +26,7 @@ from domain.patients import (
     Name,
     Patient,
     PatientErased,
+    PatientNumber,
     PatientReinstated,
     PatientReplaced,
     Preferences,
@@ -72,7 +73,7 @@ class RegisterPatient(Demographics, Creation):
     async def gather(self, look: Look) -> dict[str, Any]:
         return {"key": await external_key(look, self.external_id, None), "number": await look.number(NUMBERS)}
 
-    def decide(self, patient: Patient, at: At, *, key: str | None, number: int) -> list[Event]:
+    def decide(self, patient: Patient, at: At, *, key: str | None, number: PatientNumber) -> list[Event]:
         return patient.register(self, at.today, number, key)
 
 

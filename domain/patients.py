@@ -74,7 +74,7 @@ Teller = Annotated[Literal["patient", "relative", "clinician", "document", "othe
 Dosage = Annotated[str, Meta(min_length=1, max_length=200, description="How much of a medicine, and how often.", examples=["400 mg, three times a day"])]
 
 
-class MedicalEntry(Frozen):
+class MedicalEntry(Frozen, omit_defaults=True):
     """One line of a medical history: an allergy, a condition or a medication."""
 
     name: Text

@@ -11,13 +11,12 @@ from gateway.kit import Desk
 from gateway.kit.query import no_query
 from projections.households import household_of
 from schemas.households import Household
-from schemas.patients import PatientRow
 
 PatientId = Annotated[UUID, PathParameter(description="Id of the patient.")]
 
 
 @get("/{patientId:uuid}/household", operation_id="GetHousehold", summary="Show: a patient's household", opt={
-    "permission": PatientRow.permission, "refusals": [NotFound]})
+    "permission": "patients.view", "refusals": [NotFound]})
 async def of_patient(desk: Desk, patientId: PatientId) -> Household:  # noqa: N803
     """Whom parents, guardians, children, partners and siblings join to the patient, step by step; address, telephone and e-mail that they share; who pays for whom."""
     no_query(desk.call.query())

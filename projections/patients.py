@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
@@ -499,4 +500,10 @@ def named(person: Demographics, row: Demographics) -> tuple[bool, bool]:
 
 def nearly(mine: list[str], theirs: list[str]) -> bool:
     """Say whether two names are the same but for a slip of the keyboard in each word."""
-    return bool(mine) and len(mine) == len(theirs) and all(any({f"~{one}", *slips(one)} & {f"~{two}", *slips(two)} for two in theirs) for one in mine)
+    return bool(mine) and len(mine) == len(theirs) and all(any(not slipped(one).isdisjoint(slipped(two)) for two in theirs) for one in mine)
+
+
+@lru_cache(maxsize=1 << 16)
+def slipped(word: str) -> frozenset[str]:
+    """Return a word, and with each of its letters missing if it is long enough."""
+    return frozenset({f"~{word}", *slips(word)})

@@ -135,7 +135,7 @@ class MedicalChange(Frozen):
     reason: str | None = None
 
 
-class MedicalRecord(MedicalEntry):
+class MedicalRecord(MedicalEntry, omit_defaults=False):
     """An entry of a medical history with its id, whether it holds, and all that became of it, the oldest first."""
 
     id: UUID
@@ -184,6 +184,7 @@ class MedicalHistoryRow(Row):
 
     table: ClassVar[str] = "medical_histories"
     permission: ClassVar[str] = "patients.view_medical_history"
+    keeps: ClassVar[frozenset[str]] = frozenset({"entry", "reason"})
     chart: ClassVar[bool] = True
     id: UUID
     allergies: Annotated[Entries | None, Personal()]

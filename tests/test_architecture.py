@@ -55,6 +55,7 @@ ALLOWED = {
     **{("gateway/imports.py", f"domain.patients.{name}"): "and says of whom it cannot" for name in (
         "Demographics", "MedicalEntry", "PatientErased", "PatientMerged", "PatientNotActive")},
     **{("gateway/imports.py", f"schemas.patients.{name}"): "who may see medical histories" for name in ("MedicalHistoryRow",)},
+    ("gateway/duplicates.py", "schemas.patients.Grade"): "how surely two are one is said as of whoever is about to be registered",
     ("gateway/health.py", "psycopg.Error"): "a database that answers with an error is told as down; health itself must not fail",
 }
 

@@ -31,7 +31,7 @@ def somebody(number: int) -> RegisterPatient:
     given = GIVEN[number % len(GIVEN)]
     family = BEGINNINGS[number // 7 % len(BEGINNINGS)] + ENDINGS[number // 211 % len(ENDINGS)]
     return RegisterPatient(
-        given_name=given, family_name=family, birth_date=date(1935, 1, 1) + timedelta(days=number * 7919 % 31_000), phone=f"+31 6 {number * 7907 % 10**8:08}",
+        given_name=given, family_name=family, birth_date=date(1935, 1, 1) + timedelta(days=number * 7919 % 31_013), phone=f"+31 6 {number * 7907 % 10**8:08}",
         email=f"{family}{number}@example.org".lower().replace("á", "a").replace("í", "i"))
 
 

@@ -29,6 +29,7 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "LifetimeRow": "Lifetime counts the records of one patient together",
     "AuditRow": "AuditLine adds what changed and from where",
     "SeriesRow": "the next number",
+    "PatientPreferencesRow": "PreferencesOfPatient says it for all records of a patient",
     "FavouriteRow": "GET /patients?favouritesOnly=true",
     "TrailRow": "lists as they were, for which it is an index",
     "SeatsRow": "how many of the licence's seats are taken",
@@ -93,7 +94,6 @@ BARE = {  # ids that point at no stream -> why
 
 OPEN = {  # free text that lies open in the store -> whose it is
     **dict.fromkeys(["PatientRegistered.external_key", "PatientChanged.external_key"], "a keyed hash"),
-    **dict.fromkeys([f"{event}.{field}" for event in ("ConsentFormDefined", "ConsentFormRevised") for field in ("name", "text")], "the clinic's: what it asks people"),
     "ConsentFormRetired.reason": "the clinic's",
     "SyncConflictKept.code": "the name of a refusal", "SyncConflictKept.fields": "names of fields",
     "ChargedItem.description": "the platform's books: what was sold", "SubscriptionInvoiceDrafted.notes": "the platform's books, to a clinic",
