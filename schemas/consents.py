@@ -32,7 +32,7 @@ class ConsentFormRow(ConsentWords, Row):
     """What a clinic asks people to agree to, with all versions of its words, the oldest first."""
 
     table: ClassVar[str] = "consent_forms"
-    permission: ClassVar[str] = "clinical.consent.view"
+    permission: ClassVar[str] = "clinical.consent.upload"  # whoever asks people; these read the words with what they have agreed to
     id: Id
     version: ConsentVersion
     versions: list[ConsentWording]

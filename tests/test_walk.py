@@ -615,6 +615,7 @@ async def portal(me: Person, ids: Json) -> None:
     assert (shown["phone"], shown["reported"]["allergies"][0]["name"]) == ("+31 6 8765 4321", "Latex")
     await guest("ChangeOwnPreferences", {"language": "es"})
     assert (await guest("GetOwnPreferences"))["language"] == "es"
+    guest.position = max(guest.position, me.position)
     (asked_for,) = (await guest("ListOwnConsents"))["items"]
     form = {"formId": asked_for["formId"]}
     assert (await guest("GiveOwnConsent", {"version": asked_for["formVersion"]}, **form))["way"] == "portal"
