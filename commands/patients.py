@@ -1,5 +1,6 @@
 """What may be asked of a patient's record."""
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -11,22 +12,33 @@ from domain.erasures import Erasure, erasure_of
 from domain.invoices import Invoice
 from domain.kit import AccountId, At, Elsewhere, Email, Event, Forbidden, PatientId, Phone, Reason
 from domain.patients import (
+    NUMBERS,
     Address,
     Belonging,
     Demographics,
     Entries,
+    ExternalIdTaken,
     Groups,
+    MedicalEntry,
+    MedicalEntryId,
+    MedicalLine,
+    MedicalList,
     Name,
     Patient,
     PatientErased,
+    PatientNumber,
     PatientReinstated,
     PatientReplaced,
+    Preferences,
+    PreferredNotADoctor,
     VisitsClash,
 )
 from domain.queue import WalkIn
 from domain.recalls import Recall
 from domain.recurrences import Recurrence
+from domain.staff import Staff
 from schemas.appointments import AppointmentRow
+from schemas.patients import MedicalHistoryRow, PatientRow
 
 Thing = Appointment | Invoice | Recall | Recurrence | WalkIn
 MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice, "recalls": Recall, "recurrences": Recurrence, "queue": WalkIn}
@@ -41,6 +53,8 @@ STAYS: dict[str, str] = {
     "portal_invitations": "it asks in whoever that record stands for, and whoever came by it goes on with the record that stands for theirs",
     "sync_conflicts": "a device wanted it for this very record; whoever looks at it sees what that was merged into",
     "message_wishes": "it was noted for this record that nobody is to write; whoever writes asks about all records of the patient",
+    "duplicates": "somebody looked at these two records; the one that stands for either is looked at anew",
+    "consents": "it was said for this record, under whose key it is sealed; whoever asks whether somebody agrees asks about all records of theirs",
     "reminders": "it says to whom it was written, by the record that the visit had then",
     "recall_wishes": "it was noted for this record that nobody is to call; whoever calls asks about all records of the patient",
     "referral_leads": "it says as which record somebody was registered, who had been nobody's patient; the record says what it was merged into",
@@ -58,8 +72,11 @@ class RegisterPatient(Demographics, Creation):
     given_name: Name
     family_name: Name
 
-    def decide(self, patient: Patient, at: At) -> list[Event]:
-        return patient.register(self, at.today)
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"key": await external_key(look, self.external_id, None), "number": await look.number(NUMBERS)}
+
+    def decide(self, patient: Patient, at: At, *, key: str | None, number: PatientNumber) -> list[Event]:
+        return patient.register(self, at.today, number, key)
 
 
 class ChangePatient(Demographics, Command):
@@ -70,8 +87,11 @@ class ChangePatient(Demographics, Command):
     given_name: Name
     family_name: Name
 
-    def decide(self, patient: Patient, at: At) -> list[Event]:
-        return patient.change(self, at.today)
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"key": await external_key(look, self.external_id, look.at.id)}
+
+    def decide(self, patient: Patient, at: At, *, key: str | None) -> list[Event]:
+        return patient.change(self, at.today, key)
 
 
 class ChangeMedicalHistory(Command):
@@ -84,9 +104,120 @@ class ChangeMedicalHistory(Command):
     medications: Entries
 
     def decide(self, patient: Patient, at: At) -> list[Event]:
-        if not at.may("patients.view_medical_history"):
-            raise Forbidden(permission="patients.view_medical_history")
+        ensure_seeing(at)
         return patient.amend(self.allergies, self.conditions, self.medications)
+
+
+class AddMedicalEntry(Command):
+    """Add an allergy, a condition or a medication to what the clinic knows of a patient. Also needs `patients.view_medical_history`."""
+
+    state = Patient
+    permission = "patients.edit"
+    what: MedicalList
+    entry: MedicalEntry
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entries_of(look)
+
+    def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
+        ensure_seeing(at)
+        return patient.add_entry(at.id, known, count, self.what, self.entry)
+
+
+class AmendMedicalEntry(Command):
+    """Have an entry of a medical history say something else, and say why; what it said before stays with it. Also needs `patients.view_medical_history`."""
+
+    state = Patient
+    permission = "patients.edit"
+    entry_id: MedicalEntryId
+    entry: MedicalEntry
+    reason: Reason
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entries_of(look)
+
+    def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
+        ensure_seeing(at)
+        return patient.amend_entry(known, self.entry_id, self.entry, self.reason)
+
+
+class EndMedicalEntry(Command):
+    """Note that an entry of a medical history does not hold any more: a medicine is not taken, a condition has healed. Also needs `patients.view_medical_history`."""
+
+    state = Patient
+    permission = "patients.edit"
+    entry_id: MedicalEntryId
+    ended_on: date | None = None
+    reason: Reason | None = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entries_of(look)
+
+    def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
+        ensure_seeing(at)
+        return patient.end_entry(known, self.entry_id, self.ended_on or at.today, self.reason, at.today)
+
+
+class RefuteMedicalEntry(Command):
+    """Note that an entry of a medical history never held, and say why; it stays on record as entered in error. Also needs `patients.view_medical_history`."""
+
+    state = Patient
+    permission = "patients.edit"
+    entry_id: MedicalEntryId
+    reason: Reason
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entries_of(look)
+
+    def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
+        ensure_seeing(at)
+        return patient.refute_entry(known, self.entry_id, self.reason)
+
+
+class ReopenMedicalEntry(Command):
+    """Note that an entry of a medical history holds after all. Also needs `patients.view_medical_history`."""
+
+    state = Patient
+    permission = "patients.edit"
+    entry_id: MedicalEntryId
+    reason: Reason | None = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await entries_of(look)
+
+    def decide(self, patient: Patient, at: At, *, known: list[MedicalLine], count: int) -> list[Event]:
+        ensure_seeing(at)
+        return patient.reopen_entry(known, self.entry_id, self.reason)
+
+
+class ChangePatientPreferences(Preferences, Command):
+    """Note what a patient likes best: language, ways and times to be reached, doctor, and what is to be seen to; what is left out is cleared."""
+
+    state = Patient
+    permission = "patients.edit"
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"doctor": await look.require(Staff, self.doctor_id) if self.doctor_id else None}
+
+    def decide(self, patient: Patient, at: At, *, doctor: Staff | None) -> list[Event]:
+        if doctor is not None:
+            ensure_treats(doctor)
+        return patient.prefer(self)
+
+
+class ChangeOwnPreferences(Preferences, Command):
+    """Say what you like best: your language, how and when you are reached, whom you see, and what is to be seen to; what is left out is cleared."""
+
+    state = Patient
+    permission = "self"
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"doctor": await look.require(Staff, self.doctor_id) if self.doctor_id else None}
+
+    def decide(self, patient: Patient, at: At, *, doctor: Staff | None) -> list[Event]:
+        if doctor is not None:
+            ensure_treats(doctor)
+        return patient.prefer(self)
 
 
 class ChangeOwnRecord(Command):
@@ -247,6 +378,42 @@ class UnmergePatients(Command):
         return [
             *unmerged, Elsewhere(state=Patient, id=self.loser_id, events=[PatientReinstated(survivor_id=at.id, moved=belongings(moves))]), *moves,
             *standing_in(left, at)]
+
+
+async def entries_of(look: Look) -> dict[str, Any]:
+    """Return the entries of a patient's medical history under all records of theirs, the one's in hand before the others', and how many are its own."""
+    mine = await look.folded(Patient, look.at.id, MedicalHistoryRow)
+    known = {line.id: line for line in mine.lines()} if mine else {}
+    count = len(known)
+    for record in (await look.load(Patient, look.at.id)).records:
+        if other := await look.folded(Patient, record, MedicalHistoryRow):
+            known = {line.id: line for line in other.lines()} | known
+    return {"known": list(known.values()), "count": count}
+
+
+def ensure_treats(doctor: Staff) -> None:
+    """Refuse as a doctor whoever treats nobody here."""
+    if doctor.role != "doctor" or not doctor.active:
+        raise PreferredNotADoctor
+
+
+def ensure_seeing(at: At) -> None:
+    """Refuse whoever may not see what they change."""
+    if not at.may(MedicalHistoryRow.permission):
+        raise Forbidden(permission=MedicalHistoryRow.permission)
+
+
+async def external_key(look: Look, external_id: str | None, patient: UUID | None) -> str | None:
+    """Return under which key an external id is claimed; refuse one of somebody else's, as far as can be seen: the claim guarantees it."""
+    if external_id is None:
+        return None
+    key = look.address_key(external_id)
+    if patient is not None and (await look.load(Patient, patient)).external_key == key:
+        return key
+    for row in await look.find(PatientRow, external_id=external_id):
+        if row.id != patient and (await look.load(Patient, row.id)).external_key == key:
+            raise ExternalIdTaken(patientId=str(row.id))
+    return key
 
 
 async def both(look: Look, loser: UUID) -> dict[str, Any]:

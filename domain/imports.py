@@ -21,7 +21,7 @@ ImportField = Literal[
     "allergies", "conditions", "medications",
 ]
 LISTS = ("allergies", "conditions", "medications")
-PLAIN = {"email": "email", "phone": "phone", "nationalId": "national_id", "notes": "notes"}
+PLAIN = {"email": "email", "phone": "phone", "nationalId": "national_id", "notes": "notes", "externalId": "external_id"}
 ADDRESS = ("address", "postcode", "city")
 
 NAMES: dict[ImportField, str] = {  # as they are compared: `plain`

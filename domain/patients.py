@@ -1,27 +1,31 @@
 """Patients: people are registered, their particulars and medical history kept up to date; they are archived, never erased by a click."""
 
 from datetime import date
-from typing import Annotated, ClassVar, Literal, Self
-from uuid import UUID
+from typing import Annotated, Any, ClassVar, Literal, Self
+from uuid import UUID, uuid5
 
 from msgspec import Meta
 from msgspec.structs import replace
 
 from domain.kit import (
     AccountId,
+    Claim,
     Email,
     Event,
     Forbidden,
     Frozen,
     Invalid,
     Note,
+    NotFound,
     PatientId,
     Personal,
     Phone,
     Reason,
     Refused,
+    StaffId,
     State,
     Text,
+    UniqueClaim,
     only,
 )
 from domain.kit.sources import Source
@@ -32,6 +36,19 @@ Address = Annotated[str, Meta(max_length=500)]
 PatientGroup = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^\S(.*\S)?$", examples=["Orthodontics"])]
 Groups = Annotated[list[PatientGroup], Meta(max_length=50)]
 NationalId = Annotated[str, Meta(min_length=1, max_length=40)]
+ExternalId = Annotated[str, Meta(
+    min_length=1, max_length=100, pattern=r"^\S(.*\S)?$", description="By which another program knows the patient; once in a clinic, whatever its case.", examples=["NL-4711"])]
+PatientNumber = Annotated[int, Meta(ge=1, description="The clinic's own number for the patient: given at registration, rising, never to anybody else.")]
+
+Tongue = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=20, description="A language, as BCP 47 has it.", examples=["nl"])]
+ContactWay = Literal["phone", "email", "sms", "whatsapp", "post", "portal"]
+PartOfDay = Literal["early-morning", "morning", "afternoon", "evening"]
+Need = Literal["interpreter", "wheelchair", "hearing", "sight", "companion", "anxiety", "extra-time"]
+Ways = Annotated[list[ContactWay], Meta(max_length=6, description="By which ways they are best reached, the best first.")]
+Times = Annotated[list[PartOfDay], Meta(max_length=4, description="When they are best called, or seen.")]
+Needs = Annotated[list[Need], Meta(max_length=7, description="What is to be seen to when they come.")]
+
+NUMBERS = "patients"  # the series that patients' numbers are from
 
 
 class Demographics(Frozen):
@@ -47,24 +64,53 @@ class Demographics(Frozen):
     national_id: Annotated[NationalId | None, Personal()] = None
     notes: Annotated[Note | None, Personal()] = None
     source: Source | None = None
+    external_id: Annotated[ExternalId | None, Personal()] = None
 
 
-class MedicalEntry(Frozen):
+MedicalList = Literal["allergies", "conditions", "medications"]
+Severity = Annotated[Literal["mild", "moderate", "severe", "life-threatening"], Meta(description="How bad an allergy's reaction is.")]
+Certainty = Annotated[Literal["suspected", "confirmed"], Meta(description="Whether an allergy is known or only thought of.")]
+Teller = Annotated[Literal["patient", "relative", "clinician", "document", "other"], Meta(description="Who or what says so.")]
+Dosage = Annotated[str, Meta(min_length=1, max_length=200, description="How much of a medicine, and how often.", examples=["400 mg, three times a day"])]
+
+
+class MedicalEntry(Frozen, omit_defaults=True):
     """One line of a medical history: an allergy, a condition or a medication."""
 
     name: Text
     note: Note | None = None
     since: date | None = None
+    severity: Severity | None = None
+    certainty: Certainty | None = None
+    dosage: Dosage | None = None
+    teller: Teller | None = None
 
 
+class MedicalLine(Frozen):
+    """An entry of a medical history that is kept by itself, and whether it holds still."""
+
+    id: UUID
+    what: MedicalList
+    entry: MedicalEntry
+    holds: bool = True
+
+
+MedicalEntryId = Annotated[UUID, Meta(description="Id of one of the entries of the patient's medical history.")]
 Entries = Annotated[list[MedicalEntry], Meta(max_length=200)]
 
 
-class PatientRegistered(Demographics, Event):
+class Particulars(Demographics):
+    """Who a patient is, with a keyed hash of what another program calls them, by which that stays theirs alone."""
+
+    external_key: str | None = None
+
+
+class PatientRegistered(Particulars, Event):
     registered_on: date
+    number: PatientNumber | None = None  # earlier releases gave none
 
 
-class PatientChanged(Demographics, Event): ...
+class PatientChanged(Particulars, Event): ...
 
 
 class MedicalHistoryAmended(Event):
@@ -73,6 +119,40 @@ class MedicalHistoryAmended(Event):
     allergies: Annotated[Entries | None, Personal()] = None
     conditions: Annotated[Entries | None, Personal()] = None
     medications: Annotated[Entries | None, Personal()] = None
+
+
+class Stated(Frozen):
+    """What an entry of a medical history says with this, as a whole: what it said before stays in the stream."""
+
+    entry_id: MedicalEntryId
+    what: MedicalList
+    entry: Annotated[MedicalEntry | None, Personal()] = None
+
+
+class MedicalEntryAdded(Stated, Event): ...
+
+
+class MedicalEntryAmended(Stated, Event):
+    reason: Annotated[Reason | None, Personal()] = None
+
+
+class MedicalEntryEnded(Stated, Event):
+    """It held once, and does not any more."""
+
+    ended_on: date
+    reason: Annotated[Reason | None, Personal()] = None
+
+
+class MedicalEntryRefuted(Stated, Event):
+    """It never held, and was entered in error."""
+
+    reason: Annotated[Reason | None, Personal()] = None
+
+
+class MedicalEntryReopened(Stated, Event):
+    """It holds after all."""
+
+    reason: Annotated[Reason | None, Personal()] = None
 
 
 class PatientContactChanged(Event):
@@ -126,6 +206,23 @@ class PatientAccessRefreshed(Event):
     account_id: AccountId
 
 
+class Preferences(Frozen):
+    """What a patient likes best: their language, by which ways and when they are called, whom they see, and what is to be seen to. What is null they have not said.
+
+    What they do not want to be written at all is a wish about messages, and what the desk tells itself is a note.
+    """
+
+    language: Annotated[Tongue | None, Personal()] = None
+    ways: Annotated[Ways | None, Personal()] = None
+    times: Annotated[Times | None, Personal()] = None
+    doctor_id: StaffId | None = None
+    needs: Annotated[Needs | None, Personal()] = None
+
+
+class PatientPreferencesChanged(Preferences, Event):
+    """What the patient likes best, as a whole."""
+
+
 class Belonging(Frozen):
     """Something that is a patient's: an appointment, an invoice, a recall, a series of appointments or a place in the waiting queue."""
 
@@ -168,11 +265,44 @@ PatientEvent = (
     PatientRegistered | PatientChanged | MedicalHistoryAmended | PatientArchived | PatientRestored | PatientAccessRefreshed | PatientsMerged | PatientReplaced
     | PatientSourceSet | PatientsUnmerged | PatientReinstated | PatientContactChanged | MedicalHistoryReported
     | PatientBlocked | PatientUnblocked | PatientGroupsChanged
+    | PatientPreferencesChanged | MedicalEntryAdded | MedicalEntryAmended | MedicalEntryEnded | MedicalEntryRefuted | MedicalEntryReopened
 )
 
 
 class BirthDateImpossible(Invalid):
     """A date of birth lies in the past, and not more than 150 years back."""
+
+
+class MedicalEntryUnknown(NotFound):
+    """There is no such entry in the patient's medical history."""
+
+
+class MedicalEntryMisplaced(Invalid):
+    """Severity and certainty are an allergy's, a dosage is a medication's."""
+
+
+class MedicalEntryDoubled(Refused):
+    """That is in the patient's medical history already: the entry in `details`. Amend it."""
+
+
+class MedicalEntryClosed(Refused):
+    """That entry has ended, or was entered in error. Reopen it first, or add another one."""
+
+
+class MedicalEntryOpen(Refused):
+    """That entry holds as it is."""
+
+
+class MedicalEndImpossible(Invalid):
+    """Nothing has ended in the future, or before it began."""
+
+
+class PreferredNotADoctor(Invalid):
+    """Only a doctor who works here can be the one whom a patient likes to see."""
+
+
+class ExternalIdTaken(Refused):
+    """Another patient of the clinic has that external id: the one in `details`."""
 
 
 class PatientNotActive(Refused):
@@ -231,15 +361,21 @@ class Patient(State):
     moved: tuple[Belonging, ...] = ()  # to the record that this one was merged into
     blocked: bool = False
     records: tuple[UUID, ...] = ()  # merged into this one, with those that had been merged into them
+    external_key: str | None = None
+    number: int | None = None
 
-    def evolve(self, event: PatientEvent) -> Self:  # noqa: C901, PLR0911 - one for each kind of event
+    def evolve(self, event: PatientEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - one for each kind of event
         match event:
-            case PatientRegistered(source=source):
-                return replace(self, registered=True, source=source)
-            case PatientChanged(source=source) | PatientSourceSet(source=source):
+            case PatientRegistered(source=source, external_key=key, number=number):
+                return replace(self, registered=True, source=source, external_key=key, number=number)
+            case PatientChanged(source=source, external_key=key):
+                return replace(self, source=source, external_key=key)
+            case PatientSourceSet(source=source):
                 return replace(self, source=source)
-            case MedicalHistoryAmended() | PatientContactChanged() | MedicalHistoryReported() | PatientGroupsChanged():
+            case MedicalHistoryAmended() | PatientContactChanged() | MedicalHistoryReported() | PatientGroupsChanged() | PatientPreferencesChanged():
                 return self
+            case MedicalEntryAdded() | MedicalEntryAmended() | MedicalEntryEnded() | MedicalEntryRefuted() | MedicalEntryReopened():
+                return self  # what they say is the patient's, and no rule may rest on it once it is forgotten
             case PatientAccessRefreshed(account_id=account):
                 return replace(self, account=account)
             case PatientArchived():
@@ -258,6 +394,11 @@ class Patient(State):
                 return replace(self, merged_into=survivor, moved=tuple(moved))
             case PatientReinstated():
                 return replace(self, merged_into=None, moved=())
+
+    def claims(self) -> frozenset[Claim]:
+        """The clinic's number, and what another program calls the patient; both stay theirs when they are merged, archived or forgotten."""
+        keys = {"patients.number": self.number, "patients.external": self.external_key}
+        return frozenset(UniqueClaim(scope=scope, key=str(key)) for scope, key in keys.items() if key is not None)
 
     def ensure_active(self) -> None:
         """Refuse what can only be done for a patient who is still with the clinic."""
@@ -306,24 +447,70 @@ class Patient(State):
         removed = [group for group in dict.fromkeys(remove) if group in groups and group not in add]
         return [PatientGroupsChanged(added=added, removed=removed)] if added or removed else []
 
-    def register(self, person: Demographics, today: date) -> list[Event]:
+    def register(self, person: Demographics, today: date, number: int | None = None, external_key: str | None = None) -> list[Event]:
         ensure_born(person, today)
-        return [PatientRegistered(**only(Demographics, person), registered_on=today)]
+        return [PatientRegistered(**only(Demographics, person), registered_on=today, number=number, external_key=external_key)]
 
-    def change(self, person: Demographics, today: date) -> list[Event]:
+    def change(self, person: Demographics, today: date, external_key: str | None = None) -> list[Event]:
         self.ensure_active()
         ensure_born(person, today)
-        return [PatientChanged(**only(Demographics, person))]
+        return [PatientChanged(**only(Demographics, person), external_key=external_key)]
 
     def amend(self, allergies: Entries, conditions: Entries, medications: Entries) -> list[Event]:
         self.ensure_active()
         return [MedicalHistoryAmended(allergies=allergies, conditions=conditions, medications=medications)]
+
+    def add_entry(self, this: UUID, known: list[MedicalLine], count: int, what: MedicalList, entry: MedicalEntry) -> list[Event]:
+        """Add to the history, of which `known` are the entries, `count` of them this record's own."""
+        self.ensure_active()
+        ensure_placed(what, entry)
+        ensure_single(known, what, entry)
+        return [MedicalEntryAdded(entry_id=uuid5(this, f"medical/entries/{count + 1}"), what=what, entry=entry)]
+
+    def amend_entry(self, known: list[MedicalLine], id: UUID, entry: MedicalEntry, reason: str) -> list[Event]:  # noqa: A002
+        self.ensure_active()
+        line = line_of(known, id)
+        if not line.holds:
+            raise MedicalEntryClosed
+        ensure_placed(line.what, entry)
+        ensure_single([one for one in known if one.id != id], line.what, entry)
+        return [] if entry == line.entry else [MedicalEntryAmended(entry_id=id, what=line.what, entry=entry, reason=reason)]
+
+    def end_entry(self, known: list[MedicalLine], id: UUID, ended_on: date, reason: str | None, today: date) -> list[Event]:  # noqa: A002
+        self.ensure_active()
+        line = line_of(known, id)
+        if not line.holds:
+            raise MedicalEntryClosed
+        if ended_on > today or (line.entry.since is not None and ended_on < line.entry.since):
+            raise MedicalEndImpossible(endedOn=ended_on.isoformat())
+        return [MedicalEntryEnded(entry_id=id, what=line.what, entry=line.entry, ended_on=ended_on, reason=reason)]
+
+    def refute_entry(self, known: list[MedicalLine], id: UUID, reason: str) -> list[Event]:  # noqa: A002
+        self.ensure_active()
+        line = line_of(known, id)
+        if not line.holds:
+            raise MedicalEntryClosed
+        return [MedicalEntryRefuted(entry_id=id, what=line.what, entry=line.entry, reason=reason)]
+
+    def reopen_entry(self, known: list[MedicalLine], id: UUID, reason: str | None) -> list[Event]:  # noqa: A002
+        self.ensure_active()
+        line = line_of(known, id)
+        if line.holds:
+            raise MedicalEntryOpen
+        ensure_single(known, line.what, line.entry)
+        return [MedicalEntryReopened(entry_id=id, what=line.what, entry=line.entry, reason=reason)]
 
     def say_contact(self, email: str | None, phone: str | None, address: str | None) -> list[Event]:
         """Take the patient's word on how they are reached."""
         self.ensure_active()
         said = {"email": email, "phone": phone, "address": address}
         return [PatientContactChanged(**said)] if any(value is not None for value in said.values()) else []
+
+    def prefer(self, wanted: Preferences) -> list[Event]:
+        """Note what the patient likes best; each of several ways, times and needs once."""
+        self.ensure_active()
+        once: dict[str, Any] = {name: list(dict.fromkeys(value)) if isinstance(value, list) else value for name, value in only(Preferences, wanted).items()}
+        return [PatientPreferencesChanged(**once)]
 
     def report(self, allergies: Entries, conditions: Entries, medications: Entries) -> list[Event]:
         """Take the patient's word on their history; nothing that the clinic has noted goes by it."""
@@ -365,6 +552,31 @@ class Patient(State):
         if not self.archived:
             raise PatientNotArchived
         return [PatientRestored()]
+
+
+def line_of(known: list[MedicalLine], id: UUID) -> MedicalLine:  # noqa: A002
+    """Return the entry of a history that has that id; refuse one that is not there."""
+    if (found := next((line for line in known if line.id == id), None)) is None:
+        raise MedicalEntryUnknown(entryId=str(id))
+    return found
+
+
+def ensure_placed(what: MedicalList, entry: MedicalEntry) -> None:
+    """Refuse what makes no sense in that list."""
+    if (what != "allergies" and (entry.severity or entry.certainty)) or (what != "medications" and entry.dosage):
+        raise MedicalEntryMisplaced
+
+
+def ensure_single(known: list[MedicalLine], what: MedicalList, entry: MedicalEntry) -> None:
+    """Refuse what the list says already."""
+    name = alike(entry)
+    if (other := next((line for line in known if line.holds and line.what == what and alike(line.entry) == name), None)) is not None:
+        raise MedicalEntryDoubled(entryId=str(other.id))
+
+
+def alike(entry: MedicalEntry) -> str:
+    """Return by what two entries of a list are one."""
+    return " ".join(f"{entry.name} {entry.dosage or ''}".casefold().split())
 
 
 def ensure_born(person: Demographics, today: date) -> None:

@@ -61,14 +61,15 @@ class RelationOver(Refused):
 class Relation(State):
     kind: ClassVar[str] = "relations"
     patient: UUID | None = None
+    guardian: bool = False
     ended: bool = False
 
     def evolve(self, event: RelationEvent) -> Self:
         match event:
-            case RelationAdded(patient_id=patient):
-                return replace(self, patient=patient)
-            case RelationChanged():
-                return self
+            case RelationAdded(patient_id=patient, guardian=guardian):
+                return replace(self, patient=patient, guardian=guardian)
+            case RelationChanged(guardian=guardian):
+                return replace(self, guardian=guardian)
             case RelationEnded():
                 return replace(self, ended=True)
 

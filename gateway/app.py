@@ -27,8 +27,10 @@ from gateway import (
     charts,
     clinics,
     closed_days,
+    consents,
     demo_requests,
     docs,
+    duplicates,
     email_templates,
     emergencies,
     entrance,
@@ -39,6 +41,7 @@ from gateway import (
     figures,
     health,
     holds,
+    households,
     imports,
     invite_codes,
     invoices,
@@ -89,7 +92,7 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, appointments.public, portal_invitations.door, events.router, events.feed, health.health, health.metrics, docs.schema, docs.docs, docs.asyncapi, docs.events,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointment_types, appointments, attendance, audit, billing, calendar_feeds, charts, clinics, closed_days, demo_requests, email_templates, emergencies, erasures, favourites, figures, holds, imports, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, permission_templates, places, plans, portal_invitations,
+    activity, analytics, api_keys, appointment_types, appointments, attendance, audit, billing, calendar_feeds, charts, clinics, closed_days, consents, demo_requests, duplicates, email_templates, emergencies, erasures, favourites, figures, holds, households, imports, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, permission_templates, places, plans, portal_invitations,
     queue, rebuilds, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, trials, upgrades, webhooks,
 ))
 

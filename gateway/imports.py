@@ -146,13 +146,16 @@ def mapped(text: str | None) -> Mapping:
 
 
 def id_of(draft: Draft, books: Known, clinic: UUID) -> UUID:
-    """Return the id of a row's patient: one of the clinic's own that it names, else what follows from the other program's number or from the row."""
+    """Return the id of a row's patient: one of the clinic's own that it names, by ours or the other program's number; else what follows from that number, or from the row."""
     try:
         if (own := UUID(draft.external_id)) in books.by_id:
             return own
     except ValueError:
         pass
-    what = draft.external_id.encode() if draft.external_id else msgspec.json.encode(draft.person)
+    if (there := books.by_external.get(draft.external_id.casefold())) is not None:
+        return there
+    what = draft.external_id.encode() if draft.external_id else msgspec.json.encode(
+        {name: value for name, value in msgspec.to_builtins(draft.person).items() if name != "externalId"})
     return derived(clinic.bytes, b"imported patient", b"number" if draft.external_id else b"row", what)
 
 
@@ -198,6 +201,8 @@ def step_of(row: Draft, id_: UUID, books: Known, likes: dict[UUID, int], lists: 
         if met:
             return rejected(row.line, code(hindrance), sentence(hindrance), patient=id_)
     said = {name: value for name, value in only(Demographics, row.person).items() if value is not None}
+    if row.external_id.casefold() == str(id_):  # our own sheet came back: nobody else's number is in it
+        said.pop("external_id", None)
     now = Demographics(**only(Demographics, there))
     person, whole = replace(now, **said), {name: joined(lists.get(name, []), row.lists[name]) for name in LISTS}
     more = whole if any(whole[name] != lists.get(name, []) for name in LISTS) else None

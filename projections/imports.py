@@ -33,6 +33,7 @@ class Known(NamedTuple):
 
     by_id: dict[UUID, KnownPatient]
     by_likeness: dict[tuple[str, ...], UUID]
+    by_external: dict[str, UUID]
 
     def like(self, person: Demographics) -> UUID | None:
         """Return who in the books a person seems to be."""
@@ -42,6 +43,8 @@ class Known(NamedTuple):
         """Have a person found who is about to be in the books."""
         for key in likenesses(person):
             self.by_likeness.setdefault(key, id)
+        if person.external_id:
+            self.by_external.setdefault(person.external_id.casefold(), id)
 
 
 def likenesses(person: Demographics) -> Iterable[tuple[str, ...]]:
@@ -59,7 +62,7 @@ def likenesses(person: Demographics) -> Iterable[tuple[str, ...]]:
 
 async def known(reader: Reader) -> Known:
     """Return everybody in the clinic's books."""
-    found = Known({}, {})
+    found = Known({}, {}, {})
     after = FIRST
     while True:
         rows = await reader.select(KnownPatient, PATIENTS, reader.clinic, after)
@@ -96,4 +99,4 @@ async def pages(reader: Reader, wanted: Wanted, *, medical: bool) -> AsyncIterat
 
 def _line(row: dict[str, Any], lists: dict[str, list[MedicalEntry]]) -> PatientLine:
     said = {name: "".join(" ".join(entry.name.split()) + "\n" for entry in found) for name, found in lists.items()}
-    return msgspec.convert({"externalId": row["id"], **{name: value for name, value in row.items() if name != "id"}, **said}, PatientLine)
+    return msgspec.convert({**row, "externalId": row["id"], "otherId": row["externalId"], "ourNumber": row["number"], **said}, PatientLine)

@@ -2,8 +2,9 @@
 
 import re
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 from msgspec.structs import replace
@@ -11,15 +12,22 @@ from msgspec.structs import replace
 from domain.kit import Fact, only
 from domain.patients import (
     Demographics,
-    Entries,
+    MedicalEntry,
+    MedicalEntryAdded,
+    MedicalEntryAmended,
+    MedicalEntryEnded,
+    MedicalEntryRefuted,
+    MedicalEntryReopened,
     MedicalHistoryAmended,
     MedicalHistoryReported,
+    MedicalList,
     PatientArchived,
     PatientBlocked,
     PatientChanged,
     PatientContactChanged,
     PatientEvent,
     PatientGroupsChanged,
+    PatientPreferencesChanged,
     PatientRegistered,
     PatientReinstated,
     PatientReplaced,
@@ -28,6 +36,9 @@ from domain.patients import (
     PatientSourceSet,
     PatientsUnmerged,
     PatientUnblocked,
+    Preferences,
+    Stated,
+    alike,
 )
 from projections.kit import PROJECTIONS, installs, projects
 from projections.kit.keys import KeyRing
@@ -40,11 +51,17 @@ from schemas.patients import (
     Grade,
     Likeness,
     LikenessReason,
+    MedicalChange,
     MedicalHistoryRow,
+    MedicalRecord,
+    MedicalStatus,
+    MedicalStep,
     MergedRecord,
     PatientGroupCount,
+    PatientPreferencesRow,
     PatientRow,
     PatientStatistics,
+    PreferencesOfPatient,
     Reported,
     digits,
     runs,
@@ -67,6 +84,7 @@ select mine.id from mine join patients p on p.id = mine.id where p.clinic_id = %
 BANDS = {"0-5": (0, 5), "6-11": (6, 11), "12-17": (12, 17), "18-39": (18, 39), "40-64": (40, 64), "65+": (65, 200)}  # years of age, both included
 SOON = 7  # days, today included, in which a birthday is near
 NEAR = 50  # candidates by each sign that are looked at
+Singly = MedicalEntryAdded | MedicalEntryAmended | MedicalEntryEnded | MedicalEntryRefuted | MedicalEntryReopened
 
 
 @projects(PatientRow, of=PatientEvent)
@@ -74,7 +92,8 @@ def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: 
     match fact.event:
         case PatientRegistered() as event:
             known: list[str] | None = [] if event.given_name is not None else None  # the key is destroyed, and with it even that they were in no group
-            return PatientRow(id=fact.id, version=fact.version, **only(Demographics, event), registered_on=event.registered_on, groups=known)
+            return PatientRow(
+                id=fact.id, version=fact.version, **only(Demographics, event), registered_on=event.registered_on, groups=known, number=event.number)
         case PatientChanged() as event:
             return row and replace(row, version=fact.version, **only(Demographics, event))
         case PatientContactChanged(email=email, phone=phone, address=address):
@@ -107,21 +126,105 @@ def patients(row: PatientRow | None, fact: Fact) -> PatientRow | None:  # noqa: 
             return row and replace(row, version=fact.version)
 
 
-@projects(MedicalHistoryRow, of=PatientRegistered | MedicalHistoryAmended | MedicalHistoryReported)
-def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHistoryRow | None:
+@projects(MedicalHistoryRow, of=PatientRegistered | MedicalHistoryAmended | MedicalHistoryReported | Singly)
+def medical_histories(row: MedicalHistoryRow | None, fact: Fact) -> MedicalHistoryRow | None:  # noqa: PLR0911 - one for each kind of event
     match fact.event:
         case PatientRegistered(given_name=name):
-            if name is None:  # the key is destroyed, and with it even that nothing was noted
-                return MedicalHistoryRow(id=fact.id, allergies=None, conditions=None, medications=None)
-            return MedicalHistoryRow(id=fact.id, allergies=[], conditions=[], medications=[])
-        case MedicalHistoryAmended(allergies=allergies, conditions=conditions, medications=medications):
-            before = row or MedicalHistoryRow(id=fact.id, allergies=None, conditions=None, medications=None)
-            return replace(before, allergies=allergies, conditions=conditions, medications=medications, amended_at=fact.recorded_at, amended_by=fact.actor)
+            # without the key it is not known any more even that nothing was noted
+            return MedicalHistoryRow(id=fact.id, **(NOTHING if name is not None else UNKNOWN))
+        case MedicalHistoryAmended() as event:
+            return replace(entered(row or MedicalHistoryRow(id=fact.id, **UNKNOWN), fact, event), amended_at=fact.recorded_at, amended_by=fact.actor)
         case MedicalHistoryReported(allergies=allergies, conditions=conditions, medications=medications) if row:
             if allergies is None or conditions is None or medications is None:
                 return replace(row, reported=None, reported_at=fact.recorded_at)
             return replace(row, reported=Reported(allergies=allergies, conditions=conditions, medications=medications), reported_at=fact.recorded_at)
+        case MedicalHistoryReported():
+            return row
+        case Stated() as event:
+            return row and replace(stated(row, fact, event), amended_at=fact.recorded_at, amended_by=fact.actor)
     return row
+
+
+@projects(PatientPreferencesRow, of=PatientPreferencesChanged)
+def patient_preferences(_: PatientPreferencesRow | None, fact: Fact) -> PatientPreferencesRow | None:
+    return PatientPreferencesRow(id=fact.id, **only(Preferences, fact.event), changed_at=fact.recorded_at, changed_by=fact.actor)
+
+
+async def preferences_of(reader: Reader, patient: PatientRow) -> PreferencesOfPatient:
+    """Return what a patient likes best, as it was noted last under whichever of their records."""
+    rows = await reader.find(PatientPreferencesRow, id=[patient.id, *(one.id for one in patient.merged_records)])
+    last = max(rows, key=lambda row: (row.changed_at, row.id), default=None)
+    if last is None:
+        return PreferencesOfPatient(patient_id=patient.id)
+    return PreferencesOfPatient(patient_id=patient.id, **only(Preferences, last), changed_at=last.changed_at, changed_by=last.changed_by)
+
+
+LISTS: tuple[MedicalList, ...] = ("allergies", "conditions", "medications")
+NOTHING: dict[str, Any] = {"allergies": [], "conditions": [], "medications": [], "entries": []}
+UNKNOWN: dict[str, Any] = dict.fromkeys(NOTHING)
+
+
+def entered(row: MedicalHistoryRow, fact: Fact, event: MedicalHistoryAmended) -> MedicalHistoryRow:
+    """Return a history of which the whole was entered anew: an entry is known again by its list and name, what is missing is left out from now on."""
+    given = {what: getattr(event, what) for what in LISTS}
+    if any(entries is None for entries in given.values()):
+        return replace(row, **UNKNOWN, entered_at=fact.recorded_at)
+    before = {record.id: record for record in row.entries or [] if record.status == "active"}
+    now: list[MedicalRecord] = []
+    for what in LISTS:
+        for n, entry in enumerate(given[what]):
+            same = next((one for one in before.values() if one.what == what and alike(one) == alike(entry)), None)
+            if same is None:
+                now.append(begun(uuid5(fact.id, f"medical/{fact.version}/{what}/{n}"), what, entry, fact))
+            else:
+                now.append(same if only(MedicalEntry, same) == only(MedicalEntry, entry) else stepped(same, "amended", fact, entry))
+                del before[same.id]
+    kept = {record.id for record in now}
+    closed = [replace(stepped(one, "left-out", fact, one), status="ended") if one.id in before else one for one in row.entries or [] if one.id not in kept]
+    return replace(row, **shown([*now, *closed]), entered_at=fact.recorded_at)
+
+
+def stated(row: MedicalHistoryRow, fact: Fact, event: Stated) -> MedicalHistoryRow:
+    """Return a history of which one entry says something else; one that another record of the patient's had is this one's from now on."""
+    if row.entries is None or event.entry is None:
+        return replace(row, **UNKNOWN)
+    step, status = STEPS[type(event)]
+    there = next((record for record in row.entries if record.id == event.entry_id), None)
+    reason: str | None = getattr(event, "reason", None)
+    if there is None:
+        record = begun(event.entry_id, event.what, event.entry, fact, step, reason)
+    else:
+        record = stepped(there, step, fact, event.entry, reason)
+    record = replace(record, status=status, ended_on=getattr(event, "ended_on", None))
+    return replace(row, **shown([record if one.id == record.id else one for one in row.entries] if there else [*row.entries, record]))
+
+
+STEPS: dict[type[Stated], tuple[MedicalStep, MedicalStatus]] = {
+    MedicalEntryAdded: ("added", "active"), MedicalEntryAmended: ("amended", "active"), MedicalEntryEnded: ("ended", "ended"),
+    MedicalEntryRefuted: ("entered-in-error", "entered-in-error"), MedicalEntryReopened: ("reopened", "active"),
+}
+
+
+def begun(id: UUID, what: MedicalList, entry: MedicalEntry, fact: Fact, step: MedicalStep = "added", reason: str | None = None) -> MedicalRecord:  # noqa: A002
+    return stepped(MedicalRecord(id=id, what=what, changes=[], **only(MedicalEntry, entry)), step, fact, entry, reason)
+
+
+def stepped(record: MedicalRecord, step: MedicalStep, fact: Fact, entry: MedicalEntry, reason: str | None = None) -> MedicalRecord:
+    """Return an entry as it says now, with what became of it."""
+    said = MedicalEntry(**only(MedicalEntry, entry))
+    change = MedicalChange(step=step, at=fact.recorded_at, by=fact.actor, entry=said, reason=reason)
+    return replace(record, **only(MedicalEntry, said), changes=[*record.changes, change])
+
+
+def shown(records: list[MedicalRecord]) -> dict[str, Any]:
+    """Return all entries of a history, those that hold first, and the three lists of these, each once."""
+    ordered = sorted(records, key=lambda one: one.status != "active")
+    lists: dict[str, Any] = {what: [] for what in LISTS}
+    for record in ordered:
+        entry = MedicalEntry(**only(MedicalEntry, record))
+        if record.status == "active" and entry not in lists[record.what]:
+            lists[record.what].append(entry)
+    return {**lists, "entries": ordered}
 
 
 def regrouped(groups: list[str] | None, added: list[str] | None, removed: list[str] | None) -> list[str] | None:
@@ -156,7 +259,7 @@ async def whole_history(reader: Reader, keys: KeyRing, row: MedicalHistoryRow, m
         others = list(await reader.find(MedicalHistoryRow, id=merged))
     else:
         others = [one.row for one in (await pasts(reader, keys, PROJECTIONS["medical_histories"], merged, moment)).values()]
-    since = [one.id for one in patient.merged_records if row.amended_at is None or one.merged_at > row.amended_at]
+    since = [one.id for one in patient.merged_records if row.entered_at is None or one.merged_at > row.entered_at]
     whole = joined(row, sorted((other for other in others if other.id in since), key=lambda other: since.index(other.id)))
     said = max((one for one in (row, *others) if one.reported_at is not None), key=lambda one: (one.reported_at, one.id), default=row)
     return replace(whole, reported=said.reported, reported_at=said.reported_at)
@@ -168,15 +271,19 @@ def joined(row: MedicalHistoryRow, others: list[MedicalHistoryRow]) -> MedicalHi
     if not said:
         return row
     last = max(said, key=lambda one: (one.amended_at, one.id))
-    lists = {name: entries(said, name) for name in ("allergies", "conditions", "medications")}
-    return replace(row, **lists, amended_at=last.amended_at, amended_by=last.amended_by)
+    known = [one.entries for one in said if one.entries is not None]
+    if not known:
+        return replace(row, **UNKNOWN, amended_at=last.amended_at, amended_by=last.amended_by)
+    return replace(row, **shown(together([record for found in known for record in found])), amended_at=last.amended_at, amended_by=last.amended_by)
 
 
-def entries(rows: list[MedicalHistoryRow], name: str) -> Entries | None:
-    """Return the entries of a list, each once; None if they are not known any more."""
-    known = [found for row in rows if (found := getattr(row, name)) is not None]
-    every = [entry for found in known for entry in found]
-    return [entry for n, entry in enumerate(every) if entry not in every[:n]] if known else None
+def together(records: list[MedicalRecord]) -> list[MedicalRecord]:
+    """Return the entries of several records of a patient: of one that was gone on with under another record, what it says there, with all that became of it."""
+    found: dict[UUID, MedicalRecord] = {}
+    for record in records:
+        first = found.get(record.id)
+        found[record.id] = record if first is None else replace(first, changes=[*record.changes, *first.changes])
+    return list(found.values())
 
 
 async def mine(reader: Reader, account: UUID) -> list[UUID]:
@@ -304,12 +411,37 @@ def made(year: int, month: int, day: int) -> date | None:
 async def search(reader: Reader, text: str, limit: int) -> list[PatientRow]:
     """Return the patients that best fit a line typed into a search box."""
     wanted, name = asked(text), fold(text)
+    if (numbered := by_numbers(text)) is not None:
+        rows = [*await standing(reader, await found(reader, numbered, limit)), *await found(reader, wanted, limit)]
+        return list({row.id: row for row in rows if row.merged_into is None}.values())[:limit]
     if len(name) > FEW or not name.isalpha():
         return await found(reader, wanted, limit)
     # thousands begin with these few letters: first come families of just that name, then those that begin with it, then whoever else
     named = await found(reader, Asked([], [], start=name), limit)
     others = await found(reader, wanted, limit) if len(named) < limit else []
     return list({row.id: row for row in (*named, *others)}.values())[:limit]
+
+
+def by_numbers(text: str) -> Asked | None:
+    """Return what a line asks for if what has digits in it is a number: the clinic's own for the patient, another program's, or that of their papers."""
+    parts = [part for part in text.replace("\0", " ").split() if any(c.isalnum() for c in part)]
+    if not any(is_number(part) for part in parts):
+        return None
+    terms = [
+        [f"§{fold(part)}", f"§{part.lstrip('#0')}", f"!{fold(part)}"] if is_number(part) else [f"^{word}" for word in words(part)] for part in parts]
+    return Asked(terms[:MOST], [])
+
+
+def is_number(part: str) -> bool:
+    return any(c.isdigit() for c in part) and "@" not in part and day_of(part) is None
+
+
+async def standing(reader: Reader, rows: list[PatientRow]) -> list[PatientRow]:
+    """Return for each of these records the one that stands for its patient."""
+    while merged := [row.merged_into for row in rows if row.merged_into is not None]:
+        into = {row.id: row for row in await reader.find(PatientRow, id=merged)}
+        rows = [row if row.merged_into is None else into[row.merged_into] for row in rows if row.merged_into is None or row.merged_into in into]
+    return rows
 
 
 async def found(reader: Reader, wanted: Asked, limit: int) -> list[PatientRow]:
@@ -363,5 +495,15 @@ def named(person: Demographics, row: Demographics) -> tuple[bool, bool]:
     """Say whether two persons bear the same name, in whatever order; and whether they do but for a slip of the keyboard in each word."""
     mine, theirs = words(sort_name(person)), words(sort_name(row))
     same = bool(mine) and sorted(mine) == sorted(theirs)
-    alike = len(mine) == len(theirs) and all(any({f"~{one}", *slips(one)} & {f"~{two}", *slips(two)} for two in theirs) for one in mine)
-    return same, same or (bool(mine) and alike)
+    return same, same or nearly(mine, theirs)
+
+
+def nearly(mine: list[str], theirs: list[str]) -> bool:
+    """Say whether two names are the same but for a slip of the keyboard in each word."""
+    return bool(mine) and len(mine) == len(theirs) and all(any(not slipped(one).isdisjoint(slipped(two)) for two in theirs) for one in mine)
+
+
+@lru_cache(maxsize=1 << 16)
+def slipped(word: str) -> frozenset[str]:
+    """Return a word, and with each of its letters missing if it is long enough."""
+    return frozenset({f"~{word}", *slips(word)})

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from domain.imports import DateOrder
 from domain.kit import Frozen
+from domain.patients import ExternalId, PatientNumber
 
 Line = Annotated[int, Meta(description="Line of the file on which the row begins; the first is 1.")]
 Count = Annotated[int, Meta(ge=0)]
@@ -52,7 +53,10 @@ class ImportReport(Frozen):
 
 
 class PatientLine(Frozen):
-    """A patient as a line of the exported sheet. Our own import reads these headers; of the medical lists it has the names, one a line of the cell."""
+    """A patient as a line of the exported sheet. Our own import reads these headers; of the medical lists it has the names, one a line of the cell.
+
+    `externalId` is the patient's id here, by which an import into this clinic knows them again and which is another program's in any other one.
+    """
 
     external_id: UUID
     given_name: str | None
@@ -64,6 +68,8 @@ class PatientLine(Frozen):
     address: str | None
     national_id: str | None
     notes: str | None
+    our_number: PatientNumber | None
+    other_id: ExternalId | None
     allergies: str = ""
     conditions: str = ""
     medications: str = ""

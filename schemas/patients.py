@@ -8,8 +8,18 @@ from uuid import UUID
 
 from msgspec import field
 
-from domain.kit import Frozen, Money, PatientId, Personal
-from domain.patients import Belonging, Demographics, Entries, PatientGroup
+from domain.kit import Frozen, Money, PatientId, Personal, only
+from domain.patients import (
+    Belonging,
+    Demographics,
+    Entries,
+    MedicalEntry,
+    MedicalLine,
+    MedicalList,
+    PatientGroup,
+    PatientNumber,
+    Preferences,
+)
 from schemas.kit import INDEXED, Row, computed, fold
 from schemas.kit.row import Computed
 
@@ -50,6 +60,11 @@ def tokens(person: Demographics) -> list[str]:
     return sorted(set(found))
 
 
+def numbers(row: "PatientRow") -> list[str]:
+    """Return the numbers by which a record is found, also one that was merged into another: they stand on letters and folders for ever."""
+    return [f"§{number}" for number in (row.number and str(row.number), row.external_id and fold(row.external_id)) if number]
+
+
 def slips(word: str) -> list[str]:
     """Return a word with each of its letters missing, and whole: two words that differ by one slip have one of these in common."""
     return [f"~{word}", *(f"~{word[:n]}{word[n + 1:]}" for n in range(len(word)))] if len(word) >= SHORT else []
@@ -75,11 +90,11 @@ class PatientRow(Demographics, Row):
     """A patient's particulars. Once a patient's key is destroyed they read null.
 
     A record that was merged into another one of the same patient's says into which (`mergedInto`), is found by its id alone, and has nothing but its particulars
-    and medical history; `mergedRecords` are those that were merged into this one.
+    and medical history; `mergedRecords` are those that were merged into this one. `number` is the clinic's own; those registered before numbers were given have none.
     """
 
     table: ClassVar[str] = "patients"
-    formula: ClassVar[int] = 2
+    formula: ClassVar[int] = 3
     permission: ClassVar[str] = "patients.view"
     detail: ClassVar[str] = "patients.view_detail"
     own: ClassVar[dict[str, str]] = {"patient": "id"}
@@ -95,14 +110,59 @@ class PatientRow(Demographics, Row):
     block_reason: Annotated[str | None, Personal()] = None
     blocked_at: datetime | None = None
     groups: Annotated[list[PatientGroup] | None, Personal()] = field(default_factory=list)
+    number: Annotated[PatientNumber | None, INDEXED] = None
 
     hidden: ClassVar[dict[str, Computed]] = {
         "sort_name": computed("text", lambda row: "" if row.merged_into else sort_name(row), null=False),
-        "tokens": computed("text[]", lambda row: [] if row.merged_into else tokens(row), null=False),
+        "tokens": computed("text[]", lambda row: sorted({*numbers(row), *(() if row.merged_into else tokens(row))}), null=False),
         "digits": computed("text", lambda row: digits(row.phone or ""), null=False),
     }
-    indexes: ClassVar[tuple[str, ...]] = ("sort_name, id",)
+    indexes: ClassVar[tuple[str, ...]] = ("sort_name, id", "external_id")
     gin: ClassVar[tuple[str, ...]] = ("tokens",)
+
+
+MedicalStatus = Literal["active", "ended", "entered-in-error"]
+MedicalStep = Literal["added", "amended", "ended", "left-out", "entered-in-error", "reopened"]
+
+
+class MedicalChange(Frozen):
+    """What became of an entry, when, by whom and why; `entry` is what it has said since. One that is `left-out` was missing when the whole was entered anew."""
+
+    step: MedicalStep
+    at: datetime
+    by: UUID
+    entry: MedicalEntry
+    reason: str | None = None
+
+
+class MedicalRecord(MedicalEntry, omit_defaults=False):
+    """An entry of a medical history with its id, whether it holds, and all that became of it, the oldest first."""
+
+    id: UUID
+    what: MedicalList
+    status: MedicalStatus = "active"
+    ended_on: date | None = None
+    changes: list[MedicalChange]
+
+
+class PatientPreferencesRow(Preferences, Row):
+    """What a patient likes best, and who noted it last; null is what nobody has said, or what is forgotten."""
+
+    table: ClassVar[str] = "patient_preferences"
+    permission: ClassVar[str] = "patients.view"
+    detail: ClassVar[str] = "patients.view_detail"
+    own: ClassVar[dict[str, str]] = {"patient": "id"}
+    id: UUID
+    changed_at: datetime
+    changed_by: UUID
+
+
+class PreferencesOfPatient(Preferences):
+    """What a patient likes best; all null if nobody has said. `changedAt` is null then, too."""
+
+    patient_id: PatientId
+    changed_at: datetime | None = None
+    changed_by: UUID | None = None
 
 
 class Reported(Frozen):
@@ -118,11 +178,13 @@ class MedicalHistoryRow(Row):
 
     What the clinic has noted are the three lists; what the patient says themselves is `reported`, beside them.
     Of a record into which others were merged it holds theirs as well, until somebody has entered the whole anew.
+    `entries` are all entries that there ever were, with their ids and what became of each; the three lists have those that hold. `entered_at` is when the whole was last entered at once.
     Empty lists mean that there is nothing only if `amended_at` says when that was noted; null means that the patient's key is destroyed.
     """
 
     table: ClassVar[str] = "medical_histories"
     permission: ClassVar[str] = "patients.view_medical_history"
+    keeps: ClassVar[frozenset[str]] = frozenset({"entry", "reason"})
     chart: ClassVar[bool] = True
     id: UUID
     allergies: Annotated[Entries | None, Personal()]
@@ -132,6 +194,13 @@ class MedicalHistoryRow(Row):
     amended_by: UUID | None = None
     reported: Annotated[Reported | None, Personal()] = None  # by the patient; null as well if the key is destroyed
     reported_at: datetime | None = None
+    entries: Annotated[list[MedicalRecord] | None, Personal()] = field(default_factory=list)
+    entered_at: datetime | None = None
+
+    def lines(self) -> list[MedicalLine]:
+        """Return the entries as the rules see them."""
+        return [
+            MedicalLine(id=one.id, what=one.what, entry=MedicalEntry(**only(MedicalEntry, one)), holds=one.status == "active") for one in self.entries or []]
 
 
 class OwnRecord(Frozen):

@@ -62,6 +62,7 @@ ALLOWED = {
     ("commands/leads.py", "domain.patients.Demographics"): "whoever becomes a patient is described as one",
     ("gateway/leads.py", "projections.patients.likenesses"): "whoever becomes a patient may be one already",
     ("gateway/leads.py", "schemas.erasures.ErasureReport"): "whoever is deleted is forgotten as anybody is",
+    ("gateway/duplicates.py", "schemas.patients.Grade"): "how surely two are one is said as of whoever is about to be registered",
     ("gateway/health.py", "psycopg.Error"): "a database that answers with an error is told as down; health itself must not fail",
 }
 

@@ -86,7 +86,7 @@ async def test_a_timeline_tells_what_happened_but_nothing_sealed(books):
     async with reading(books, CLINIC) as reader:
         told = await life(reader, "patient", NOOR)
     assert [(step.action, step.version) for step in told.items] == [("PatientArchived", 3), ("MedicalHistoryAmended", 2), ("PatientRegistered", 1)]
-    assert [step.changes for step in told.items] == [{}, {}, {"registeredOn": "2026-03-28", "source": None}]
+    assert [step.changes for step in told.items] == [{}, {}, {"registeredOn": "2026-03-28", "source": None, "number": None, "externalKey": None}]
 
 
 async def test_a_step_tells_what_was_said_before(books):

@@ -95,6 +95,12 @@ UNTOLD = {  # events that the demo's story does without -> why
         "PatientBlocked", "PatientUnblocked", "PatientGroupsChanged", "PatientFavoured", "PatientUnfavoured", "PatientNoteWritten", "PatientNoteAmended", "PatientNotePinned",
         "PatientNoteUnpinned", "PatientNoteRemoved", "RelationAdded", "RelationChanged", "RelationEnded"], "its desk knows everybody by heart"),
     **dict.fromkeys(["SyncConflictKept", "SyncConflictSettled"], "its front ends have a connection"),
+    **dict.fromkeys([
+        "MedicalEntryAdded", "MedicalEntryAmended", "MedicalEntryEnded", "MedicalEntryRefuted", "MedicalEntryReopened"], "its doctors enter a history as a whole"),
+    **dict.fromkeys([
+        "ConsentFormDefined", "ConsentFormRevised", "ConsentFormRetired", "ConsentFormRestored", "ConsentGiven", "ConsentWithdrawn"], "its consents are on paper"),
+    **dict.fromkeys(["DuplicateDismissed", "DuplicateReopened"], "nobody in it is taken for another one"),
+    "PatientPreferencesChanged": "nobody in it is asked",
     "PatientSourceSet": "everybody says at once how they came",
     **dict.fromkeys(["ApiKeyIssued", "ApiKeyRevoked", "MobileModuleSwitched"], "no program or telephone comes to it"),
     **dict.fromkeys([

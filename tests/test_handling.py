@@ -38,6 +38,15 @@ from commands.clinics import (
     SetClinicBranding,
     SwitchModule,
 )
+from commands.consents import (
+    DefineConsentForm,
+    RecordConsent,
+    RestoreConsentForm,
+    RetireConsentForm,
+    ReviseConsentForm,
+    WithdrawConsent,
+)
+from commands.duplicates import DismissDuplicate, ReopenDuplicate
 from commands.emergencies import BreakGlass, EndEmergency
 from commands.erasures import ErasePatient
 from commands.favourites import FavourPatient, UnfavourPatient
@@ -61,13 +70,19 @@ from commands.leads import ChangeLeadStatus, ConvertLead
 from commands.message_wishes import ChangeMessageWishes
 from commands.patient_notes import AmendPatientNote, PinPatientNote, RemovePatientNote, UnpinPatientNote, WritePatientNote
 from commands.patients import (
+    AddMedicalEntry,
+    AmendMedicalEntry,
     ArchivePatient,
     BlockPatient,
     ChangeMedicalHistory,
     ChangePatient,
     ChangePatientGroups,
+    ChangePatientPreferences,
+    EndMedicalEntry,
     MergePatients,
+    RefuteMedicalEntry,
     RegisterPatient,
+    ReopenMedicalEntry,
     RestorePatient,
     UnblockPatient,
     UnmergePatients,
@@ -249,6 +264,7 @@ async def test_without_a_permission_nothing_is_even_looked_at(town: Town) -> Non
 
 
 Shape = tuple[type[Command], str]
+PHOTOS = DefineConsentForm(name="Photos", purpose="photos", text="Photos are taken.")
 
 
 def pointing(command: type[Command]) -> Iterator[Shape]:
@@ -272,6 +288,7 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
     visit = {"doctor_id": town.doctor, "room_id": town.room, "start": MONDAY}
     often = {**visit, "patient_id": town.patient, "start": town.at(300), "rule": Rule(unit="weeks", count=3)}
     call = {"patient_id": town.patient, "kind": "check-up", "date": NOW.date()}
+    agreed = {"patient_id": town.patient, "form_id": other["form"], "way": "paper"}
     generated = {**call, "kind": "screening", "batch_id": uuid4()}
     return [
         ((AddRelation, "patient_id"), AddRelation(patient_id=other["patients"], relation="friend", name="Anna"), None),
@@ -280,6 +297,17 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((FavourPatient, "patient_id"), FavourPatient(patient_id=other["patients"]), None),
         ((UnfavourPatient, "patient_id"), UnfavourPatient(patient_id=other["patients"]), None),
         ((WritePatientNote, "patient_id"), WritePatientNote(patient_id=other["patients"], text="Prefers the morning"), None),
+        ((ChangePatientPreferences, "doctor_id"), ChangePatientPreferences(doctor_id=other["staff"]), other["twin"]),
+        ((DismissDuplicate, "patient_id"), DismissDuplicate(patient_id=other["patients"], other_id=town.patient), None),
+        ((DismissDuplicate, "other_id"), DismissDuplicate(patient_id=town.patient, other_id=other["patients"]), None),
+        ((ReopenDuplicate, "patient_id"), ReopenDuplicate(patient_id=other["patients"], other_id=town.patient), None),
+        ((ReopenDuplicate, "other_id"), ReopenDuplicate(patient_id=town.patient, other_id=other["patients"]), None),
+        ((RecordConsent, "patient_id"), RecordConsent(**{**agreed, "patient_id": other["patients"]}), None),
+        ((RecordConsent, "form_id"), RecordConsent(**{**agreed, "form_id": other["consent_forms"]}), None),
+        ((RecordConsent, "relation_id"), RecordConsent(**agreed, by="guardian", relation_id=other["relations"]), None),
+        ((WithdrawConsent, "patient_id"), WithdrawConsent(**{**agreed, "patient_id": other["patients"]}), None),
+        ((WithdrawConsent, "form_id"), WithdrawConsent(**{**agreed, "form_id": other["consent_forms"]}), None),
+        ((WithdrawConsent, "relation_id"), WithdrawConsent(**agreed, by="guardian", relation_id=other["relations"]), None),
         ((SendReminder, "appointment_id"), SendReminder(appointment_id=other["appointments"]), None),
         ((ChangeMessageWishes, "patient_id"), ChangeMessageWishes(patient_id=other["patients"], unwanted=["reminders"]), None),
         ((ScheduleRecall, "patient_id"), ScheduleRecall(**{**call, "patient_id": other["patients"]}), None),
@@ -340,11 +368,13 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     mine = {"visit": (await town(town.visit())).id, "draft": await town.invoice(issue=False), "twin": await town.register(), "recall": await town.recall(), "lead": await town.lead(), "written": (await town.written())[1], "series": await series(town)}
     mine["entry"] = (await town(QueuePatient(patient_id=mine["twin"]))).id
     mine["relation"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
+    mine["form"], form = (await town(PHOTOS)).id, (await far(PHOTOS)).id
+    anna = (await far(AddRelation(patient_id=far.patient, relation="parent", guardian=True, name="Anna"))).id
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
-        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id},
-        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room},
-        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4()},
+        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna},
+        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room},
+        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4()},
     }
     count = len(stored(database))
     for ids in strange.values():
@@ -357,9 +387,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4()}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry) or shape == (AddRelation, "related_id"):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences) or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -405,6 +435,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things["holds"] = (await town(HoldTime(doctor_id=town.doctor, start=town.at(300)))).id
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
     things["relations"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
+    things["consent_forms"] = (await town(PHOTOS)).id
     things["patient_notes"] = (await town(WritePatientNote(patient_id=town.patient, text="Prefers the morning"))).id
     things["sync_conflicts"] = (await town(conflict(town.patient), who=house(town.admin.actor, town.id))).id
     count = len(stored(database))
@@ -437,6 +468,9 @@ def later(town: Town) -> list[Command]:
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
         MergePatients(loser_id=town.patient), UnmergePatients(loser_id=town.patient), ChangePatient(given_name="A", family_name="B"),
         ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),
+        ChangePatientPreferences(language="nl"), AddMedicalEntry(what="allergies", entry=MedicalEntry(name="Latex")), EndMedicalEntry(entry_id=uuid4()),
+        AmendMedicalEntry(entry_id=uuid4(), entry=MedicalEntry(name="Latex"), reason="No"), RefuteMedicalEntry(entry_id=uuid4(), reason="No"), ReopenMedicalEntry(entry_id=uuid4()),
+        ReviseConsentForm(name="Photos", purpose="photos", text="No"), RetireConsentForm(), RestoreConsentForm(),
         BlockPatient(reason="No"), UnblockPatient(), ChangePatientGroups(add=["VIP"]),
         ChangeRelation(relation="friend", name="Anna"), EndRelation(), AmendPatientNote(text="Mine"), PinPatientNote(), UnpinPatientNote(), RemovePatientNote(),
         RestorePatient(), ChangeRoom(name="Mine"), DeleteRoom(), UnblockTime(), ChangeStaff(name="A", email="a@b.example", role="doctor"),

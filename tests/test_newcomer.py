@@ -154,7 +154,7 @@ def test_a_morning_at_the_desk(demo: Scratch, tmp_path: Path) -> None:
     assert (strangers, again) == ("0", "True")
     assert "name-and-birth-date" in alike
     assert told == [
-        "True", "True", "Prefers to be called after four", "['Anxious']", "1",
+        "True", "True", "True", "['added', 'amended']", "True", "['Sanne Vermeer']", "Prefers to be called after four", "['Anxious']", "1",
         "TIME_TAKEN", "False", "booked", "confirmed", "True", "STALE_VERSION",
         "['AppointmentSummaryAsked', 'AppointmentLinkShared', 'AppointmentRescheduled', 'AppointmentConfirmed', 'AppointmentSummaryAsked', 'AppointmentLinkShared', 'AppointmentBooked']",
         "3", "True", "{'cancelled'}", "True", "False True", "['reminders']", "REMINDER_UNWANTED", "arrived", "in-chair", "completed", "WRONG_STATUS",

@@ -781,12 +781,13 @@ def test_who_may_read_what_is_sealed_could_read_it_in_a_row():
         return set(opened_for(Who(actor=uuid4(), clinic=uuid4(), role=role, grants=frozenset(grants))))
 
     assert opens() == set()
-    plain = {"PatientNoteWritten", "PatientNoteAmended", "PatientNoteRemoved", "RelationAdded", "RelationChanged", "RelationEnded"}
+    plain = {"DuplicateDismissed", "PatientNoteWritten", "PatientNoteAmended", "PatientNoteRemoved", "RelationAdded", "RelationChanged", "RelationEnded"}
     assert opens("patients.view") == plain
-    detail = {"PatientRegistered", "PatientBlocked", "PatientUnblocked", "PatientGroupsChanged", "PatientChanged", "PatientContactChanged", "PatientsMerged", "PatientsUnmerged"}
+    detail = {"PatientRegistered", "PatientBlocked", "PatientUnblocked", "PatientGroupsChanged", "PatientChanged", "PatientContactChanged", "PatientPreferencesChanged", "PatientsMerged", "PatientsUnmerged"}
     assert opens("patients.view_detail") == detail
-    assert opens("patients.view_medical_history") == {"MedicalHistoryAmended", "MedicalHistoryReported"}
-    assert opens("patients.view_medical_history", "patients.view_detail", role="patient") == detail
+    assert opens("patients.view_medical_history") == {
+        "MedicalHistoryAmended", "MedicalHistoryReported", "MedicalEntryAdded", "MedicalEntryAmended", "MedicalEntryEnded", "MedicalEntryRefuted", "MedicalEntryReopened"}
+    assert opens("patients.view_medical_history", "patients.view_detail", role="patient") == detail - {"PatientPreferencesChanged"}  # a row beside their own
     assert {"AppointmentBooked", "AppointmentCancelled"} <= opens("appointments.view", "appointments.view_detail")
     assert opens("billing.invoices.view", "billing.invoices.view_detail") == {"InvoiceDrafted", "InvoiceEdited"}
 

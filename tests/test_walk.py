@@ -427,6 +427,7 @@ async def patients(me: Person, ids: Json) -> None:
     assert (await me("UnmergePatients", {"loserId": twin, "reason": "They are sisters"}, id=patient))["mergedRecords"] == []
     await me("MergePatients", {"loserId": twin}, id=patient)
     await patient_extras(me, patient)
+    await histories(me, patient)
     await imported(me)
 
 
@@ -472,6 +473,44 @@ async def patient_extras(me: Person, patient: str) -> None:
     assert [one["id"] for one in (await me("ListPatientNotes", patientId=patient))["items"]] == [note]
     assert not (await me("UnpinPatientNote", id=note))["pinned"]
     assert (await me("RemovePatientNote", query={"reason": "Moved to nights"}, id=note))["removed"]
+
+
+async def histories(me: Person, patient: str) -> None:
+    added = await me("AddMedicalEntry", {"what": "medications", "name": "Ibuprofen", "dosage": "400 mg"}, id=patient)
+    one = {"id": patient, "entryId": added["id"]}
+    assert (await me("AmendMedicalEntry", {"name": "Ibuprofen", "dosage": "200 mg", "reason": "Less will do"}, **one))["dosage"] == "200 mg"
+    assert (await me("EndMedicalEntry", {"reason": "Healed"}, **one))["status"] == "ended"
+    assert (await me("ReopenMedicalEntry", {}, **one))["status"] == "active"
+    assert (await me("RefuteMedicalEntry", {"reason": "Another one's"}, **one))["status"] == "entered-in-error"
+    sister = (await me("RegisterPatient", {"givenName": "Zus", "familyName": "Mol", "email": "noor@example.org"}))["id"]
+    pair = {"patientId": patient, "otherId": sister}
+    assert {one["other"]["id"] for one in (await me("ListDuplicates", query={"grade": "possible"}))["items"]} == {sister}
+    assert (await me("DismissDuplicate", {**pair, "reason": "They are sisters"}))["dismissed"]
+    assert (await me("ListDuplicates", query={"grade": "possible"}))["found"] == 0
+    assert len((await me("BrowseDuplicateRow"))["items"]) == 1
+    assert not (await me("ReopenDuplicate", pair))["dismissed"]
+    await me("AddRelation", {"relation": "sibling", "relatedId": sister}, patientId=patient)
+    assert len((await me("GetHousehold", patientId=patient))["members"]) == 2
+    await me("ArchivePatient", id=sister)
+    await me("ChangePatientPreferences", {"language": "nl", "ways": ["phone"]}, id=patient)
+    assert (await me("GetPatientPreferences", id=patient))["ways"] == ["phone"]
+
+
+async def consents(me: Person, ids: Json) -> None:
+    """A clinic asks whether it may take photos, in better words than before; a patient agrees, and thinks better of it."""
+    photos = {"name": "Photos", "purpose": "photos", "text": "Photos are taken."}
+    ids["consent_forms"] = form = (await me("DefineConsentForm", photos))["id"]
+    assert (await me("ReviseConsentForm", {**photos, "text": "Photos are taken, for your record alone."}, id=form))["version"] == 2
+    await me("RetireConsentForm", query={"reason": "Not used"}, id=form)
+    await me("RestoreConsentForm", {}, id=form)
+    assert [one["text"] for one in (await me("GetConsentFormRow", id=form))["versions"]] == [photos["text"], "Photos are taken, for your record alone."]
+    assert [one["id"] for one in (await me("BrowseConsentFormRow"))["items"]] == [form]
+    said = {"patientId": ids["patients"], "formId": form, "way": "paper"}
+    ids["consents"] = (await me("RecordConsent", said))["id"]
+    assert ids["patients"] not in {one["patientId"] for one in (await me("ListMissingConsents", query={"formId": form}))["items"]}
+    await me("WithdrawConsent", {**said, "reason": "Thought better of it"})
+    assert (await me("ListConsentsOfPatient", patientId=ids["patients"]))["items"][0]["status"] == "withdrawn"
+    assert [one["withdrawn"] for one in (await me("BrowseConsentRow", query={"formId": form}))["items"]] == [True]
 
 
 async def devices(me: Person, ids: Json) -> None:
@@ -607,6 +646,13 @@ async def portal(me: Person, ids: Json) -> None:
     assert (await guest("ChangeOwnRecord", {"phone": "+31 6 8765 4321"}))["email"] == email
     shown = await guest("GetOwnRecord")
     assert (shown["phone"], shown["reported"]["allergies"][0]["name"]) == ("+31 6 8765 4321", "Latex")
+    await guest("ChangeOwnPreferences", {"language": "es"})
+    assert (await guest("GetOwnPreferences"))["language"] == "es"
+    guest.position = max(guest.position, me.position)
+    (asked_for,) = (await guest("ListOwnConsents"))["items"]
+    form = {"formId": asked_for["formId"]}
+    assert (await guest("GiveOwnConsent", {"version": asked_for["formVersion"]}, **form))["way"] == "portal"
+    assert (await guest("WithdrawOwnConsent", {}, **form))["withdrawn"]
     me.position = guest.position
 
 
@@ -1078,6 +1124,7 @@ CHAPTERS = [
     rooms,
     schedules,
     patients,
+    consents,
     portal,
     appointments,
     recurrences,

@@ -11,6 +11,7 @@ KEPT = {
     "chart_reads": "true",
     "denials": "true",
     "api_key_uses": "true",
+    "counters": "true",
     "command_log": "request_hash is not null",  # the others follow from the events
     "policies": "true",
     "letters": "true",

@@ -1,7 +1,7 @@
 """Commands on their way to the store: in the order of their time, hundreds at once.
 
 How it works. Whatever a command rests on was written by this process, which remembers it until the story is done with it; so a command is decided and queued
-without waiting for anything, in the order in which it was asked, and the writer flushes hundreds together. Keys of new patients are made for a whole chunk beforehand.
+without waiting for anything, in the order in which it was asked, and the writer flushes hundreds together. Keys and numbers of new patients are had for a whole chunk beforehand.
 What must look something up in Postgres goes alone.
 
 What may go wrong. A stream that is forgotten too early is loaded again, and meanwhile others overtake: a slot would be taken before it is given back.
@@ -9,7 +9,7 @@ What may go wrong. A stream that is forgotten too early is loaded again, and mea
 
 import asyncio
 import sys
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -23,6 +23,7 @@ from commands.patients import RegisterPatient
 from commands.staff import HireStaff
 from domain.kit import Refused
 from domain.series import Series
+from domain.patients import NUMBERS
 
 CHUNK = 64
 IN_FLIGHT = 1024
@@ -74,8 +75,13 @@ async def _one(handler: Handler, ask: Ask) -> None:
 
 async def _keys(handler: Handler, chunk: list[Ask]) -> None:
     persons: defaultdict[UUID, set[UUID]] = defaultdict(set)
+    patients: Counter[UUID] = Counter()
     for ask in chunk:
         if isinstance(ask.command, RegisterPatient | HireStaff):
             persons[ask.who.clinic].add(ask.id)
+        if isinstance(ask.command, RegisterPatient):
+            patients[ask.who.clinic] += 1
     for clinic, new in persons.items():
         await handler.ensure_keys(clinic, new)
+    for clinic, count in patients.items():
+        await handler.counters.reserve(clinic, NUMBERS, count)

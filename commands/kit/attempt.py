@@ -25,6 +25,7 @@ from commands.kit.streams import Entry, own_projection
 from commands.kit.writer import NewEvent, Outcome, Save, Slot
 from domain.kit import PLATFORM, At, Claim, Elsewhere, Event, Fact, NotFound, Refused, State, TimeClaim, day
 from domain.kit.codec import encode, person
+from projections.kit import PROJECTIONS
 from projections.kit.lanes import ReadUnavailable
 from projections.kit.stored import EPOCH, MICRO
 from schemas.kit import Row
@@ -74,6 +75,10 @@ class Looking:
         """Return the keyed hash of an e-mail address."""
         return self.store.address_key(email)
 
+    async def number(self, series: str) -> int:
+        """Take the next number of a series of the clinic's."""
+        return await self.store.counters.next(self.at.clinic, series)
+
     async def load(self, state: type[S], stream: UUID) -> S:
         """Return a stream's state and guard it; that it is not there may be known already."""
         streams, clinic = self.store.streams, self.at.clinic
@@ -97,6 +102,15 @@ class Looking:
     async def row(self, state: type[State], stream: UUID) -> Any:
         """Return the row of a stream's own and guard the stream."""
         return (await self.entry(state, stream, row=True)).row
+
+    async def folded(self, state: type[State], stream: UUID, row: type[R]) -> R | None:
+        """Return the row that another read model makes of a stream and guard the stream."""
+        entry = await self.entry(state, stream)
+        found, version = await self.store.streams.projected(PROJECTIONS[row.table], stream, self.at.clinic)
+        if version != entry.version:  # something is on its way, or came by another process
+            await self.store.streams.drop(stream)
+            raise Conflict
+        return found  # type: ignore[return-value]
 
     async def find(self, row: type[R], **equals: Any) -> list[R]:
         """Return rows of a read model; they may lag behind."""

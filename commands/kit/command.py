@@ -43,6 +43,9 @@ class Look(Protocol):
     def address_key(self, email: str) -> str:
         """Return the keyed hash by which an e-mail address is known where it must not be told."""
 
+    async def number(self, series: str) -> int:
+        """Take the next number of a series of the clinic's: rising and given out once, with gaps; what is numbered claims it as well."""
+
     async def load(self, state: type[S], stream: UUID) -> S:
         """Return a stream's state (its defaults when it has no events) and guard it: it must be unchanged when the events are written."""
 
@@ -51,6 +54,9 @@ class Look(Protocol):
 
     async def row(self, state: type[State], stream: UUID) -> Any:
         """Return the row of a stream's own as of its last event, personal data included, and guard the stream; None if there is none."""
+
+    async def folded(self, state: type[State], stream: UUID, row: type[R]) -> R | None:
+        """Return the row that another read model than the kind's own makes of one stream as of its last event, personal data included, and guard the stream."""
 
     async def naming(self, id: UUID, kinds: Sequence[str]) -> list[tuple[str, UUID]]:  # noqa: A002
         """Return every stream of these kinds (kind, id) that names a patient: none is missing, for the save falls if another one comes to name them."""

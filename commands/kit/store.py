@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 
 from commands.kit import writer as w
+from commands.kit.counters import Counters
 from commands.kit.errors import Erased
 from commands.kit.ids import resource
 from commands.kit.streams import Streams
@@ -48,6 +49,7 @@ class Store:
         self.keys = KeyRing(settings.kek)
         self.streams = Streams(lanes, self.keys)
         self.writer = Writer(settings.database_url)
+        self.counters = Counters(lanes)
         self.clinic_state = clinic_state
         self._mac_key: bytes = settings.mac_key
         self._own_lanes = False

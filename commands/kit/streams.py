@@ -163,6 +163,18 @@ class Streams:
         state = states().get(events[0].kind) if events else None
         return (await self._folded(state, clinic, events, row=True)).row if state is not None else None
 
+    async def projected(self, projection: Projection, stream: UUID, clinic: UUID) -> tuple[Row | None, int]:
+        """Return what another projection than the kind's own makes of one stream as it is stored, personal data included, and at which version that is."""
+        events = await self._events(stream, clinic)
+        if self.keys.missing(e.person for e in events):
+            await self._warm(clinic, events)
+        row: Row | None = None
+        for stored in events:
+            if stored.topic in projection.topics:
+                fact = fact_of(stored, self.keys.key_of)
+                row = projection.next(row, fact, (fact.id,))
+        return row, events[-1].version if events else 0
+
     async def _load(self, state: type[State], stream: UUID, clinic: UUID, *, row: bool) -> Entry:
         if not row and (short := await self._from_snapshot(state, stream, clinic)) is not None:
             return short

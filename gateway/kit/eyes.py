@@ -109,7 +109,7 @@ def _kept() -> dict[str, tuple[tuple[type[Row], bool], ...]]:
         home = single.get(homes()[name])
         rows: dict[type[Row], bool] = {}
         for field in personal(cls)[0]:
-            keeping = [projection for projection in single.values() if name in projection.topics and field in projection.row.__struct_fields__]
+            keeping = [projection for projection in single.values() if name in projection.topics and field in {*projection.row.__struct_fields__, *projection.row.keeps}]
             for projection in [home] if home in keeping or not keeping else keeping:
                 if projection is not None:
                     rows[projection.row] = projection is home

@@ -52,6 +52,7 @@ class Row(Frozen):
     own: ClassVar[dict[str, str]] = {}  # role -> the column that must hold the reader's own id, e.g. {"patient": "patient_id"}
     chart: ClassVar[bool] = False  # whether one of these is (a part of) the chart of the patient whose id it bears: looks are on record, and an emergency opens it
     formula: ClassVar[int] = 1  # one more when the same events are to give other rows: a version of its own, built beside the one that serves
+    keeps: ClassVar[frozenset[str]] = frozenset()  # sealed fields of its events that it keeps under another name: whoever may read the row may read them
     widened: ClassVar[dict[str, str]] = {}  # role -> the permission with which that role sees everybody's rows all the same
 
 

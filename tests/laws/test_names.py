@@ -30,6 +30,7 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "LifetimeRow": "Lifetime counts the records of one patient together",
     "AuditRow": "AuditLine adds what changed and from where",
     "SeriesRow": "the next number",
+    "PatientPreferencesRow": "PreferencesOfPatient says it for all records of a patient",
     "FavouriteRow": "GET /patients?favouritesOnly=true",
     "TrailRow": "lists as they were, for which it is an index",
     "SeatsRow": "how many of the licence's seats are taken",
@@ -87,10 +88,15 @@ BARE = {  # ids that point at no stream -> why
     "PaymentRecorded.payment_id": "a payment is a part of its invoice's stream",
     "PaymentRefunded.payment_id": "a payment is a part of its invoice's stream",
     "PaymentRefunded.refund_id": "a refund is a part of its invoice's stream",
+    **dict.fromkeys([f"{name}.entry_id" for name in (
+        "MedicalEntryAdded", "MedicalEntryAmended", "MedicalEntryEnded", "MedicalEntryRefuted", "MedicalEntryReopened", "AmendMedicalEntry", "EndMedicalEntry", "RefuteMedicalEntry",
+        "ReopenMedicalEntry")], "an entry is a part of its patient's stream"),
     "RefundPayment.payment_id": "the invoice itself says whether it has such a payment",
 }
 
 OPEN = {  # free text that lies open in the store -> whose it is
+    **dict.fromkeys(["PatientRegistered.external_key", "PatientChanged.external_key"], "a keyed hash"),
+    "ConsentFormRetired.reason": "the clinic's",
     "SyncConflictKept.code": "the name of a refusal", "SyncConflictKept.fields": "names of fields",
     "ChargedItem.description": "the platform's books: what was sold", "SubscriptionInvoiceDrafted.notes": "the platform's books, to a clinic",
     "SubscriptionInvoiceIssued.number": "the platform's books", "SubscriptionInvoicePaid.reference": "the platform's books: a bank's line",

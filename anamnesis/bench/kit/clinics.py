@@ -74,6 +74,10 @@ class Booking(Struct, frozen=True):
     body: bytes
 
 
+Person = Callable[[int], RegisterPatient]
+"""Who the patient of a number is."""
+
+
 class Founder:
     """Makes clinics through the door that everybody's commands take."""
 
@@ -81,7 +85,7 @@ class Founder:
         self.handler = handler
         self.kek = kek
 
-    async def clinic(self, number: int, doctors: int, patients: int, users: int, invoices: int) -> Clinic:
+    async def clinic(self, number: int, doctors: int, patients: int, users: int, invoices: int, person: Person) -> Clinic:
         """Found one."""
         root = Who(actor=new_id(), clinic=PLATFORM, role="superadmin", grants=granted("superadmin", "Enterprise"))
         zone = ZONES[number % len(ZONES)]
@@ -90,7 +94,7 @@ class Founder:
         staff = await self._all(_doctor(n) for n in range(doctors))(who)
         await self._all(_schedule(doctor) for doctor in staff)(who)
         rooms = await self._all(AddRoom(name=f"Room {n}") for n in range(doctors))(who)
-        people = await self._all(_patient(n) for n in range(patients))(who)
+        people = await self._all(person(n) for n in range(patients))(who)
         await self._all(_invoice(people[n % patients], staff[n % doctors], n) for n in range(invoices))(who)
         return Clinic(id=opened.id, zone=zone, doctors=staff, rooms=rooms, patients=people, emails=await self.users(f"clinic{number}", opened.id, users))
 
@@ -122,14 +126,14 @@ class Founder:
 
 
 def found(
-    settings: Settings, *, clinics: int = 3, doctors: int = 20, patients: int = 1000, users: int = 4, invoices: int = 0,
+    settings: Settings, *, clinics: int = 3, doctors: int = 20, patients: int = 1000, users: int = 4, invoices: int = 0, person: "Person | None" = None,
 ) -> list[Clinic]:
     """Make clinics; `settings` are a gateway's."""
 
     async def work() -> list[Clinic]:
         handler = await Handler.open(settings, clinic_state=ClinicState)
         try:
-            return [await Founder(handler, settings.kek).clinic(n, doctors, patients, users, invoices) for n in range(clinics)]
+            return [await Founder(handler, settings.kek).clinic(n, doctors, patients, users, invoices, person or a_patient) for n in range(clinics)]
         finally:
             await handler.close()
 
@@ -219,7 +223,7 @@ def _schedule(doctor: UUID) -> SetDoctorSchedule:
     return SetDoctorSchedule(doctor_id=doctor, week=[hours] * 5 + [[], []])
 
 
-def _patient(number: int) -> RegisterPatient:
+def a_patient(number: int) -> RegisterPatient:
     return RegisterPatient(
         given_name=GIVEN[number % 10], family_name=f"{FAMILY[number // 10 % 10]}-{number}", birth_date=date(1950, 1, 1) + timedelta(days=number % 20_000),
         phone=f"+31 6 {number:08}", email=f"patient{number}@example.org",

@@ -108,11 +108,12 @@ def lived_in(options: Options, size: str) -> Iterator[Place]:
 @contextmanager
 def furnished(
     options: Options, *, doctors: int = 20, patients: int = 1000, number: int = 3, invoices: int = 0, demo: str | None = None,
+    person: clinics.Person | None = None,
 ) -> Iterator[Place]:
     """A whole installation, as `anamnesis up` runs it, with clinics that have nothing booked; perhaps with a demo around them."""
     with Scratch(demo=demo) as stack:
         options.tell(f"  {number} clinics with {doctors} doctors and {patients} patients each")
-        made = clinics.found(stack.settings("gateway"), clinics=number, doctors=doctors, patients=patients, invoices=invoices)
+        made = clinics.found(stack.settings("gateway"), clinics=number, doctors=doctors, patients=patients, invoices=invoices, person=person)
         place = Place.of(stack, options, made)
         place.caught_up()
         yield place

@@ -49,6 +49,15 @@ async def patient(state: State, request: Request[Any, Any, Any]) -> dict[str, An
     return found[0]
 
 
+@get("/search")
+async def search(state: State, clinic: UUID, q: str) -> list[dict[str, Any]]:
+    """Find patients as it is often built: each word anywhere in the name, the telephone or the e-mail address, whatever its case."""
+    parts = [f"%{part}%" for part in q.split()]
+    where = "".join(" and (given_name ilike %s or family_name ilike %s or phone ilike %s or email ilike %s)" for _ in parts)
+    values = [value for part in parts for value in [part] * 4]
+    return await _rows(state, f"select * from patients where clinic_id = %s{where} order by family_name, given_name limit 20", clinic, *values)  # noqa: S608
+
+
 @get("/invoices")
 async def invoices(state: State, clinic: UUID) -> list[dict[str, Any]]:
     """Read the first page of invoices."""
@@ -126,7 +135,7 @@ def main() -> None:
     listener.listen(2048)
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
-    app = Litestar([append, patient, invoices, week, slots, tell, listen], lifespan=[_lifespan], openapi_config=None, logging_config=None)
+    app = Litestar([append, patient, search, invoices, week, slots, tell, listen], lifespan=[_lifespan], openapi_config=None, logging_config=None)
     config = uvicorn.Config(app, loop="uvloop", http="httptools", ws="none", access_log=False, log_config=None, server_header=False)
     uvicorn.Server(config).run(sockets=[listener])
 
