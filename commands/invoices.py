@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from commands.kit import Command, Creation, Decision, Look
-from domain.invoices import Bill, Discount, Invoice, Line, Method, PaymentId, ensure_doctors, worked_out
+from domain.invoices import Bill, Invoice, Method, PaymentId, worked_out
 from domain.kit import At, Elsewhere, Event, Note, PatientId, Positive, Reason
+from domain.kit.bills import Discount, Line, ensure_doctors
 from domain.patients import Patient
 from domain.series import Series, printed, series_of
 from domain.staff import Staff

@@ -22,7 +22,7 @@ from commands.rooms import AddRoom
 from commands.schedules import SetDoctorSchedule
 from commands.staff import HireStaff
 from domain.clinics import Clinic
-from domain.invoices import Line
+from domain.kit.bills import Line
 from domain.kit.grants import Role, granted
 from domain.schedules import Hours
 from projections.kit.stored import COLUMNS, Stored

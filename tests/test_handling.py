@@ -116,8 +116,9 @@ from commands.webhooks import (
     RotateWebhookSecret,
     SendWebhookTest,
 )
-from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued, Line
+from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued
 from domain.kit import Forbidden, NotFound, Refused
+from domain.kit.bills import Line
 from domain.kit.codec import TextUnstorable, hints, metas
 from domain.patients import MedicalEntry, PatientNotActive
 from domain.recurrences import Rule
