@@ -28,7 +28,9 @@ from domain.kit.model import (
     Personal,
     Phone,
     Positive,
+    QuotationId,
     Reason,
+    ReceiptId,
     RecurrenceId,
     Ref,
     Refused,
@@ -45,7 +47,7 @@ from domain.kit.model import (
 
 __all__ = [
     "PLATFORM", "AccountId", "AddressKey", "AppointmentId", "At", "Claim", "ClinicId", "Elsewhere", "Email", "Erases", "Event", "Fact", "Forbidden", "Frozen", "HoldId", "Id", "Invalid",
-    "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "Positive", "Reason", "RecurrenceId", "Ref", "Refused", "RoomId", "StaffId",
+    "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "Positive", "QuotationId", "Reason", "ReceiptId", "RecurrenceId", "Ref", "Refused", "RoomId", "StaffId",
     "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "UserInactive", "ZoneUnknown", "code_of", "day", "instant", "midnight", "only", "span", "wall",
     "zone",
 ]

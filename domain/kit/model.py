@@ -72,6 +72,8 @@ PatientId = Annotated[UUID, Ref("patients")]
 AppointmentId = Annotated[UUID, Ref("appointments")]
 HoldId = Annotated[UUID, Ref("holds")]
 InvoiceId = Annotated[UUID, Ref("invoices")]
+QuotationId = Annotated[UUID, Ref("quotations")]
+ReceiptId = Annotated[UUID, Ref("receipts")]
 RecurrenceId = Annotated[UUID, Ref("recurrences")]
 
 
