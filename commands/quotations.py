@@ -194,7 +194,7 @@ class ConvertQuotation(Command):
     state = Quotation
     permission = "billing.invoices.create"
     due_on: date | None = None
-    notes: Note | None | UnsetType = UNSET
+    notes: Note | UnsetType | None = UNSET
 
     async def gather(self, look: Look) -> dict[str, Any]:
         quotation = await look.require(Quotation, look.at.id)

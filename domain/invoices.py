@@ -24,6 +24,7 @@ from domain.kit import (
     only,
 )
 from domain.kit.bills import EARLIEST, BilledLine, Charges, Discount, Line, ProcedureCode, charged, ensure_past
+from domain.kit.letters import LetterLanguage, letter
 from domain.kit.money import rounded
 
 Method = Literal["cash", "card", "transfer", "insurance", "other"]
@@ -120,6 +121,14 @@ class InvoiceVoided(Event, Recorded, omit_defaults=True):
     patient_id: PatientId | None = None  # earlier releases did not say
 
 
+class InvoiceSent(Event, Recorded, omit_defaults=True):
+    """A letter takes it to the patient, with the link of that number."""
+
+    patient_id: PatientId
+    link: Annotated[int, Meta(ge=1, description="Which of the document's links.")]
+    language: LetterLanguage = None
+
+
 class InvoiceReassigned(Event):
     """It is another record's now, and so are its payments, because two records of one patient were merged, or parted again."""
 
@@ -130,7 +139,7 @@ class InvoiceReassigned(Event):
 
 InvoiceEvent = (
     InvoiceDrafted | InvoiceEdited | InvoiceDiscarded | InvoiceIssued | PaymentRecorded | InvoiceSettled | PaymentRefunded | InvoiceReopened
-    | InvoiceVoided | InvoiceReassigned
+    | InvoiceVoided | InvoiceReassigned | InvoiceSent
 )
 
 
@@ -207,7 +216,7 @@ class Invoice(State):
                 return self.received(event)
             case PaymentRefunded():
                 return self.returned(event)
-            case InvoiceSettled() | InvoiceReopened():
+            case InvoiceSettled() | InvoiceReopened() | InvoiceSent():
                 return self
             case InvoiceVoided():
                 return replace(self, stage="void")
@@ -296,6 +305,11 @@ class Invoice(State):
         if any(self.paid):
             raise InvoicePartlyPaid(paid=sum(self.paid))
         return [InvoiceVoided(reason=reason, voided_on=today, shares=by_doctor(self.lines), patient_id=self.patient_id, record_id=self.elsewhere)]
+
+    def send(self, link: int, language: LetterLanguage) -> list[Event]:
+        """Have the patient written to; what is sent again is one letter more."""
+        self.ensure_issued()
+        return [InvoiceSent(patient_id=self.patient_id, link=link, language=language, record_id=self.elsewhere)]
 
     def delete(self, reason: str, today: date) -> list[Event]:
         """Discard a draft, void an issued invoice: a number that was given out stays in the books."""
@@ -388,3 +402,27 @@ def worked_out(
 def ensure_positive(amount: int) -> None:
     if amount <= 0:
         raise AmountNotPositive(amount=amount)
+
+
+INVOICE_LETTER = letter(
+    "invoices.sent", "Takes an invoice to the patient, with a link to look at it.",
+    {"number": "2026-000123", "total": "1,250.00 EUR", "due": "2026-04-30", "link": "https://clinic.example/api/v1/public-documents/x7Kq/pdf"},
+    en=("Your invoice {{number}} from {{clinic}}", """
+Dear {{name}},
+
+Here is the invoice {{number}} of {{clinic}}, of {{total}}. It falls due on {{due}}:
+
+{{link}}
+
+The link is for you alone. If you have paid already, or have a question, answer to this letter or call us.
+"""),
+    es=("Su factura {{number}} de {{clinic}}", """
+Hola, {{name}}:
+
+Aquí tiene la factura {{number}} de {{clinic}}, por {{total}}. Vence el {{due}}:
+
+{{link}}
+
+El enlace es solo para usted. Si ya la ha pagado, o tiene preguntas, responda a esta carta o llámenos.
+"""),
+)

@@ -13,6 +13,7 @@ DocumentKind = Literal["invoices", "quotations", "receipts"]
 LinkDays = Annotated[int, Meta(ge=1, le=366, description="For how many days the link is good.")]
 
 PURPOSE = "public-document"  # what the token in a link is for
+PATH = "/api/v1/public-documents/{token}/pdf"  # what a letter leads to
 DAYS = 90
 
 

@@ -38,6 +38,8 @@ class InvoiceRow(Row):
     void_reason: str | None = None
     created_at: datetime
     version: int
+    issued_at: datetime | None = None
+    sent_at: datetime | None = None  # when the patient was last written to
 
     indexes: ClassVar[tuple[str, ...]] = ("created_at, id", "patient_id, created_at, id", "status, created_at, id", "number")
 
