@@ -1,7 +1,6 @@
 """What may be asked of a quotation, in the order of its life."""
 
 from datetime import date
-from functools import reduce
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -227,7 +226,7 @@ async def series_for(issued_on: date | None, look: Look) -> Series:
     return await look.load(Series, series_of(look.at.clinic, SERIES, (issued_on or look.at.today).year))
 
 
-def numbered(quotation: Quotation, at: At, series: Series, issued_on: date | None, valid_until: date | None) -> tuple[list[Event], list[Elsewhere]]:
+def numbered(quotation: Quotation, at: At, series: Series, issued_on: date | None, valid_until: date | None) -> tuple[list[Any], list[Elsewhere]]:
     """Return the issue of a quotation and, to be saved with it or not at all, the allotment of its number."""
     on = issued_on or at.today
     allotted = series.allot(SERIES, on.year)
@@ -235,9 +234,11 @@ def numbered(quotation: Quotation, at: At, series: Series, issued_on: date | Non
     return events, [Elsewhere(state=Series, id=series_of(at.clinic, SERIES, on.year), events=[allotted])]
 
 
-def out(quotation: Quotation, at: At, series: Series) -> tuple[Quotation, list[Event], list[Elsewhere]]:
+def out(quotation: Quotation, at: At, series: Series) -> tuple[Quotation, list[Any], list[Elsewhere]]:
     """Return a quotation as it can be shown, and what makes it so: a draft is issued."""
     if quotation.stage != "draft":
         return quotation, [], []
     events, allotment = numbered(quotation, at, series, None, None)
-    return reduce(Quotation.evolve, events, quotation), events, allotment  # type: ignore[arg-type] - its own events
+    for event in events:
+        quotation = quotation.evolve(event)
+    return quotation, events, allotment

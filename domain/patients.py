@@ -127,9 +127,9 @@ class PatientAccessRefreshed(Event):
 
 
 class Belonging(Frozen):
-    """Something that is a patient's: an appointment, an invoice, a recall or a series of appointments."""
+    """Something that is a patient's: an appointment, an invoice, a quotation, a recall or a series of appointments."""
 
-    kind: Literal["appointments", "invoices", "recalls", "recurrences"]
+    kind: Literal["appointments", "invoices", "quotations", "recalls", "recurrences"]
     id: Annotated[UUID, Meta(description="Its id.")]
 
 

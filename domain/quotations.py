@@ -1,7 +1,7 @@
 """Quotations: a patient is told what a treatment would cost, says yes or no, and the quotation becomes an invoice."""
 
 from datetime import date, datetime, timedelta
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID, uuid5
 
 from msgspec import Meta
@@ -231,7 +231,7 @@ class Quotation(State):
         return self.record or who
 
     @property
-    def told(self) -> dict[str, UUID | None]:
+    def told(self) -> dict[str, Any]:
         """Whose it is, and under which record it was drafted if that is another one."""
         return {"patient_id": self.patient_id, "record_id": None if self.record == self.patient_id else self.record}
 

@@ -1,5 +1,6 @@
 """Where a patient without an account looks at a document by a link, and how a document is printed."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
@@ -176,20 +177,20 @@ def paper_of(shown: DocumentShown, language: str) -> Paper:
     return Paper(
         title=title, sender="\n".join(filter(None, (house.name, house.address, house.phone, house.email))), receiver=shown.patient_name or "",
         facts=[(said(name), value) for name, value in facts if value], columns=columns, rows=[row_of(one, amount, language) for one in shown.lines],
-        sums=[(said(name.partition(" ")[0]) + name[len(name.partition(" ")[0]):] if name.startswith("Tax ") else said(name), amount(of)) for name, of in sums_of(shown, language)],
+        sums=[(name, amount(of)) for name, of in sums_of(shown, said, language)],
         notes=shown.notes or "", dated=shown.issued_on or date.today(), stamp="" if shown.status in UNSTAMPED else said(shown.status),  # noqa: DTZ011
         labels=Labels(said("From"), said("To"), said("page {0} of {1}"), language),
     )
 
 
-def sums_of(shown: DocumentShown, language: str) -> list[tuple[str, int]]:
+def sums_of(shown: DocumentShown, said: Callable[[str], str], language: str) -> list[tuple[str, int]]:
     """Return what stands at the foot of a document, the sum that counts last."""
+    back = [(said("Refunded"), shown.refunded)] if shown.refunded else []
     if shown.document == "receipts":
-        return [*([("Received", shown.total), ("Refunded", shown.refunded)] if shown.refunded else []), ("Amount", shown.total - shown.refunded)]
-    found = [("Subtotal", shown.subtotal), *((f"Tax {rate_of(group.rate, language)}", group.tax) for group in shown.taxes if group.tax), ("Total", shown.total)]
-    if shown.paid:
-        return [*found, ("Paid", shown.paid), *([("Refunded", shown.refunded)] if shown.refunded else []), ("To pay", shown.due)]
-    return found
+        return [*([(said("Received"), shown.total), *back] if back else []), (said("Amount"), shown.total - shown.refunded)]
+    taxes = [(f"{said('Tax')} {rate_of(group.rate, language)}", group.tax) for group in shown.taxes if group.tax]
+    found = [(said("Subtotal"), shown.subtotal), *taxes, (said("Total"), shown.total)]
+    return [*found, (said("Paid"), shown.paid), *back, (said("To pay"), shown.due)] if shown.paid else found
 
 
 def row_of(line: DocumentLine, amount: Any, language: str) -> list[str]:

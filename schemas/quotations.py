@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.kit import Frozen, InvoiceId, Money, PatientId, Personal
 from domain.kit.bills import BilledLine, Discount
-from domain.quotations import Answerer, Stage, Standing
+from domain.quotations import Answerer, Standing
 from schemas.kit import Row
 
 
@@ -18,7 +18,7 @@ class QuotationRow(Row):
     own: ClassVar[dict[str, str]] = {"patient": "patient_id"}
     id: UUID
     number: str | None = None
-    status: Stage
+    status: Standing  # `expired` by the calendar alone, which a row does not know
     patient_id: PatientId
     currency: str
     subtotal: Money
@@ -46,7 +46,6 @@ class QuotationEntry(QuotationRow):
     """A quotation as it stands today: one that was sent and is no longer valid has the status `expired`."""
 
     table: ClassVar[str] = "quotation_entries"
-    status: Standing
 
 
 class NextQuotationNumber(Frozen):
