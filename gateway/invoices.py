@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Response, Router, get, post
+from litestar import Response, Router, delete, get, post
 from litestar.params import PathParameter
 
 from commands.invoices import (
@@ -75,6 +75,12 @@ async def share(desk: Desk, id: InvoiceId, days: Days = DAYS) -> Response[Docume
     return await link_of(desk, (await desk.handle(ShareInvoice(invoice_id=id, days=days))).id)
 
 
+@delete("/{id:uuid}/share", operation_id="RevokeInvoiceLink", status_code=204, opt={"permission": RevokeInvoiceLink.permission, "refusals": refusals_of(RevokeInvoiceLink)})
+async def take_back(desk: Desk, id: InvoiceId) -> None:  # noqa: A002
+    """Take the link to an invoice back: it opens nothing any more."""
+    await desk.handle(RevokeInvoiceLink(invoice_id=id))
+
+
 router = Router("/api/v1/protected/invoices", tags=["Billing"], route_handlers=[
     browse("/", InvoiceRow, by=["patient_id", "status", "number", "issued_on..", "due_on.."], sort="-created_at", past=page_then),
     preview,
@@ -89,7 +95,7 @@ router = Router("/api/v1/protected/invoices", tags=["Billing"], route_handlers=[
     act("/{id:uuid}/refunds", RefundPayment),
     act("/{id:uuid}/send", SendInvoice),
     share,
-    act("/{invoiceId:uuid}/share", RevokeInvoiceLink, "DELETE"),
+    take_back,
     act("/{id:uuid}/void", VoidInvoice),
     act("/{id:uuid}", DeleteInvoice, "DELETE"),
 ])

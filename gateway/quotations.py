@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Response, Router, get, post
+from litestar import Response, Router, delete, get, post
 from litestar.params import PathParameter
 
 from commands.quotations import (
@@ -64,6 +64,12 @@ async def share(desk: Desk, id: QuotationId, days: Days = DAYS) -> Response[Docu
     return await link_of(desk, (await desk.handle(ShareQuotation(quotation_id=id, days=days))).id)
 
 
+@delete("/{id:uuid}/share", operation_id="RevokeQuotationLink", status_code=204, opt={"permission": RevokeQuotationLink.permission, "refusals": refusals_of(RevokeQuotationLink)})
+async def take_back(desk: Desk, id: QuotationId) -> None:  # noqa: A002
+    """Take the link to a quotation back: it opens nothing any more."""
+    await desk.handle(RevokeQuotationLink(quotation_id=id))
+
+
 router = Router("/api/v1/protected/quotations", tags=["Billing"], route_handlers=[
     browse("/", QuotationEntry, by=["patient_id", "status", "number", "issued_on..", "valid_until.."], sort="-created_at"),
     preview,
@@ -74,7 +80,7 @@ router = Router("/api/v1/protected/quotations", tags=["Billing"], route_handlers
     act("/{id:uuid}/issue", IssueQuotation),
     act("/{id:uuid}/send", SendQuotation),
     share,
-    act("/{quotationId:uuid}/share", RevokeQuotationLink, "DELETE"),
+    take_back,
     act("/{id:uuid}/accept", AcceptQuotation),
     act("/{id:uuid}/decline", DeclineQuotation),
     act("/{id:uuid}/reissue", ReissueQuotation),

@@ -19,6 +19,7 @@ from schemas.clinics import ClinicRow
 from schemas.invoices import InvoiceRow
 from schemas.kit import Row
 from schemas.patients import MedicalHistoryRow, PatientRow
+from schemas.quotations import QuotationRow
 from schemas.recalls import RecallRow
 from schemas.referral_leads import ReferralLeadRow
 from schemas.referrals import ReferralRow
@@ -60,7 +61,7 @@ class Entity(NamedTuple):
 KINDS = [
     Entity("patients", PatientRow, (MedicalHistoryRow,)), Entity("appointments", AppointmentRow), Entity("invoices", InvoiceRow), Entity("rooms", RoomRow),
     Entity("staff", StaffRow), Entity("schedules", ScheduleRow), Entity("blocks", BlockRow), Entity("clinics", ClinicRow),
-    Entity("recalls", RecallRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow),
+    Entity("recalls", RecallRow), Entity("quotations", QuotationRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow),
 ]
 ENTITIES = {word: entity for entity in KINDS for word in (entity.kind, entity.kind.removesuffix("s")) if word != "staf"}
 

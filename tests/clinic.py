@@ -14,6 +14,7 @@ from commands.invoices import CreateInvoice
 from commands.kit import Command
 from commands.kit.handling import Handler, Receipt, Who
 from commands.patients import RegisterPatient
+from commands.quotations import CreateQuotation
 from commands.recalls import ScheduleRecall
 from commands.referral_leads import SubmitReferralLead
 from commands.referral_payouts import ReferClinic
@@ -94,6 +95,9 @@ class Town:
 
     def bill(self, total: int = 10_000, *, issue: bool = True) -> CreateInvoice:
         return CreateInvoice(patient_id=self.patient, lines=[Line(description="Crown", unit_price=total, doctor_id=self.doctor)], issue=issue)
+
+    async def quotation(self) -> UUID:
+        return (await self(CreateQuotation(patient_id=self.patient, lines=[Line(description="Crown", unit_price=10_000)]))).id
 
     def visit(self, start: datetime | None = None, minutes: int = 30, **other: Any) -> BookAppointment:
         wanted = {"doctor_id": self.doctor, "patient_id": self.patient, "room_id": self.room, **other}

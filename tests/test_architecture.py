@@ -41,6 +41,13 @@ ALLOWED = {
         "Fold", "Start", "Wanted", "circumstances")},
     ("commands/recurrences.py", "domain.appointments.Party"): "who cancels is said as for a single one",
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
+    ("commands/quotations.py", "domain.series.printed"): "as with an invoice",
+    **{("commands/quotations.py", f"commands.invoices.{name}"): "what is offered is asked for like what is billed" for name in ("Lines", "doctors_of")},
+    ("commands/quotations.py", "domain.invoices.Bill"): "what a quotation becomes is an invoice's draft",
+    **{(f"commands/{module}.py", f"domain.public_documents.{name}"): "a document is shown by one kind of link, whatever it is" for module in ("invoices", "quotations") for name in ("DAYS", "LinkDays")},
+    ("gateway/public_documents.py", "commands.quotations.AnswerQuotation"): "a patient answers by the link to the document",
+    **{("gateway/public_documents.py", f"domain.quotations.{name}"): "and is told why not" for name in ("QuotationConvertedAlready", "QuotationExpired", "QuotationNotOpen")},
+    **{(f"gateway/{module}.py", f"schemas.public_documents.{name}"): "a link is answered alike, whatever it leads to" for module in ("invoices", "quotations") for name in ("DocumentLink",)},
     **{("commands/holds.py", name): "what is held is what could be booked, and is asked for alike" for name in (
         "commands.appointments.Fold", "commands.appointments.Start", "domain.appointments.Circumstances", "domain.appointments.ensure_possible",
         "domain.appointments.when")},

@@ -670,6 +670,39 @@ async def invoices(me: Person, ids: Json) -> None:
     assert {one["id"]: one["status"] for one in then["items"]} == found
 
 
+async def quotations(me: Person, ids: Json) -> None:
+    """One becomes an invoice, one expires in vain, one is given out by a link and answered; an invoice is given out as well."""
+    nobody = Person(me.api, {}, "", me.clinic)
+    offer = {"patientId": ids["patients"], "lines": LINES}
+    first = (await me("GetNextQuotationNumber"))["number"]
+    ids["quotations"] = quotation = (await me("CreateQuotation", offer))["id"]
+    await me("EditQuotation", {"lines": LINES, "notes": "Two visits"}, id=quotation)
+    assert (await me("IssueQuotation", {}, id=quotation))["number"] == first
+    await me("AcceptQuotation", {}, id=quotation)
+    invoice = (await me("ConvertQuotation", {}, id=quotation))["invoiceId"]
+    assert (await me("GetInvoiceRow", id=invoice))["notes"] == "Two visits"
+    await me("DeleteInvoice", id=invoice)
+    other = (await me("CreateQuotation", offer))["id"]
+    token = (await me("ShareQuotation", id=other))["token"]
+    assert (await nobody("GetPublicDocument", token=token))["document"] == "quotations"
+    assert (await nobody("PrintPublicDocument", token=token))[:4] == "%PDF"
+    await nobody("DeclinePublicDocument", {}, token=token)
+    assert (await nobody("AcceptPublicDocument", token=token))["status"] == "accepted"
+    await me("RevokeQuotationLink", id=other)
+    await me("DeclineQuotation", {"reason": "Too dear"}, id=other)
+    assert (await me("ReissueQuotation", {}, id=other))["status"] == "sent"
+    await me("ChangePatient", {"givenName": "Noor", "familyName": "Bakker", "email": "noor@example.org"}, id=ids["patients"])
+    await me("SendQuotation", {}, id=other)
+    await me("PrintQuotation", id=other)
+    await me("WithdrawQuotation", {"reason": "Another dentist"}, id=other)
+    await me("SendInvoice", {}, id=ids["invoices"])
+    assert (await me("ShareInvoice", id=ids["invoices"]))["url"].startswith("http")
+    await me("RevokeInvoiceLink", id=ids["invoices"])
+    await me("PrintInvoice", id=ids["invoices"])
+    found = {one["id"]: one["status"] for one in (await me("BrowseQuotationEntry", query={"patientId": ids["patients"]}))["items"]}
+    assert found == {quotation: "converted", other: "withdrawn"} == {id_: (await me("GetQuotationEntry", id=id_))["status"] for id_ in found}
+
+
 async def letters(me: Person, ids: Json) -> None:
     """Words of the clinic's own, a letter to try them, what became of it, and the same for the platform."""
     words = {"language": "en", "subject": "Greetings from {{clinic}}", "body": "Dear {{name}},\n\nhow are you?"}
@@ -983,6 +1016,7 @@ CHAPTERS = [
     recurrences,
     recalls,
     invoices,
+    quotations,
     letters,
     figures,
     subscriptions,

@@ -30,6 +30,8 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "AuditRow": "AuditLine adds what changed and from where",
     "SeriesRow": "the next number",
     "FavouriteRow": "GET /patients?favouritesOnly=true",
+    "PublicDocumentRow": "sharing answers with the link, and whoever has it sees the document",
+    "QuotationRow": "QuotationEntry says how it stands today",
     "TrailRow": "lists as they were, for which it is an index",
     "SeatsRow": "how many of the licence's seats are taken",
 }
@@ -45,7 +47,7 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "SetPassword": "changing and resetting a password", "AskPasswordReset": "ForgotPassword", "AskClinics": "DiscoverClinics",
     "SetPin": "ChoosePin and DropPin", "ShowOneself": "SetProfileImage and RemoveProfileImage", "LockOut": "guessing too often", "StartSession": "every way of coming in", "EndSession": "every way of leaving",
     "InviteAccount": "CreateSuperadmin, ResendAccountInvite and RefreshPatientAccess",
-    "JoinPortal": "AcceptPortalInvitation",
+    "JoinPortal": "AcceptPortalInvitation", "ViewDocument": "GetPublicDocument and PrintPublicDocument", "AnswerQuotation": "AcceptPublicDocument and DeclinePublicDocument",
     "WithdrawPassword": "ForcePasswordReset", "NotePatientAccess": "RefreshPatientAccess",
     "OfferTotp": "BeginSecondFactorSetup", "EnableSecondFactor": "ConfirmSecondFactorSetup", "DisableSecondFactor": "SwitchSecondFactorOff",
     "AskSecondFactorCode": "SendSecondFactorCode", "UseRecoveryCode": "RecoverSignIn", "MakeRecoveryCodes": "RegenerateRecoveryCodes",
@@ -85,6 +87,7 @@ BARE = {  # ids that point at no stream -> why
     "PaymentRecorded.payment_id": "a payment is a part of its invoice's stream",
     "PaymentRefunded.payment_id": "a payment is a part of its invoice's stream",
     "PaymentRefunded.refund_id": "a refund is a part of its invoice's stream",
+    **dict.fromkeys([f"{name}.document_id" for name in ("DocumentShared", "DocumentLinkRevoked", "DocumentViewed")], "of one of several kinds, which the document beside it says"),
     "RefundPayment.payment_id": "the invoice itself says whether it has such a payment",
 }
 
