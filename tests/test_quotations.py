@@ -300,7 +300,7 @@ async def test_the_patients_link_shows_prints_and_answers_until_it_is_taken_back
     assert (await client.get(public(token, "/pdf"))).content[:5] == b"%PDF-"
     row = (await asked(desk, f"/quotations/{this}", method="GET")).json()
     assert (row["status"], row["answeredBy"]) == ("accepted", "patient")
-    await asked(desk, f"/quotations/{this}/share", method="DELETE")
+    await asked(desk, f"/quotations/{this}/share", method="DELETE", status=204)
     for path, method in (("", "GET"), ("/pdf", "GET"), ("/accept", "POST")):
         failure(await client.request(method, public(token, path)), 410, "DOCUMENT_LINK_OVER")
     other = (await asked(desk, f"/quotations/{this}/share", status=201)).json()["token"]

@@ -31,7 +31,6 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "SeriesRow": "the next number",
     "FavouriteRow": "GET /patients?favouritesOnly=true",
     "PublicDocumentRow": "sharing answers with the link, and whoever has it sees the document",
-    "QuotationRow": "QuotationEntry says how it stands today",
     "TrailRow": "lists as they were, for which it is an index",
     "SeatsRow": "how many of the licence's seats are taken",
 }
@@ -113,7 +112,9 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "BilledLine.description": "the price list's: what was sold, and stays in the books",
     "PaymentRefunded.reason": "the books': why money left, to be read as long as they are kept",
     "InvoiceVoided.reason": "the books': why a number was cancelled",
-    "InvoiceIssued.number": "the books'", "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
+    "InvoiceIssued.number": "the books'", "QuotationIssued.number": "the books'", "QuotationWithdrawn.reason": "the books': why a number was taken back",
+    **dict.fromkeys([f"Quotation{event}.currency" for event in ("Drafted", "Edited", "Issued")], "ours"),
+    "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
     "ClinicOpened.name": "the clinic's", "ClinicOpened.address": "the clinic's", "ClinicOpened.phone": "the clinic's", "ClinicOpened.email": "the clinic's",
     "ClinicChanged.name": "the clinic's", "ClinicChanged.address": "the clinic's", "ClinicChanged.phone": "the clinic's",
     "ClinicChanged.email": "the clinic's", "ClinicOpened.zone": "ours",
