@@ -7,9 +7,9 @@ from uuid import UUID
 from msgspec import Meta
 
 from commands.kit import Command, Creation, Decision, Look
-from domain.invoices import Bill, Invoice, Method, PaymentId, worked_out
+from domain.invoices import Bill, Invoice, PaymentId, worked_out
 from domain.kit import At, Elsewhere, Event, InvoiceId, Note, PatientId, Positive, Reason
-from domain.kit.bills import Discount, Line, ensure_doctors
+from domain.kit.bills import Discount, Line, Method, ensure_doctors
 from domain.kit.letters import LetterLanguage
 from domain.patients import Patient
 from domain.public_documents import DAYS, LinkDays, PublicDocument, link_to

@@ -25,11 +25,12 @@ from domain.patients import (
 )
 from domain.quotations import Quotation
 from domain.recalls import Recall
+from domain.receipts import Receipt
 from domain.recurrences import Recurrence
 from schemas.appointments import AppointmentRow
 
-Thing = Appointment | Invoice | Quotation | Recall | Recurrence
-MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "recurrences": Recurrence}
+Thing = Appointment | Invoice | Quotation | Recall | Receipt | Recurrence
+MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence}
 """What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
 
 STAYS: dict[str, str] = {

@@ -23,11 +23,10 @@ from domain.kit import (
     State,
     only,
 )
-from domain.kit.bills import EARLIEST, BilledLine, Charges, Discount, Line, ProcedureCode, charged, ensure_past
+from domain.kit.bills import EARLIEST, BilledLine, Charges, Discount, Line, Method, ProcedureCode, charged, ensure_past
 from domain.kit.letters import LetterLanguage, letter
 from domain.kit.money import rounded
 
-Method = Literal["cash", "card", "transfer", "insurance", "other"]
 Status = Literal["draft", "issued", "partly-paid", "paid", "void"]
 PaymentId = Annotated[UUID, Meta(description="Id of one of the invoice's payments.")]
 RefundId = Annotated[UUID, Meta(description="Id of one of the invoice's refunds.")]
@@ -185,6 +184,7 @@ class Received(Frozen):
     method: Method
     paid_on: date
     left: dict[int, Money]
+    received: Money = 0  # before anything was given back
 
     @property
     def amount(self) -> int:
@@ -202,16 +202,19 @@ class Invoice(State):
     paid: tuple[Money, ...] = ()  # on each line, less what was refunded
     payments: dict[UUID, Received] = field(default_factory=dict)
     refunds: int = 0
+    number: str = ""
+    currency: str = ""
 
     def evolve(self, event: InvoiceEvent) -> Self:  # noqa: PLR0911 - one for each kind of event
         match event:
             case InvoiceDrafted(patient_id=patient, lines=lines, due_on=due) | InvoiceEdited(patient_id=patient, lines=lines, due_on=due):
                 return replace(
-                    self, stage="draft", patient_id=patient, record=self.record or patient, lines=tuple(lines), paid=(0,) * len(lines), due_on=due)
+                    self, stage="draft", patient_id=patient, record=self.record or patient, lines=tuple(lines), paid=(0,) * len(lines), due_on=due,
+                    currency=event.currency)
             case InvoiceDiscarded():
                 return replace(self, stage="discarded")
-            case InvoiceIssued(issued_on=on, due_on=due):
-                return replace(self, stage="issued", issued_on=on, due_on=due)
+            case InvoiceIssued(number=number, issued_on=on, due_on=due):
+                return replace(self, stage="issued", number=number, issued_on=on, due_on=due)
             case PaymentRecorded():
                 return self.received(event)
             case PaymentRefunded():
@@ -224,7 +227,7 @@ class Invoice(State):
                 return replace(self, patient_id=patient)
 
     def received(self, event: PaymentRecorded) -> Self:
-        payment = Received(method=event.method, paid_on=event.paid_on, left={a.line: a.amount for a in event.allocations})
+        payment = Received(method=event.method, paid_on=event.paid_on, left={a.line: a.amount for a in event.allocations}, received=event.amount)
         return replace(self, paid=moved(self.paid, event.allocations, 1), payments={**self.payments, event.payment_id: payment})
 
     def returned(self, event: PaymentRefunded) -> Self:
@@ -286,10 +289,7 @@ class Invoice(State):
     def refund(
         self, refund_id: UUID, payment_id: UUID, amount: int, *, reason: str, method: Method | None, on: date, today: date
     ) -> list[Event]:
-        self.ensure_issued()
-        payment = self.payments.get(payment_id)
-        if payment is None:
-            raise PaymentNotFound(paymentId=str(payment_id))
+        payment = self.payment(payment_id)
         ensure_past(on, today, payment.paid_on)
         ensure_positive(amount)
         if amount > payment.amount:
@@ -310,6 +310,13 @@ class Invoice(State):
         """Have the patient written to; what is sent again is one letter more."""
         self.ensure_issued()
         return [InvoiceSent(patient_id=self.patient_id, link=link, language=language, record_id=self.elsewhere)]
+
+    def payment(self, payment_id: UUID) -> Received:
+        """Return a payment that there is."""
+        self.ensure_issued()
+        if (payment := self.payments.get(payment_id)) is None:
+            raise PaymentNotFound(paymentId=str(payment_id))
+        return payment
 
     def delete(self, reason: str, today: date) -> list[Event]:
         """Discard a draft, void an issued invoice: a number that was given out stays in the books."""

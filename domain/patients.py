@@ -127,9 +127,9 @@ class PatientAccessRefreshed(Event):
 
 
 class Belonging(Frozen):
-    """Something that is a patient's: an appointment, an invoice, a quotation, a recall or a series of appointments."""
+    """Something that is a patient's: an appointment, an invoice, a quotation, a receipt, a recall or a series of appointments."""
 
-    kind: Literal["appointments", "invoices", "quotations", "recalls", "recurrences"]
+    kind: Literal["appointments", "invoices", "quotations", "recalls", "receipts", "recurrences"]
     id: Annotated[UUID, Meta(description="Its id.")]
 
 

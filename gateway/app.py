@@ -53,6 +53,7 @@ from gateway import (
     quotations,
     rebuilds,
     recalls,
+    receipts,
     recurrences,
     referral_leads,
     referral_payouts,
@@ -84,7 +85,7 @@ BASE: Sequence[ControllerRouterHandler] = (
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
     activity, analytics, api_keys, appointments, audit, billing, charts, clinics, demo_requests, email_templates, emergencies, erasures, favourites, figures, holds, imports, invite_codes, invoices, letters, message_wishes, mobile, patient_notes, patients, permission_templates, plans, portal_invitations, public_documents, quotations,
-    rebuilds, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, trials, upgrades, webhooks,
+    rebuilds, receipts, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, trials, upgrades, webhooks,
 ))
 
 

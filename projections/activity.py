@@ -21,6 +21,7 @@ from schemas.kit import Row
 from schemas.patients import MedicalHistoryRow, PatientRow
 from schemas.quotations import QuotationRow
 from schemas.recalls import RecallRow
+from schemas.receipts import ReceiptRow
 from schemas.referral_leads import ReferralLeadRow
 from schemas.referrals import ReferralRow
 from schemas.rooms import RoomRow
@@ -61,7 +62,7 @@ class Entity(NamedTuple):
 KINDS = [
     Entity("patients", PatientRow, (MedicalHistoryRow,)), Entity("appointments", AppointmentRow), Entity("invoices", InvoiceRow), Entity("rooms", RoomRow),
     Entity("staff", StaffRow), Entity("schedules", ScheduleRow), Entity("blocks", BlockRow), Entity("clinics", ClinicRow),
-    Entity("recalls", RecallRow), Entity("quotations", QuotationRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow),
+    Entity("recalls", RecallRow), Entity("quotations", QuotationRow), Entity("receipts", ReceiptRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow),
 ]
 ENTITIES = {word: entity for entity in KINDS for word in (entity.kind, entity.kind.removesuffix("s")) if word != "staf"}
 

@@ -18,8 +18,9 @@ from schemas.kit import Row
 from schemas.patients import PatientRow
 from schemas.public_documents import DocumentLine, DocumentShown, House, PublicDocumentRow, TaxGroup
 from schemas.quotations import QuotationEntry
+from schemas.receipts import ReceiptEntry
 
-ROWS: dict[DocumentKind, type[Row]] = {"invoices": InvoiceRow, "quotations": QuotationEntry}
+ROWS: dict[DocumentKind, type[Row]] = {"invoices": InvoiceRow, "quotations": QuotationEntry, "receipts": ReceiptEntry}
 
 
 @projects(PublicDocumentRow, of=PublicDocumentEvent)
@@ -62,6 +63,10 @@ async def then(reader: Reader, keys: KeyRing, row: type[Row], id_: UUID, moment:
 
 def particulars(row: Any) -> dict[str, Any]:
     """Return what a row says on a document."""
+    if isinstance(row, ReceiptEntry):
+        return {
+            "number": row.number, "status": "refunded" if row.refunded == row.amount else "issued", "currency": row.currency, "issued_on": row.issued_on,
+            "total": row.amount, "refunded": row.refunded, "paid_on": row.paid_on, "method": row.method, "invoice_number": row.invoice_number}
     both = {"number": row.number, "status": row.status, "currency": row.currency, "issued_on": row.issued_on, "total": row.total}
     found = {**both, "subtotal": row.subtotal, "tax": row.tax, "notes": row.notes, "lines": [line(one) for one in row.lines], "taxes": taxes(row.lines)}
     if isinstance(row, InvoiceRow):

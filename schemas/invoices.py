@@ -6,9 +6,9 @@ from uuid import UUID
 
 from msgspec import field
 
-from domain.invoices import Method, RefundId, Status
+from domain.invoices import RefundId, Status
 from domain.kit import Frozen, InvoiceId, Money, PatientId, Personal, Reason
-from domain.kit.bills import BilledLine, Discount
+from domain.kit.bills import BilledLine, Discount, Method
 from schemas.kit import Row
 
 

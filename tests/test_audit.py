@@ -133,7 +133,7 @@ def test_a_timeline_is_opened_by_the_key_of_its_entity():
     keys = {
         "patients": "patients.view_detail", "appointments": "appointments.view_detail", "invoices": "billing.invoices.view_detail",
         "rooms": "settings.rooms.view", "staff": "settings.staff.view", "schedules": "appointments.view", "blocks": "appointments.view",
-        "clinics": "admin", "quotations": "billing.quotations.view", "recalls": "clinical.recalls.view", "referrals": "settings.referrals.view", "referral_leads": "leads.view",
+        "clinics": "admin", "quotations": "billing.quotations.view", "receipts": "billing.receipts.view", "recalls": "clinical.recalls.view", "referrals": "settings.referrals.view", "referral_leads": "leads.view",
     }
     assert {entity.kind: entity.permission for entity in ENTITIES.values()} == keys
-    assert set(ENTITIES) == {*keys, "patient", "appointment", "invoice", "quotation", "room", "schedule", "block", "clinic", "recall", "referral", "referral_lead"}
+    assert set(ENTITIES) == {*keys, "patient", "appointment", "invoice", "quotation", "receipt", "room", "schedule", "block", "clinic", "recall", "referral", "referral_lead"}

@@ -71,14 +71,14 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys([
         "QuotationDrafted", "QuotationEdited", "QuotationIssued", "QuotationSent", "QuotationAccepted", "QuotationDeclined", "QuotationReissued", "QuotationConverted",
         "QuotationWithdrawn"], "nobody of it asks beforehand what it will cost"),
-    **dict.fromkeys(["InvoiceSent", "DocumentShared", "DocumentLinkRevoked", "DocumentViewed"], "its bills are handed over on paper"),
+    **dict.fromkeys(["InvoiceSent", "ReceiptIssued", "ReceiptSent", "DocumentShared", "DocumentLinkRevoked", "DocumentViewed"], "its bills are handed over on paper"),
     **dict.fromkeys(["PersonErased", "ErasureRefused"], "nobody asks to be forgotten"),
     **dict.fromkeys(["RetentionSet", "LegalHoldPlaced", "LegalHoldLifted"], "they keep their records as usual, and nobody sues"),
     **dict.fromkeys(["ClinicBrandingSet", "ClinicBrandingRemoved"], "a demo has no pictures"),
     **dict.fromkeys([
         "StaffInvited", "StaffInvitationResent", "StaffInvitationCancelled", "StaffJoined", "StaffAccountGiven"], "its people were there from the beginning"),
     **dict.fromkeys([
-        "PatientsMerged", "PatientReplaced", "PatientsUnmerged", "PatientReinstated", "AppointmentReassigned", "InvoiceReassigned", "QuotationReassigned"], "everybody is registered once"),
+        "PatientsMerged", "PatientReplaced", "PatientsUnmerged", "PatientReinstated", "AppointmentReassigned", "InvoiceReassigned", "QuotationReassigned", "ReceiptReassigned"], "everybody is registered once"),
     **dict.fromkeys([
         "PatientAccessRefreshed", "PatientContactChanged", "MedicalHistoryReported", "PortalInvited", "PortalInvitationCancelled", "PortalJoined"],
         "nobody of it uses the portal"),

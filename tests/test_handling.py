@@ -97,6 +97,7 @@ from commands.recalls import (
     ScheduleRecall,
     WelcomeRecalls,
 )
+from commands.receipts import IssueReceipt, RevokeReceiptLink, SendReceipt, ShareReceipt
 from commands.recurrences import (
     BookAppointmentSeries,
     CancelAppointmentSeries,
@@ -316,6 +317,9 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((ShareQuotation, "quotation_id"), ShareQuotation(quotation_id=other["quotations"]), None),
         ((RevokeQuotationLink, "quotation_id"), RevokeQuotationLink(quotation_id=other["quotations"]), None),
         ((ShareInvoice, "invoice_id"), ShareInvoice(invoice_id=other["invoices"]), None),
+        ((IssueReceipt, "invoice_id"), IssueReceipt(invoice_id=other["invoices"], payment_id=uuid4()), None),
+        ((ShareReceipt, "receipt_id"), ShareReceipt(receipt_id=other["receipts"]), None),
+        ((RevokeReceiptLink, "receipt_id"), RevokeReceiptLink(receipt_id=other["receipts"]), None),
         ((RevokeInvoiceLink, "invoice_id"), RevokeInvoiceLink(invoice_id=other["invoices"]), None),
         ((SetDoctorSchedule, "doctor_id"), SetDoctorSchedule(doctor_id=other["staff"], week=ALWAYS), None),
         ((BlockTime, "doctor_id"), BlockTime(doctor_id=other["staff"], start=MONDAY, end=town.at(60)), None),
@@ -337,9 +341,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     mine["quotation"] = await town.quotation()
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
-        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "quotations": await far.quotation(), "invoices": await far.invoice()},
-        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "quotations": town.room, "invoices": town.room},
-        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "quotations": uuid4(), "invoices": uuid4()},
+        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt()},
+        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "quotations": town.room, "invoices": town.room, "receipts": town.room},
+        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4()},
     }
     count = len(stored(database))
     for ids in strange.values():
@@ -352,9 +356,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "recall": uuid4(), "lead": uuid4(), "relation": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "quotation": uuid4()}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "recall": uuid4(), "lead": uuid4(), "relation": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink) or shape == (AddRelation, "related_id"):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink) or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -419,7 +423,7 @@ def later(town: Town) -> list[Command]:
         SwitchModule(module="lab", on=False), RemoveClinicBranding(type="logo"),
         SetClinicBranding(type="logo", digest="ab" * 32, media="image/png", size=1), OverrideStaffPermissions(permissions={}),
         EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(), SendInvoice(),
-        EditQuotation(lines=[Line(description="Crown", unit_price=1)]), IssueQuotation(), SendQuotation(), AcceptQuotation(), DeclineQuotation(), ReissueQuotation(), ConvertQuotation(), WithdrawQuotation(),
+        EditQuotation(lines=[Line(description="Crown", unit_price=1)]), IssueQuotation(), SendQuotation(), AcceptQuotation(), DeclineQuotation(), ReissueQuotation(), ConvertQuotation(), WithdrawQuotation(), SendReceipt(),
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
         MergePatients(loser_id=town.patient), UnmergePatients(loser_id=town.patient), ChangePatient(given_name="A", family_name="B"),
         ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),

@@ -696,6 +696,14 @@ async def quotations(me: Person, ids: Json) -> None:
     await me("PrintQuotation", id=other)
     await me("WithdrawQuotation", {"reason": "Another dentist"}, id=other)
     await me("SendInvoice", {}, id=ids["invoices"])
+    payment = (await me("BrowsePayments", id=ids["invoices"]))["items"][0]["id"]
+    ids["receipts"] = receipt = (await me("IssueReceipt", {"invoiceId": ids["invoices"], "paymentId": payment}))["id"]
+    assert (await me("GetReceiptEntry", id=receipt))["refunded"] == 450
+    assert [one["amount"] for one in (await me("BrowseReceiptEntry", query={"invoiceId": ids["invoices"]}))["items"]] == [20_000]
+    await me("SendReceipt", {}, id=receipt)
+    await me("PrintReceipt", id=receipt)
+    assert (await me("ShareReceipt", id=receipt))["token"]
+    await me("RevokeReceiptLink", id=receipt)
     assert (await me("ShareInvoice", id=ids["invoices"]))["url"].startswith("http")
     await me("RevokeInvoiceLink", id=ids["invoices"])
     await me("PrintInvoice", id=ids["invoices"])

@@ -8,7 +8,7 @@ What may go wrong: a rate or amount that a schema would refuse may come from els
 
 from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from msgspec import Meta
@@ -19,6 +19,8 @@ from domain.kit.money import BASIS, percent, shares
 Rate = Annotated[int, Meta(ge=0, le=BASIS, description="Basis points: 2100 is 21 %.")]
 Price = Annotated[int, Meta(ge=0, le=10**12, description="Integer minor units of the clinic's currency, without tax.")]
 Quantity = Annotated[int, Meta(ge=1, le=10_000)]
+Method = Literal["cash", "card", "transfer", "insurance", "other"]
+"""How money changes hands."""
 ProcedureCode = Annotated[str, Meta(min_length=1, max_length=40, examples=["D2740"])]
 
 LARGEST = 10**13  # exact in every JSON reader, and a bigint holds the sum of 900,000 of them

@@ -87,6 +87,7 @@ BARE = {  # ids that point at no stream -> why
     "PaymentRefunded.payment_id": "a payment is a part of its invoice's stream",
     "PaymentRefunded.refund_id": "a refund is a part of its invoice's stream",
     **dict.fromkeys([f"{name}.document_id" for name in ("DocumentShared", "DocumentLinkRevoked", "DocumentViewed")], "of one of several kinds, which the document beside it says"),
+    "ReceiptIssued.payment_id": "a payment is a part of its invoice's stream", "IssueReceipt.payment_id": "the invoice itself says whether it has such a payment",
     "RefundPayment.payment_id": "the invoice itself says whether it has such a payment",
 }
 
@@ -112,7 +113,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "BilledLine.description": "the price list's: what was sold, and stays in the books",
     "PaymentRefunded.reason": "the books': why money left, to be read as long as they are kept",
     "InvoiceVoided.reason": "the books': why a number was cancelled",
-    "InvoiceIssued.number": "the books'", "QuotationIssued.number": "the books'", "QuotationWithdrawn.reason": "the books': why a number was taken back",
+    "InvoiceIssued.number": "the books'", "QuotationIssued.number": "the books'", "ReceiptIssued.number": "the books'", "ReceiptIssued.invoice_number": "the books'", "ReceiptIssued.currency": "ours", "QuotationWithdrawn.reason": "the books': why a number was taken back",
     **dict.fromkeys([f"Quotation{event}.currency" for event in ("Drafted", "Edited", "Issued")], "ours"),
     "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
     "ClinicOpened.name": "the clinic's", "ClinicOpened.address": "the clinic's", "ClinicOpened.phone": "the clinic's", "ClinicOpened.email": "the clinic's",
