@@ -30,6 +30,7 @@ from gateway import (
     entrance,
     erasures,
     events,
+    expenses,
     factors,
     favourites,
     figures,
@@ -84,7 +85,7 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, appointments.public, portal_invitations.door, events.router, events.feed, health.health, health.metrics, docs.schema, docs.docs, docs.asyncapi, docs.events,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointments, audit, billing, charts, clinics, demo_requests, email_templates, emergencies, erasures, favourites, figures, holds, imports, invite_codes, invoices, letters, message_wishes, mobile, patient_notes, patients, permission_templates, plans, portal_invitations, public_documents, quotations,
+    activity, analytics, api_keys, appointments, audit, billing, charts, clinics, demo_requests, email_templates, emergencies, erasures, expenses, favourites, figures, holds, imports, invite_codes, invoices, letters, message_wishes, mobile, patient_notes, patients, permission_templates, plans, portal_invitations, public_documents, quotations,
     rebuilds, receipts, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, trials, upgrades, webhooks,
 ))
 

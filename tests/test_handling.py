@@ -38,6 +38,7 @@ from commands.clinics import (
 )
 from commands.emergencies import BreakGlass, EndEmergency
 from commands.erasures import ErasePatient
+from commands.expenses import CorrectExpense, StrikeOutExpense
 from commands.favourites import FavourPatient, UnfavourPatient
 from commands.holds import ExtendHold, HoldTime, ReleaseHold
 from commands.invoices import (
@@ -424,6 +425,7 @@ def later(town: Town) -> list[Command]:
         SetClinicBranding(type="logo", digest="ab" * 32, media="image/png", size=1), OverrideStaffPermissions(permissions={}),
         EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(), SendInvoice(),
         EditQuotation(lines=[Line(description="Crown", unit_price=1)]), IssueQuotation(), SendQuotation(), AcceptQuotation(), DeclineQuotation(), ReissueQuotation(), ConvertQuotation(), WithdrawQuotation(), SendReceipt(),
+        CorrectExpense(category="rent", description="April", amount=1, spent_on=NOW.date()), StrikeOutExpense(),
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
         MergePatients(loser_id=town.patient), UnmergePatients(loser_id=town.patient), ChangePatient(given_name="A", family_name="B"),
         ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),

@@ -711,6 +711,22 @@ async def quotations(me: Person, ids: Json) -> None:
     assert found == {quotation: "converted", other: "withdrawn"} == {id_: (await me("GetQuotationEntry", id=id_))["status"] for id_ in found}
 
 
+async def expenses(me: Person, ids: Json) -> None:
+    """What the day cost, one thing of which was none; and what is left of it."""
+    today = str(today_there())
+    rent = {"category": "rent", "description": "April", "amount": 120_000, "tax": 20_826, "spentOn": today, "vendor": "Singel Offices", "reference": "F-118"}
+    ids["expenses"] = expense = (await me("RecordExpense", rent))["id"]
+    assert (await me("CorrectExpense", {**rent, "amount": 121_000, "tax": 21_000}, id=expense))["corrections"] == 1
+    wrong = (await me("RecordExpense", {**rent, "category": "materials", "amount": 5_000, "tax": 0, "method": "cash"}))["id"]
+    await me("StrikeOutExpense", {"reason": "Paid privately"}, id=wrong)
+    assert (await me("GetExpenseRow", id=wrong))["struckOut"] is True
+    assert [one["id"] for one in (await me("BrowseCurrentExpense", query={"category": "rent"}))["items"]] == [expense]
+    assert [(one["category"], one["amount"], one["tax"]) for one in (await me("GetExpenseTotals"))["categories"]] == [("rent", 121_000, 21_000)]
+    came = await me("GetEndOfDay", query={"date": today})
+    assert (came["spent"], came["received"] - came["refunded"] - came["spent"]) == (121_000, came["net"])
+    assert "121000" in (await me("TellEndOfDay", {"date": today}))["summary"]
+
+
 async def letters(me: Person, ids: Json) -> None:
     """Words of the clinic's own, a letter to try them, what became of it, and the same for the platform."""
     words = {"language": "en", "subject": "Greetings from {{clinic}}", "body": "Dear {{name}},\n\nhow are you?"}
@@ -1025,6 +1041,7 @@ CHAPTERS = [
     recalls,
     invoices,
     quotations,
+    expenses,
     letters,
     figures,
     subscriptions,

@@ -31,6 +31,7 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "SeriesRow": "the next number",
     "FavouriteRow": "GET /patients?favouritesOnly=true",
     "PublicDocumentRow": "sharing answers with the link, and whoever has it sees the document",
+    "TillDayRow": "what the end of a day says",
     "TrailRow": "lists as they were, for which it is an index",
     "SeatsRow": "how many of the licence's seats are taken",
 }
@@ -116,6 +117,8 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "InvoiceIssued.number": "the books'", "QuotationIssued.number": "the books'", "ReceiptIssued.number": "the books'", "ReceiptIssued.invoice_number": "the books'", "ReceiptIssued.currency": "ours", "QuotationWithdrawn.reason": "the books': why a number was taken back",
     **dict.fromkeys([f"Quotation{event}.currency" for event in ("Drafted", "Edited", "Issued")], "ours"),
     "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
+    **dict.fromkeys([f"{name}.{field}" for name in ("ExpenseRecorded", "ExpenseCorrected", "Spent") for field in ("description", "vendor", "reference")], "the clinic's own books: what it bought of whom"),
+    "ExpenseRecorded.currency": "ours", "ExpenseStruckOut.reason": "the books': why something does not count",
     "ClinicOpened.name": "the clinic's", "ClinicOpened.address": "the clinic's", "ClinicOpened.phone": "the clinic's", "ClinicOpened.email": "the clinic's",
     "ClinicChanged.name": "the clinic's", "ClinicChanged.address": "the clinic's", "ClinicChanged.phone": "the clinic's",
     "ClinicChanged.email": "the clinic's", "ClinicOpened.zone": "ours",
