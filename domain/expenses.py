@@ -24,7 +24,7 @@ class Spent(Frozen):
     spent_on: date
     method: Method = "transfer"
     vendor: Text | None = None
-    reference: Annotated[str | None, Meta(max_length=100, description="What the vendor's invoice calls itself.", examples=["F-2026-118"])] = None
+    reference: Annotated[str, Meta(max_length=100, description="What the vendor's invoice calls itself.", examples=["F-2026-118"])] | None = None
 
 
 class ExpenseRecorded(Spent, Event):

@@ -46,7 +46,7 @@ class Wire(BaseHTTPRequestHandler):
 
     teller: Teller
 
-    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.teller.seen.append(body)
         if self.teller.troubles:

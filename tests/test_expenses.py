@@ -151,7 +151,7 @@ async def test_a_day_comes_to_what_was_done_on_it_and_the_summary_says_the_same(
 
 
 def pairs(hand: Counter[Any]) -> list[tuple[Any, int]]:
-    return [(key, n) for key, n in hand.items() if len(key) == 3]  # noqa: PLR2004
+    return [(key, n) for key, n in hand.items() if len(key) == 3]
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -38,7 +38,7 @@ from commands.clinics import (
 )
 from commands.emergencies import BreakGlass, EndEmergency
 from commands.erasures import ErasePatient
-from commands.expenses import CorrectExpense, StrikeOutExpense
+from commands.expenses import CorrectExpense, RecordExpense, StrikeOutExpense
 from commands.favourites import FavourPatient, UnfavourPatient
 from commands.holds import ExtendHold, HoldTime, ReleaseHold
 from commands.invoices import (
@@ -395,6 +395,8 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things["portal_invitations"] = (await town(InvitePatient(patient_id=reachable))).id
     things |= {"recalls": await town.recall(), "referrals": (source := await town.source()), "referral_leads": await town.lead(source)}
     things["recurrences"] = await series(town)
+    things |= {"quotations": await town.quotation(), "receipts": await town.receipt()}
+    things["expenses"] = (await town(RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date()))).id
     things["holds"] = (await town(HoldTime(doctor_id=town.doctor, start=town.at(300)))).id
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
     things["relations"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
