@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from domain.expenses import ExpenseCorrected, ExpenseEvent, ExpenseRecorded, ExpenseStruckOut, Spent
 from domain.invoices import PaymentRecorded, PaymentRefunded
 from domain.kit import Fact, only
+from domain.kit.bills import Method
 from projections.kit import installs, projects
 from projections.kit.reading import Reader
 from schemas.expenses import CategorySum, EndOfDay, ExpenseRow, ExpenseTotals, MethodSum, TillDayRow
@@ -25,7 +26,7 @@ TILL = """select method, received, payments, refunded, refunds, spent, expenses,
 from till_days where clinic_id = %s and day = %s and payments + refunds + expenses > 0 order by method"""
 BILLED = """select coalesce(sum(billed), 0)::bigint as billed, coalesce(sum(voided), 0)::bigint as voided, coalesce(sum(invoices), 0)::bigint as invoices
 from revenue_days where clinic_id = %s and day = %s"""
-Key = tuple[date, str]
+Key = tuple[date, Method]
 
 
 class Billed(Struct):
@@ -62,7 +63,7 @@ def till_keys(fact: Fact) -> Iterable[Key]:
 
 @projects(TillDayRow, of=PaymentRecorded | PaymentRefunded | ExpenseEvent, key=till_keys)
 def till_days(row: TillDayRow | None, fact: Fact, key: Key) -> TillDayRow:
-    row = row or TillDayRow(day=key[0], method=key[1])  # type: ignore[arg-type] - the event's own
+    row = row or TillDayRow(day=key[0], method=key[1])
     match fact.event:
         case PaymentRecorded(amount=amount):
             return replace(row, received=row.received + amount, payments=row.payments + 1)

@@ -88,13 +88,11 @@ async def desk(module_database: Any, make_nats: Any) -> Any:
         patient = (await admin("POST", "/patients", {"givenName": "Нина", "familyName": "Ковальчук"})).json()["id"]
         lines = [{"description": "Crown", "unitPrice": 10_000}]
         bills = [(await admin("POST", "/invoices", {"patientId": patient, "lines": lines, "issue": True})).json() for _ in range(8)]
-        payments = []
         for bill in bills:
             last = await admin("POST", f"/invoices/{bill['id']}/payments", {"amount": 4_000, "method": "cash"})
             assert last.status_code == 200, last.text
         seen = await admin.seen(last)
-        for bill in bills:
-            payments.append((await admin("GET", f"/invoices/{bill['id']}/payments", headers=seen)).json()["items"][0]["id"])
+        payments = [(await admin("GET", f"/invoices/{bill['id']}/payments", headers=seen)).json()["items"][0]["id"] for bill in bills]
         asks = [{"invoiceId": bill["id"], "paymentId": payment} for bill, payment in zip(bills, payments, strict=True)]
         yield SimpleNamespace(web=web, clinic=clinic, admin=admin, patient=patient, asks=asks)
 
