@@ -167,8 +167,8 @@ def test_from_a_quotation_to_the_end_of_the_day(demo: Scratch, tmp_path: Path) -
     done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, timeout=90, cwd=tmp_path, check=False)  # noqa: S607
     assert done.returncode == 0, (done.stdout, done.stderr)
     assert done.stdout.splitlines() == [
-        "('sent', 80999, 15120, 96119)", "('Κλειώ Vermeer', 96119)", "%PDF", "accepted", "QUOTATION_CONVERTED_ALREADY", "('issued', 96119)", "%PDF", "('partly-paid', 46119)",
-        "RECEIPT_ISSUED_ALREADY", "1000", "(50000, 1000)", "1", "(120000, 20826)", "True True True", "NARRATOR_NOT_CONFIGURED"]
+        "sent 80999 15120 96119", "Κλειώ Vermeer 96119", "%PDF", "accepted", "QUOTATION_CONVERTED_ALREADY", "issued 96119", "%PDF", "partly-paid 46119",
+        "RECEIPT_ISSUED_ALREADY", "1000", "50000 1000", "1", "120000 20826", "True True True", "NARRATOR_NOT_CONFIGURED"]
 
 
 def documents(text: str) -> list[Any]:
