@@ -47,7 +47,7 @@ NEEDS: dict[Kind, tuple[str, ...]] = {
 }
 
 OPTIONS: dict[Kind, tuple[str, ...]] = {
-    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "streams_account", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller", "objects", "registration", "admin_key", "webhooks_private"),
+    "gateway": ("public_url", "proxies", "rate_account", "rate_address", "streams_account", "stripe_key", "stripe_webhook_secret", "stripe_url", "seller", "ai_url", "ai_model", "ai_key", "objects", "registration", "admin_key", "webhooks_private"),
     "courier": ("public_url", "smtp_url", "mail_from", "webhooks_private"),
     "notary": ("heads",),
     "owner": ("heads",),
@@ -85,6 +85,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stripe_webhook_secret: str = ""
     stripe_url: str = ""
     seller: str = ""
+    ai_url: str = ""
+    ai_model: str = ""
+    ai_key: str = ""
     objects: str = ""
     registration: str = "approval"
     admin_key: str = ""
@@ -119,6 +122,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             rate_address=_number(env, "rate_address", 12_000, 1, 100_000_000),
             streams_account=_number(env, "streams_account", 10, 1, 100_000_000),
             **_payments(env if kind == "gateway" else {}),
+            **_narrator(env if kind == "gateway" else {}),
             objects=_url(given, "objects", ("file", "s3+https", "s3+http")) or f"file://{quote(str(data_dir / 'objects'))}",
             registration=_choice(given, "registration", ("approval", "direct")),
             admin_key=_long(given, "admin_key", 32),
@@ -255,6 +259,16 @@ def _payments(env: Mapping[str, str]) -> dict[str, str]:
     if told["stripe_url"] and told["stripe_url"].partition("://")[0] not in {"http", "https"}:
         raise Trouble(f"{variable('stripe_url')} must start with https://")
     return {**told, "seller": env.get(variable("seller"), "").replace("\\n", "\n")}
+
+
+def _narrator(env: Mapping[str, str]) -> dict[str, str]:
+    """What it takes to have a day told in words: nothing of it must be set, but an address without a model's name gets no answer."""
+    told = {name: env.get(variable(name), "").strip() for name in ("ai_url", "ai_model", "ai_key")}
+    if bool(told["ai_url"]) is not bool(told["ai_model"]):
+        raise Trouble(f"set both {variable('ai_url')} and {variable('ai_model')}, or neither")
+    if told["ai_url"] and told["ai_url"].partition("://")[0] not in {"http", "https"}:
+        raise Trouble(f"{variable('ai_url')} must start with https://")
+    return told
 
 
 def _number(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

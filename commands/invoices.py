@@ -2,13 +2,17 @@
 
 from datetime import date
 from typing import Annotated, Any
+from uuid import UUID
 
 from msgspec import Meta
 
 from commands.kit import Command, Creation, Decision, Look
-from domain.invoices import Bill, Discount, Invoice, Line, Method, PaymentId, ensure_doctors, worked_out
-from domain.kit import At, Elsewhere, Event, Note, PatientId, Positive, Reason
+from domain.invoices import Bill, Invoice, PaymentId, worked_out
+from domain.kit import At, Elsewhere, Event, InvoiceId, Note, PatientId, Positive, Reason
+from domain.kit.bills import Discount, Line, Method, ensure_doctors
+from domain.kit.letters import LetterLanguage
 from domain.patients import Patient
+from domain.public_documents import DAYS, LinkDays, PublicDocument, link_to
 from domain.series import Series, printed, series_of
 from domain.staff import Staff
 
@@ -120,6 +124,60 @@ class RefundPayment(Command):
             invoice.next_refund(at.id), self.payment_id, self.amount,
             reason=self.reason, method=self.method, on=self.refunded_on or at.today, today=at.today,
         )
+
+
+class SendInvoice(Command):
+    """Write to the patient, with a link to the invoice, which must be issued; a paid one can be sent as well."""
+
+    state = Invoice
+    permission = "billing.invoices.send"
+    language: LetterLanguage = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        invoice = await look.require(Invoice, look.at.id)
+        patient = await look.require(Patient, invoice.patient_id)
+        reachable = getattr(await look.row(Patient, invoice.patient_id), "email", None) is not None
+        return {"patient": patient, "reachable": reachable, "link": await look.load(PublicDocument, link_to(look.at.id))}
+
+    def decide(self, invoice: Invoice, at: At, *, patient: Patient, reachable: bool, link: PublicDocument) -> Decision:
+        invoice.ensure_issued()
+        patient.ensure_reachable(reachable=reachable)
+        shared = link.share("invoices", at.id, DAYS, at.now)
+        sent = invoice.send(link.next_number(at.now), self.language)
+        return [*sent, *([Elsewhere(state=PublicDocument, id=link_to(at.id), events=shared)] if shared else [])]
+
+
+class ShareInvoice(Creation):
+    """Give out a link by which the patient looks at an issued invoice. A link that there is lasts longer."""
+
+    state = PublicDocument
+    permission = "billing.invoices.share"
+    invoice_id: InvoiceId
+    days: LinkDays = DAYS
+
+    def stream(self, at: At) -> UUID:
+        return link_to(self.invoice_id)
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"invoice": await look.require(Invoice, self.invoice_id)}
+
+    def decide(self, link: PublicDocument, at: At, *, invoice: Invoice) -> list[Event]:
+        invoice.ensure_issued()
+        return link.share("invoices", self.invoice_id, self.days, at.now)
+
+
+class RevokeInvoiceLink(Creation):
+    """Take the link to an invoice back."""
+
+    state = PublicDocument
+    permission = "billing.invoices.revoke_share"
+    invoice_id: InvoiceId
+
+    def stream(self, at: At) -> UUID:
+        return link_to(self.invoice_id)
+
+    def decide(self, link: PublicDocument, at: At) -> list[Event]:
+        return link.revoke()
 
 
 class VoidInvoice(Command):

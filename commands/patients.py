@@ -34,14 +34,16 @@ from domain.patients import (
     VisitsClash,
 )
 from domain.queue import WalkIn
+from domain.quotations import Quotation
 from domain.recalls import Recall
+from domain.receipts import Receipt
 from domain.recurrences import Recurrence
 from domain.staff import Staff
 from schemas.appointments import AppointmentRow
 from schemas.patients import MedicalHistoryRow, PatientRow
 
-Thing = Appointment | Invoice | Recall | Recurrence | WalkIn
-MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice, "recalls": Recall, "recurrences": Recurrence, "queue": WalkIn}
+Thing = Appointment | Invoice | Quotation | Recall | Receipt | Recurrence | WalkIn
+MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn}
 """What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
 
 STAYS: dict[str, str] = {

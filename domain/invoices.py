@@ -15,60 +15,23 @@ from domain.kit import (
     Frozen,
     Invalid,
     Money,
-    Note,
     NotFound,
     PatientId,
-    Personal,
     Reason,
     Refused,
     StaffId,
     State,
-    Text,
     only,
 )
-from domain.kit.money import BASIS, percent, rounded, shares
+from domain.kit.bills import EARLIEST, BilledLine, Charges, Discount, Line, Method, ProcedureCode, charged, ensure_past
+from domain.kit.letters import LetterLanguage, letter
+from domain.kit.money import rounded
 
-Method = Literal["cash", "card", "transfer", "insurance", "other"]
 Status = Literal["draft", "issued", "partly-paid", "paid", "void"]
-Rate = Annotated[int, Meta(ge=0, le=BASIS, description="Basis points: 2100 is 21 %.")]
-Price = Annotated[int, Meta(ge=0, le=10**12, description="Integer minor units of the clinic's currency, without tax.")]
-Quantity = Annotated[int, Meta(ge=1, le=10_000)]
-ProcedureCode = Annotated[str, Meta(min_length=1, max_length=40, examples=["D2740"])]
 PaymentId = Annotated[UUID, Meta(description="Id of one of the invoice's payments.")]
 RefundId = Annotated[UUID, Meta(description="Id of one of the invoice's refunds.")]
 
-LARGEST = 10**13  # exact in every JSON reader, and a bigint holds the sum of 900,000 of them
 TERM = timedelta(days=30)
-EARLIEST = date(1900, 1, 1)  # a slip of the keyboard opens no series of the year 26
-
-
-class Discount(Frozen):
-    """Either a percentage (in basis points) or an amount."""
-
-    percent: Rate | None = None
-    amount: Money | None = None
-
-
-class Line(Frozen):
-    """What is charged: the price is without tax."""
-
-    description: Text
-    procedure_code: ProcedureCode | None = None
-    doctor_id: StaffId | None = None
-    quantity: Quantity = 1
-    unit_price: Price
-    discount: Discount | None = None
-    tax_rate: Rate = 0
-
-
-class BilledLine(Line):
-    """A line worked out: what its discounts come to, and its tax, rounded once."""
-
-    no: int
-    reduction: Money
-    net: Money
-    tax: Money
-    total: Money
 
 
 class DoctorShare(Frozen):
@@ -91,18 +54,10 @@ class Allocation(Frozen):
     tax: Money
 
 
-class Bill(Frozen):
+class Bill(Charges):
     """An invoice's content: results, with the recipe they came from."""
 
-    patient_id: PatientId
-    currency: str
-    lines: list[BilledLine]
-    discount: Discount | None = None
-    subtotal: Money
-    tax: Money
-    total: Money
     due_on: date | None = None
-    notes: Annotated[Note | None, Personal("patient_id")] = None
 
 
 class InvoiceDrafted(Bill, Event): ...
@@ -165,6 +120,14 @@ class InvoiceVoided(Event, Recorded, omit_defaults=True):
     patient_id: PatientId | None = None  # earlier releases did not say
 
 
+class InvoiceSent(Event, Recorded, omit_defaults=True):
+    """A letter takes it to the patient, with the link of that number."""
+
+    patient_id: PatientId
+    link: Annotated[int, Meta(ge=1, description="Which of the document's links.")]
+    language: LetterLanguage = None
+
+
 class InvoiceReassigned(Event):
     """It is another record's now, and so are its payments, because two records of one patient were merged, or parted again."""
 
@@ -175,48 +138,16 @@ class InvoiceReassigned(Event):
 
 InvoiceEvent = (
     InvoiceDrafted | InvoiceEdited | InvoiceDiscarded | InvoiceIssued | PaymentRecorded | InvoiceSettled | PaymentRefunded | InvoiceReopened
-    | InvoiceVoided | InvoiceReassigned
+    | InvoiceVoided | InvoiceReassigned | InvoiceSent
 )
-
-
-class InvoiceEmpty(Invalid):
-    """An invoice needs at least one line."""
-
-
-class DiscountUnclear(Invalid):
-    """A discount is either a percentage or an amount."""
-
-
-class DiscountTooLarge(Invalid):
-    """A discount cannot exceed what it is given on."""
-
-
-class InvoiceTooLarge(Invalid):
-    """The total is larger than can be counted exactly."""
-
-
-class LineOutOfRange(Invalid):
-    """A quantity is at least one; a price cannot be negative; a rate lies between 0 and 100 %."""
 
 
 class AmountNotPositive(Invalid):
     """An amount must be above zero."""
 
 
-class DateInFuture(Invalid):
-    """What has been done cannot lie in the future."""
-
-
-class DateTooEarly(Invalid):
-    """Nothing can be paid before it is issued, refunded before it is paid, or issued in another age."""
-
-
 class DueBeforeIssue(Invalid):
     """An invoice cannot fall due before the day it is issued."""
-
-
-class NotADoctor(Invalid):
-    """A line can only name a member of staff who treats patients."""
 
 
 class InvoiceNotDraft(Refused):
@@ -253,6 +184,7 @@ class Received(Frozen):
     method: Method
     paid_on: date
     left: dict[int, Money]
+    received: Money = 0  # before anything was given back
 
     @property
     def amount(self) -> int:
@@ -270,21 +202,24 @@ class Invoice(State):
     paid: tuple[Money, ...] = ()  # on each line, less what was refunded
     payments: dict[UUID, Received] = field(default_factory=dict)
     refunds: int = 0
+    number: str = ""
+    currency: str = ""
 
     def evolve(self, event: InvoiceEvent) -> Self:  # noqa: PLR0911 - one for each kind of event
         match event:
             case InvoiceDrafted(patient_id=patient, lines=lines, due_on=due) | InvoiceEdited(patient_id=patient, lines=lines, due_on=due):
                 return replace(
-                    self, stage="draft", patient_id=patient, record=self.record or patient, lines=tuple(lines), paid=(0,) * len(lines), due_on=due)
+                    self, stage="draft", patient_id=patient, record=self.record or patient, lines=tuple(lines), paid=(0,) * len(lines), due_on=due,
+                    currency=event.currency)
             case InvoiceDiscarded():
                 return replace(self, stage="discarded")
-            case InvoiceIssued(issued_on=on, due_on=due):
-                return replace(self, stage="issued", issued_on=on, due_on=due)
+            case InvoiceIssued(number=number, issued_on=on, due_on=due):
+                return replace(self, stage="issued", number=number, issued_on=on, due_on=due)
             case PaymentRecorded():
                 return self.received(event)
             case PaymentRefunded():
                 return self.returned(event)
-            case InvoiceSettled() | InvoiceReopened():
+            case InvoiceSettled() | InvoiceReopened() | InvoiceSent():
                 return self
             case InvoiceVoided():
                 return replace(self, stage="void")
@@ -292,7 +227,7 @@ class Invoice(State):
                 return replace(self, patient_id=patient)
 
     def received(self, event: PaymentRecorded) -> Self:
-        payment = Received(method=event.method, paid_on=event.paid_on, left={a.line: a.amount for a in event.allocations})
+        payment = Received(method=event.method, paid_on=event.paid_on, left={a.line: a.amount for a in event.allocations}, received=event.amount)
         return replace(self, paid=moved(self.paid, event.allocations, 1), payments={**self.payments, event.payment_id: payment})
 
     def returned(self, event: PaymentRefunded) -> Self:
@@ -354,10 +289,7 @@ class Invoice(State):
     def refund(
         self, refund_id: UUID, payment_id: UUID, amount: int, *, reason: str, method: Method | None, on: date, today: date
     ) -> list[Event]:
-        self.ensure_issued()
-        payment = self.payments.get(payment_id)
-        if payment is None:
-            raise PaymentNotFound(paymentId=str(payment_id))
+        payment = self.payment(payment_id)
         ensure_past(on, today, payment.paid_on)
         ensure_positive(amount)
         if amount > payment.amount:
@@ -373,6 +305,18 @@ class Invoice(State):
         if any(self.paid):
             raise InvoicePartlyPaid(paid=sum(self.paid))
         return [InvoiceVoided(reason=reason, voided_on=today, shares=by_doctor(self.lines), patient_id=self.patient_id, record_id=self.elsewhere)]
+
+    def send(self, link: int, language: LetterLanguage) -> list[Event]:
+        """Have the patient written to; what is sent again is one letter more."""
+        self.ensure_issued()
+        return [InvoiceSent(patient_id=self.patient_id, link=link, language=language, record_id=self.elsewhere)]
+
+    def payment(self, payment_id: UUID) -> Received:
+        """Return a payment that there is."""
+        self.ensure_issued()
+        if (payment := self.payments.get(payment_id)) is None:
+            raise PaymentNotFound(paymentId=str(payment_id))
+        return payment
 
     def delete(self, reason: str, today: date) -> list[Event]:
         """Discard a draft, void an issued invoice: a number that was given out stays in the books."""
@@ -458,60 +402,34 @@ def by_doctor(lines: Iterable[BilledLine]) -> list[DoctorShare]:
 def worked_out(
     patient: UUID, currency: str, lines: Sequence[Line], *, discount: Discount | None, due_on: date | None, notes: str | None
 ) -> Bill:
-    """Return the bill of these lines: discounts spread to the cent, tax rounded once a line, sums that are exactly the sums."""
-    if not lines:
-        raise InvoiceEmpty
-    own = [reduction(line.discount, gross(line)) for line in lines]
-    nets = [gross(line) - off for line, off in zip(lines, own, strict=True)]
-    spread = shares(reduction(discount, sum(nets)), nets)
-    billed = [billed_line(no, line, off + extra) for no, (line, off, extra) in enumerate(zip(lines, own, spread, strict=True), 1)]
-    subtotal, tax = sum(line.net for line in billed), sum(line.tax for line in billed)
-    if subtotal + tax > LARGEST:
-        raise InvoiceTooLarge
-    return Bill(
-        patient_id=patient, currency=currency, lines=billed, discount=discount, subtotal=subtotal, tax=tax, total=subtotal + tax,
-        due_on=due_on, notes=notes,
-    )
-
-
-def gross(line: Line) -> int:
-    if line.quantity < 1 or line.unit_price < 0 or not 0 <= line.tax_rate <= BASIS:
-        raise LineOutOfRange(description=line.description)
-    return line.quantity * line.unit_price
-
-
-def reduction(discount: Discount | None, amount: int) -> int:
-    match discount:
-        case None:
-            return 0
-        case Discount(percent=int(rate), amount=None) if 0 <= rate <= BASIS:
-            return percent(amount, rate)
-        case Discount(percent=None, amount=int(off)) if 0 <= off <= amount:
-            return off
-        case Discount(percent=None, amount=int()) | Discount(percent=int(), amount=None):
-            raise DiscountTooLarge(on=amount)
-    raise DiscountUnclear
-
-
-def billed_line(no: int, line: Line, off: int) -> BilledLine:
-    net = gross(line) - off
-    tax = percent(net, line.tax_rate)
-    return BilledLine(**only(Line, line), no=no, reduction=off, net=net, tax=tax, total=net + tax)
-
-
-def ensure_doctors(roles: Iterable[str]) -> None:
-    """Refuse lines for people who treat nobody; one who has left may still have earned."""
-    if "receptionist" in roles:
-        raise NotADoctor
-
-
-def ensure_past(on: date, today: date, earliest: date) -> None:
-    if on > today:
-        raise DateInFuture(date=on.isoformat())
-    if on < earliest:
-        raise DateTooEarly(date=on.isoformat(), earliest=earliest.isoformat())
+    """Return the bill of these lines."""
+    return Bill(**only(Charges, charged(patient, currency, lines, discount=discount, notes=notes)), due_on=due_on)
 
 
 def ensure_positive(amount: int) -> None:
     if amount <= 0:
         raise AmountNotPositive(amount=amount)
+
+
+INVOICE_LETTER = letter(
+    "invoices.sent", "Takes an invoice to the patient, with a link to look at it.",
+    {"number": "2026-000123", "total": "1,250.00 EUR", "due": "2026-04-30", "link": "https://clinic.example/api/v1/public-documents/x7Kq/pdf"},
+    en=("Your invoice {{number}} from {{clinic}}", """
+Dear {{name}},
+
+Here is the invoice {{number}} of {{clinic}}, of {{total}}. It falls due on {{due}}:
+
+{{link}}
+
+The link is for you alone. If you have paid already, or have a question, answer to this letter or call us.
+"""),
+    es=("Su factura {{number}} de {{clinic}}", """
+Hola, {{name}}:
+
+Aquí tiene la factura {{number}} de {{clinic}}, por {{total}}. Vence el {{due}}:
+
+{{link}}
+
+El enlace es solo para usted. Si ya la ha pagado, o tiene preguntas, responda a esta carta o llámenos.
+"""),
+)

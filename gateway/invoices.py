@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Router, get
+from litestar import Response, Router, delete, get, post
 from litestar.params import PathParameter
 
 from commands.invoices import (
@@ -15,15 +15,22 @@ from commands.invoices import (
     MarkInvoicePaid,
     RecordPayment,
     RefundPayment,
+    RevokeInvoiceLink,
+    SendInvoice,
+    ShareInvoice,
     VoidInvoice,
 )
+from domain.invoices import InvoiceNotIssued
 from domain.kit import day
 from gateway.kit import Desk, act, browse, create, fetch
+from gateway.kit.document import refusals_of
 from gateway.kit.past import AsOf
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
+from gateway.public_documents import DAYS, MEDIA, Days, PaperLanguage, ensure_told, link_of, pdf_of
 from projections.invoices import next_number, page_then, payments_of, payments_then
 from schemas.invoices import InvoiceRow, NextNumber, PaymentRow, Payments
+from schemas.public_documents import DocumentLink
 
 InvoiceId = Annotated[UUID, PathParameter(description="Id of one of the clinic's invoices.")]
 
@@ -49,17 +56,46 @@ async def paid(desk: Desk, id: InvoiceId, as_of: AsOf = None) -> Payments:  # no
     return Payments(items=await payments_of(desk.reader, id, whose))
 
 
+@get("/{id:uuid}/pdf", operation_id="PrintInvoice", opt={"permission": InvoiceRow.permission, "media": MEDIA})
+async def paper(desk: Desk, id: InvoiceId, language: PaperLanguage = None) -> Response[bytes]:  # noqa: A002
+    """Print an invoice as PDF, with the names that it was issued with; the same invoice is always the same file."""
+    no_query(desk.call.query(), ("language",))
+    return await pdf_of(desk, "invoices", id, desk.who.subject if own_column(InvoiceRow, desk.who) else None, language)
+
+
+@post("/{id:uuid}/share", operation_id="ShareInvoice", status_code=201, summary="Give out a link to an invoice", opt={
+    "permission": ShareInvoice.permission, "refusals": [*refusals_of(ShareInvoice), InvoiceNotIssued]})
+async def share(desk: Desk, id: InvoiceId, days: Days = DAYS) -> Response[DocumentLink]:  # noqa: A002
+    """By it the patient looks at an issued invoice, and prints it, without an account.
+
+    There is one link to an invoice: asked for again it is the same, and lasts longer; taken back, the next one is another.
+    """
+    no_query(desk.call.query(), ("days",))
+    ensure_told(desk)
+    return await link_of(desk, (await desk.handle(ShareInvoice(invoice_id=id, days=days))).id)
+
+
+@delete("/{id:uuid}/share", operation_id="RevokeInvoiceLink", status_code=204, opt={"permission": RevokeInvoiceLink.permission, "refusals": refusals_of(RevokeInvoiceLink)})
+async def take_back(desk: Desk, id: InvoiceId) -> None:  # noqa: A002
+    """Take the link to an invoice back: it opens nothing any more."""
+    await desk.handle(RevokeInvoiceLink(invoice_id=id))
+
+
 router = Router("/api/v1/protected/invoices", tags=["Billing"], route_handlers=[
     browse("/", InvoiceRow, by=["patient_id", "status", "number", "issued_on..", "due_on.."], sort="-created_at", past=page_then),
     preview,
     fetch("/{id:uuid}", InvoiceRow),
     paid,
+    paper,
     create("/", CreateInvoice),
     act("/{id:uuid}", EditInvoice, "PUT"),
     act("/{id:uuid}/issue", IssueInvoice),
     act("/{id:uuid}/payments", RecordPayment),
     act("/{id:uuid}/mark-paid", MarkInvoicePaid),
     act("/{id:uuid}/refunds", RefundPayment),
+    act("/{id:uuid}/send", SendInvoice),
+    share,
+    take_back,
     act("/{id:uuid}/void", VoidInvoice),
     act("/{id:uuid}", DeleteInvoice, "DELETE"),
 ])

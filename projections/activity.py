@@ -22,7 +22,9 @@ from schemas.lead_forms import LeadFormRow
 from schemas.leads import LeadRow
 from schemas.patients import MedicalHistoryRow, PatientRow
 from schemas.queue import QueueRow
+from schemas.quotations import QuotationRow
 from schemas.recalls import RecallRow
+from schemas.receipts import ReceiptRow
 from schemas.referral_leads import ReferralLeadRow
 from schemas.referrals import ReferralRow
 from schemas.rooms import RoomRow
@@ -63,7 +65,7 @@ class Entity(NamedTuple):
 KINDS = [
     Entity("patients", PatientRow, (MedicalHistoryRow,)), Entity("appointments", AppointmentRow), Entity("invoices", InvoiceRow), Entity("rooms", RoomRow),
     Entity("staff", StaffRow), Entity("schedules", ScheduleRow), Entity("blocks", BlockRow), Entity("clinics", ClinicRow),
-    Entity("recalls", RecallRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow), Entity("leads", LeadRow), Entity("lead_forms", LeadFormRow),
+    Entity("recalls", RecallRow), Entity("quotations", QuotationRow), Entity("receipts", ReceiptRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow), Entity("leads", LeadRow), Entity("lead_forms", LeadFormRow),
     Entity("queue", QueueRow),
 ]
 ENTITIES = {word: entity for entity in KINDS for word in (entity.kind, entity.kind.removesuffix("s")) if word != "staf"}

@@ -16,6 +16,7 @@ from domain.invoices import (
     InvoiceEvent,
     InvoiceIssued,
     InvoiceReassigned,
+    InvoiceSent,
     InvoiceSettled,
     InvoiceVoided,
     PaymentRecorded,
@@ -42,16 +43,16 @@ def invoices(row: InvoiceRow | None, fact: Fact) -> InvoiceRow | None:
         return InvoiceRow(id=fact.id, status="draft", created_at=fact.recorded_at, version=fact.version, **only(Bill, event))
     if row is None or isinstance(event, InvoiceDiscarded):
         return None
-    return replace(row, version=fact.version, **changed(row, event))
+    return replace(row, version=fact.version, **changed(row, event, fact))
 
 
-def changed(row: InvoiceRow, event: Any) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind of event
+def changed(row: InvoiceRow, event: Any, fact: Fact) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind of event
     """Return what an event changes on an invoice."""
     match event:
         case InvoiceEdited():
             return only(Bill, event)
         case InvoiceIssued(number=number, issued_on=on, due_on=due):
-            return {"status": "issued", "number": number, "issued_on": on, "due_on": due, "due": row.total}
+            return {"status": "issued", "number": number, "issued_on": on, "due_on": due, "due": row.total, "issued_at": fact.recorded_at}
         case PaymentRecorded(amount=amount):
             return {"status": "partly-paid", "paid": row.paid + amount, "due": row.due - amount}
         case InvoiceSettled():
@@ -63,6 +64,8 @@ def changed(row: InvoiceRow, event: Any) -> dict[str, Any]:  # noqa: PLR0911 - o
             return {"status": "void", "void_reason": reason, "due": 0}
         case InvoiceReassigned(patient_id=patient):
             return {"patient_id": patient}
+        case InvoiceSent():
+            return {"sent_at": fact.recorded_at}
     return {}  # reopened: the refund said it all
 
 

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from msgspec import field
 
-from domain.invoices import BilledLine, Discount, Method, RefundId, Status
+from domain.invoices import RefundId, Status
 from domain.kit import Frozen, InvoiceId, Money, PatientId, Personal, Reason
+from domain.kit.bills import BilledLine, Discount, Method
 from schemas.kit import Row
 
 
@@ -37,6 +38,8 @@ class InvoiceRow(Row):
     void_reason: str | None = None
     created_at: datetime
     version: int
+    issued_at: datetime | None = None
+    sent_at: datetime | None = None  # when the patient was last written to
 
     indexes: ClassVar[tuple[str, ...]] = ("created_at, id", "patient_id, created_at, id", "status, created_at, id", "number")
 

@@ -10,13 +10,15 @@ import psycopg
 
 from commands.appointments import BookAppointment
 from commands.clinics import OpenClinic
-from commands.invoices import CreateInvoice
+from commands.invoices import CreateInvoice, MarkInvoicePaid
 from commands.kit import Command
 from commands.kit.handling import Handler, Receipt, Who
 from commands.lead_forms import CreateLeadForm
 from commands.leads import SubmitLead
 from commands.patients import RegisterPatient
+from commands.quotations import CreateQuotation
 from commands.recalls import ScheduleRecall
+from commands.receipts import IssueReceipt
 from commands.referral_leads import SubmitReferralLead
 from commands.referral_payouts import ReferClinic
 from commands.referrals import AddReferralSource, MakeReferralLink
@@ -24,7 +26,8 @@ from commands.rooms import AddRoom
 from commands.schedules import SetDoctorSchedule
 from commands.staff import HireStaff
 from domain.clinics import Clinic
-from domain.invoices import Line
+from domain.invoices import Invoice
+from domain.kit.bills import Line
 from domain.kit.grants import Role, granted
 from domain.schedules import Hours
 from projections.kit.stored import COLUMNS, Stored
@@ -101,6 +104,13 @@ class Town:
 
     def bill(self, total: int = 10_000, *, issue: bool = True) -> CreateInvoice:
         return CreateInvoice(patient_id=self.patient, lines=[Line(description="Crown", unit_price=total, doctor_id=self.doctor)], issue=issue)
+
+    async def quotation(self) -> UUID:
+        return (await self(CreateQuotation(patient_id=self.patient, lines=[Line(description="Crown", unit_price=10_000)]))).id
+
+    async def receipt(self) -> UUID:
+        await self(MarkInvoicePaid(), invoice := await self.invoice())
+        return (await self(IssueReceipt(invoice_id=invoice, payment_id=Invoice().next_payment(invoice)))).id
 
     def visit(self, start: datetime | None = None, minutes: int = 30, **other: Any) -> BookAppointment:
         wanted = {"doctor_id": self.doctor, "patient_id": self.patient, "room_id": self.room, **other}

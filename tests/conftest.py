@@ -22,6 +22,7 @@ from anamnesis.serve import rest_collector
 from anamnesis.settings import Kind, Settings
 from anamnesis.stack import EmbeddedNats, EmbeddedPostgres
 from anamnesis.stack.roles import OWNER, create_database, secure_database
+from tests.teller import Teller
 from tests.till import Till
 
 TEMPLATE = "anamnesis_template"
@@ -194,7 +195,7 @@ def nats_of_its_own() -> Iterator[EmbeddedNats]:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Scratch]:
     """Everything, as `anamnesis up` runs it: Postgres, NATS, relay, projector, gateway; and somebody to pay by card."""
-    with Till() as till, Scratch(env=till.environment) as running:
+    with Till() as till, Teller() as teller, Scratch(env={**till.environment, **teller.environment}) as running:
         running.till = till
         yield running
 

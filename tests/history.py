@@ -24,7 +24,6 @@ from domain.appointments import (
 )
 from domain.invoices import (
     Allocation,
-    BilledLine,
     DoctorShare,
     InvoiceDrafted,
     InvoiceIssued,
@@ -33,6 +32,7 @@ from domain.invoices import (
     PaymentRefunded,
 )
 from domain.kit import Event
+from domain.kit.bills import BilledLine
 from domain.kit.codec import encode, person
 from domain.rooms import RoomAdded, RoomChanged
 from domain.schedules import TimeBlocked, TimeUnblocked

@@ -17,7 +17,6 @@ from domain.appointments import (
 )
 from domain.invoices import (
     Allocation,
-    BilledLine,
     DoctorShare,
     InvoiceDiscarded,
     InvoiceDrafted,
@@ -27,6 +26,7 @@ from domain.invoices import (
     PaymentRecorded,
 )
 from domain.kit import Event, Fact
+from domain.kit.bills import BilledLine
 from domain.patients import MedicalEntry, MedicalHistoryAmended, PatientArchived, PatientChanged, PatientRegistered
 from domain.rooms import RoomAdded, RoomChanged, RoomDeleted
 from domain.schedules import TimeBlocked, TimeUnblocked

@@ -20,7 +20,7 @@ from commands.kit import Command
 from commands.patients import ChangePatient, RegisterPatient
 from commands.schedules import SetDoctorSchedule
 from commands.staff import HireStaff
-from domain.invoices import Line
+from domain.kit.bills import Line
 from tests.clinic import ALWAYS, Town
 from tests.walk import OPERATIONS
 

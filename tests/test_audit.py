@@ -133,9 +133,9 @@ def test_a_timeline_is_opened_by_the_key_of_its_entity():
     keys = {
         "patients": "patients.view_detail", "appointments": "appointments.view_detail", "invoices": "billing.invoices.view_detail",
         "rooms": "settings.rooms.view", "staff": "settings.staff.view", "schedules": "appointments.view", "blocks": "appointments.view",
-        "clinics": "admin", "recalls": "clinical.recalls.view", "referrals": "settings.referrals.view", "referral_leads": "leads.view",
+        "clinics": "admin", "quotations": "billing.quotations.view", "receipts": "billing.receipts.view", "recalls": "clinical.recalls.view", "referrals": "settings.referrals.view", "referral_leads": "leads.view",
         "leads": "leads.view", "lead_forms": "leads.view",
         "queue": "appointments.view",
     }
     assert {entity.kind: entity.permission for entity in ENTITIES.values()} == keys
-    assert set(ENTITIES) == {*keys, "patient", "appointment", "invoice", "room", "schedule", "block", "clinic", "recall", "referral", "referral_lead", "lead", "lead_form"}
+    assert set(ENTITIES) == {*keys, "patient", "appointment", "invoice", "quotation", "receipt", "room", "schedule", "block", "clinic", "recall", "referral", "referral_lead", "lead", "lead_form"}

@@ -68,13 +68,18 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys([
         "AppointmentSeriesBooked", "AppointmentSeriesExtended", "AppointmentSeriesChanged", "AppointmentSeriesCancelled", "AppointmentSeriesReassigned"], "its people book one visit at a time"),
     **dict.fromkeys(["EmergencyOpened", "EmergencyClosed"], "nobody lies unconscious before somebody who may not look"),
+    **dict.fromkeys([
+        "QuotationDrafted", "QuotationEdited", "QuotationIssued", "QuotationSent", "QuotationAccepted", "QuotationDeclined", "QuotationReissued", "QuotationConverted",
+        "QuotationWithdrawn"], "nobody of it asks beforehand what it will cost"),
+    **dict.fromkeys(["InvoiceSent", "ReceiptIssued", "ReceiptSent", "DocumentShared", "DocumentLinkRevoked", "DocumentViewed"], "its bills are handed over on paper"),
+    **dict.fromkeys(["ExpenseRecorded", "ExpenseCorrected", "ExpenseStruckOut"], "what its clinics spend is not told"),
     **dict.fromkeys(["PersonErased", "ErasureRefused"], "nobody asks to be forgotten"),
     **dict.fromkeys(["RetentionSet", "LegalHoldPlaced", "LegalHoldLifted"], "they keep their records as usual, and nobody sues"),
     **dict.fromkeys(["ClinicBrandingSet", "ClinicBrandingRemoved"], "a demo has no pictures"),
     **dict.fromkeys([
         "StaffInvited", "StaffInvitationResent", "StaffInvitationCancelled", "StaffJoined", "StaffAccountGiven"], "its people were there from the beginning"),
     **dict.fromkeys([
-        "PatientsMerged", "PatientReplaced", "PatientsUnmerged", "PatientReinstated", "AppointmentReassigned", "InvoiceReassigned"], "everybody is registered once"),
+        "PatientsMerged", "PatientReplaced", "PatientsUnmerged", "PatientReinstated", "AppointmentReassigned", "InvoiceReassigned", "QuotationReassigned", "ReceiptReassigned"], "everybody is registered once"),
     **dict.fromkeys([
         "PatientAccessRefreshed", "PatientContactChanged", "MedicalHistoryReported", "PortalInvited", "PortalInvitationCancelled", "PortalJoined"],
         "nobody of it uses the portal"),

@@ -49,6 +49,7 @@ from commands.consents import (
 from commands.duplicates import DismissDuplicate, ReopenDuplicate
 from commands.emergencies import BreakGlass, EndEmergency
 from commands.erasures import ErasePatient
+from commands.expenses import CorrectExpense, RecordExpense, StrikeOutExpense
 from commands.favourites import FavourPatient, UnfavourPatient
 from commands.holds import ExtendHold, HoldTime, ReleaseHold
 from commands.invoices import (
@@ -59,6 +60,9 @@ from commands.invoices import (
     MarkInvoicePaid,
     RecordPayment,
     RefundPayment,
+    RevokeInvoiceLink,
+    SendInvoice,
+    ShareInvoice,
     VoidInvoice,
 )
 from commands.kit import Command, Creation, KeyReused, StaleVersion, TimeTaken, Unavailable
@@ -98,6 +102,19 @@ from commands.queue import (
     RankQueuedAppointment,
     RankQueueEntry,
 )
+from commands.quotations import (
+    AcceptQuotation,
+    ConvertQuotation,
+    CreateQuotation,
+    DeclineQuotation,
+    EditQuotation,
+    IssueQuotation,
+    ReissueQuotation,
+    RevokeQuotationLink,
+    SendQuotation,
+    ShareQuotation,
+    WithdrawQuotation,
+)
 from commands.recalls import (
     BookRecall,
     CancelRecall,
@@ -110,6 +127,7 @@ from commands.recalls import (
     ScheduleRecall,
     WelcomeRecalls,
 )
+from commands.receipts import IssueReceipt, RevokeReceiptLink, SendReceipt, ShareReceipt
 from commands.recurrences import (
     BookAppointmentSeries,
     CancelAppointmentSeries,
@@ -145,8 +163,9 @@ from commands.webhooks import (
     RotateWebhookSecret,
     SendWebhookTest,
 )
-from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued, Line
+from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued
 from domain.kit import Forbidden, NotFound, Refused
+from domain.kit.bills import Line
 from domain.kit.codec import TextUnstorable, hints, metas
 from domain.patients import MedicalEntry, PatientNotActive
 from domain.recurrences import Rule
@@ -345,6 +364,16 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((CreateInvoice, "patient_id"), CreateInvoice(patient_id=other["patients"], lines=own), None),
         ((CreateInvoice, "lines.doctor_id"), CreateInvoice(patient_id=town.patient, lines=foreign), None),
         ((EditInvoice, "lines.doctor_id"), EditInvoice(lines=foreign), other["draft"]),
+        ((CreateQuotation, "patient_id"), CreateQuotation(patient_id=other["patients"], lines=own), None),
+        ((CreateQuotation, "lines.doctor_id"), CreateQuotation(patient_id=town.patient, lines=foreign), None),
+        ((EditQuotation, "lines.doctor_id"), EditQuotation(lines=foreign), other["quotation"]),
+        ((ShareQuotation, "quotation_id"), ShareQuotation(quotation_id=other["quotations"]), None),
+        ((RevokeQuotationLink, "quotation_id"), RevokeQuotationLink(quotation_id=other["quotations"]), None),
+        ((ShareInvoice, "invoice_id"), ShareInvoice(invoice_id=other["invoices"]), None),
+        ((IssueReceipt, "invoice_id"), IssueReceipt(invoice_id=other["invoices"], payment_id=uuid4()), None),
+        ((ShareReceipt, "receipt_id"), ShareReceipt(receipt_id=other["receipts"]), None),
+        ((RevokeReceiptLink, "receipt_id"), RevokeReceiptLink(receipt_id=other["receipts"]), None),
+        ((RevokeInvoiceLink, "invoice_id"), RevokeInvoiceLink(invoice_id=other["invoices"]), None),
         ((SetDoctorSchedule, "doctor_id"), SetDoctorSchedule(doctor_id=other["staff"], week=ALWAYS), None),
         ((BlockTime, "doctor_id"), BlockTime(doctor_id=other["staff"], start=MONDAY, end=town.at(60)), None),
         ((BlockTime, "room_id"), BlockTime(room_id=other["rooms"], start=MONDAY, end=town.at(60)), None),
@@ -370,11 +399,12 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     mine["relation"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
     mine["form"], form = (await town(PHOTOS)).id, (await far(PHOTOS)).id
     anna = (await far(AddRelation(patient_id=far.patient, relation="parent", guardian=True, name="Anna"))).id
+    mine["quotation"] = await town.quotation()
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
-        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna},
-        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room},
-        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4()},
+        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt()},
+        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room, "quotations": town.room, "invoices": town.room, "receipts": town.room},
+        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4()},
     }
     count = len(stored(database))
     for ids in strange.values():
@@ -387,9 +417,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4()}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences) or shape == (AddRelation, "related_id"):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink) or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -432,6 +462,8 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things["recurrences"] = await series(town)
     things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
     things["queue"] = (await town(QueuePatient(patient_id=town.patient))).id
+    things |= {"quotations": await town.quotation(), "receipts": await town.receipt()}
+    things["expenses"] = (await town(RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date()))).id
     things["holds"] = (await town(HoldTime(doctor_id=town.doctor, start=town.at(300)))).id
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
     things["relations"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
@@ -464,7 +496,9 @@ def later(town: Town) -> list[Command]:
         SetClinicBranding(type="logo", digest="ab" * 32, media="image/png", size=1), OverrideStaffPermissions(permissions={}),
         CheckInAppointment(), MoveQueuedAppointment(status="IN_PROGRESS"), RankQueuedAppointment(rank="high", reason="A child"),
         MoveQueueEntry(status="IN_PROGRESS"), RankQueueEntry(rank="high", reason="A child"), PlaceQueueEntry(),
-        EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(),
+        EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(), SendInvoice(),
+        EditQuotation(lines=[Line(description="Crown", unit_price=1)]), IssueQuotation(), SendQuotation(), AcceptQuotation(), DeclineQuotation(), ReissueQuotation(), ConvertQuotation(), WithdrawQuotation(), SendReceipt(),
+        CorrectExpense(category="rent", description="April", amount=1, spent_on=NOW.date()), StrikeOutExpense(),
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
         MergePatients(loser_id=town.patient), UnmergePatients(loser_id=town.patient), ChangePatient(given_name="A", family_name="B"),
         ChangeMedicalHistory(allergies=[], conditions=[], medications=[]), ArchivePatient(),

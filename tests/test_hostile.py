@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from commands.kit.writer import AGAIN, SAVED, NewEvent, Save
-from domain.invoices import LARGEST
 from domain.kit import PLATFORM
+from domain.kit.bills import LARGEST
 from gateway.kit import http
 from gateway.kit.proxies import Proxies
 from projections.kit.tracking import HEALTH

@@ -25,12 +25,6 @@ from commands.invoices import (
 from domain.invoices import (
     Allocation,
     AmountNotPositive,
-    BilledLine,
-    DateInFuture,
-    DateTooEarly,
-    Discount,
-    DiscountTooLarge,
-    DiscountUnclear,
     DoctorShare,
     DueBeforeIssue,
     Invoice,
@@ -38,18 +32,13 @@ from domain.invoices import (
     InvoiceDiscarded,
     InvoiceDrafted,
     InvoiceEdited,
-    InvoiceEmpty,
     InvoiceIssued,
     InvoiceNotDraft,
     InvoiceNotIssued,
     InvoicePartlyPaid,
     InvoiceReopened,
     InvoiceSettled,
-    InvoiceTooLarge,
     InvoiceVoided,
-    Line,
-    LineOutOfRange,
-    NotADoctor,
     PaymentNotFound,
     PaymentRecorded,
     PaymentRefunded,
@@ -58,6 +47,19 @@ from domain.invoices import (
     worked_out,
 )
 from domain.kit import Elsewhere, Event, NotFound, Refused
+from domain.kit.bills import (
+    BilledLine,
+    DateInFuture,
+    DateTooEarly,
+    Discount,
+    DiscountTooLarge,
+    DiscountUnclear,
+    InvoiceEmpty,
+    InvoiceTooLarge,
+    Line,
+    LineOutOfRange,
+    NotADoctor,
+)
 from domain.patients import Patient, PatientNotActive
 from domain.series import NumberAllotted, Series, printed, series_of
 from domain.staff import Staff

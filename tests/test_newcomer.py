@@ -24,6 +24,7 @@ GUIDE = README.parent / "docs" / "integrators.md"
 FIGURES = README.parent / "docs" / "analysts.md"
 DESK = README.parent / "docs" / "guides" / "front-desk.md"
 WEBSITE = README.parent / "docs" / "guides" / "website-leads.md"
+MONEY = README.parent / "docs" / "guides" / "money.md"
 
 
 class Visitor:
@@ -182,6 +183,17 @@ def test_the_contact_form_of_a_website(demo: Scratch, tmp_path: Path) -> None:
     said = {"firstName": "Ada", "email": "ada@kok.example", "sourceUrl": "https://a.example", "referrer": ""}
     sent = httpx.request(method, address.replace("http://127.0.0.1:8000", demo.url), json=said, headers={**headers, "X-OdontoX-Token": token})
     assert (sent.status_code, sent.json()["ok"], headers["X-OdontoX-Token"]) == (201, True, "TOKEN")
+
+
+def test_from_a_quotation_to_the_end_of_the_day(demo: Scratch, tmp_path: Path) -> None:
+    """The guide to the clinic's money as it stands there."""
+    lines = [line.removeprefix("    ") for line in MONEY.read_text("utf-8").splitlines() if line.startswith("    ")]
+    typed = "\n".join(["set -euo pipefail", *lines]).replace("http://127.0.0.1:8000", demo.url)
+    done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, timeout=90, cwd=tmp_path, check=False)  # noqa: S607
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert done.stdout.splitlines() == [
+        "sent 80999 15120 96119", "Κλειώ Vermeer 96119", "%PDF", "accepted", "QUOTATION_CONVERTED_ALREADY", "issued 96119", "%PDF", "partly-paid 46119",
+        "RECEIPT_ISSUED_ALREADY", "1000", "50000 1000", "1", "120000 20826", "True True True", "NARRATOR_NOT_CONFIGURED"]
 
 
 def documents(text: str) -> list[Any]:

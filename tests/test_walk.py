@@ -785,6 +785,63 @@ async def invoices(me: Person, ids: Json) -> None:
     assert {one["id"]: one["status"] for one in then["items"]} == found
 
 
+async def quotations(me: Person, ids: Json) -> None:
+    """One becomes an invoice, one expires in vain, one is given out by a link and answered; an invoice is given out as well."""
+    nobody = Person(me.api, {}, "", me.clinic)
+    offer = {"patientId": ids["patients"], "lines": LINES}
+    first = (await me("GetNextQuotationNumber"))["number"]
+    ids["quotations"] = quotation = (await me("CreateQuotation", offer))["id"]
+    await me("EditQuotation", {"lines": LINES, "notes": "Two visits"}, id=quotation)
+    assert (await me("IssueQuotation", {}, id=quotation))["number"] == first
+    await me("AcceptQuotation", {}, id=quotation)
+    invoice = (await me("ConvertQuotation", {}, id=quotation))["invoiceId"]
+    assert (await me("GetInvoiceRow", id=invoice))["notes"] == "Two visits"
+    await me("DeleteInvoice", id=invoice)
+    other = (await me("CreateQuotation", offer))["id"]
+    token = (await me("ShareQuotation", id=other))["token"]
+    assert (await nobody("GetPublicDocument", token=token))["document"] == "quotations"
+    assert (await nobody("PrintPublicDocument", token=token))[:4] == "%PDF"
+    await nobody("DeclinePublicDocument", {}, token=token)
+    assert (await nobody("AcceptPublicDocument", token=token))["status"] == "accepted"
+    await me("RevokeQuotationLink", id=other)
+    await me("DeclineQuotation", {"reason": "Too dear"}, id=other)
+    assert (await me("ReissueQuotation", {}, id=other))["status"] == "sent"
+    await me("ChangePatient", {"givenName": "Noor", "familyName": "Bakker", "email": "noor@example.org"}, id=ids["patients"])
+    await me("SendQuotation", {}, id=other)
+    await me("PrintQuotation", id=other)
+    await me("WithdrawQuotation", {"reason": "Another dentist"}, id=other)
+    await me("SendInvoice", {}, id=ids["invoices"])
+    payment = (await me("BrowsePayments", id=ids["invoices"]))["items"][0]["id"]
+    ids["receipts"] = receipt = (await me("IssueReceipt", {"invoiceId": ids["invoices"], "paymentId": payment}))["id"]
+    assert (await me("GetReceiptEntry", id=receipt))["refunded"] == 450
+    assert [one["amount"] for one in (await me("BrowseReceiptEntry", query={"invoiceId": ids["invoices"]}))["items"]] == [20_000]
+    await me("SendReceipt", {}, id=receipt)
+    await me("PrintReceipt", id=receipt)
+    assert (await me("ShareReceipt", id=receipt))["token"]
+    await me("RevokeReceiptLink", id=receipt)
+    assert (await me("ShareInvoice", id=ids["invoices"]))["url"].startswith("http")
+    await me("RevokeInvoiceLink", id=ids["invoices"])
+    await me("PrintInvoice", id=ids["invoices"])
+    found = {one["id"]: one["status"] for one in (await me("BrowseQuotationEntry", query={"patientId": ids["patients"]}))["items"]}
+    assert found == {quotation: "converted", other: "withdrawn"} == {id_: (await me("GetQuotationEntry", id=id_))["status"] for id_ in found}
+
+
+async def expenses(me: Person, ids: Json) -> None:
+    """What the day cost, one thing of which was none; and what is left of it."""
+    today = str(today_there())
+    rent = {"category": "rent", "description": "April", "amount": 120_000, "tax": 20_826, "spentOn": today, "vendor": "Singel Offices", "reference": "F-118"}
+    ids["expenses"] = expense = (await me("RecordExpense", rent))["id"]
+    assert (await me("CorrectExpense", {**rent, "amount": 121_000, "tax": 21_000}, id=expense))["corrections"] == 1
+    wrong = (await me("RecordExpense", {**rent, "category": "materials", "amount": 5_000, "tax": 0, "method": "cash"}))["id"]
+    await me("StrikeOutExpense", {"reason": "Paid privately"}, id=wrong)
+    assert (await me("GetExpenseRow", id=wrong))["struckOut"] is True
+    assert [one["id"] for one in (await me("BrowseCurrentExpense", query={"category": "rent"}))["items"]] == [expense]
+    assert [(one["category"], one["amount"], one["tax"]) for one in (await me("GetExpenseTotals"))["categories"]] == [("rent", 121_000, 21_000)]
+    came = await me("GetEndOfDay", query={"date": today})
+    assert (came["spent"], came["received"] - came["refunded"] - came["spent"]) == (121_000, came["net"])
+    assert "121000" in (await me("TellEndOfDay", {"date": today}))["summary"]
+
+
 async def letters(me: Person, ids: Json) -> None:
     """Words of the clinic's own, a letter to try them, what became of it, and the same for the platform."""
     words = {"language": "en", "subject": "Greetings from {{clinic}}", "body": "Dear {{name}},\n\nhow are you?"}
@@ -1130,6 +1187,8 @@ CHAPTERS = [
     recurrences,
     recalls,
     invoices,
+    quotations,
+    expenses,
     letters,
     figures,
     subscriptions,

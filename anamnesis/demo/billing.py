@@ -16,7 +16,8 @@ from commands.invoices import (
     RefundPayment,
     VoidInvoice,
 )
-from domain.invoices import Discount, Invoice, Line, worked_out
+from domain.invoices import Invoice, worked_out
+from domain.kit.bills import Discount, Line
 
 WHY_BACK = ("Paid twice", "Insurance paid as well", "Goodwill", "Treatment not finished")
 WHY_VOID = ("Wrong patient", "Wrong procedure code", "Insurer is billed directly")

@@ -21,8 +21,8 @@ from anamnesis.demo.days import Calendar, Diary, some_minute
 from anamnesis.demo.places import KINDS, Kind, Place
 from commands.kit import Command
 from commands.kit.handling import Who
-from domain.invoices import Line
 from domain.kit import PLATFORM
+from domain.kit.bills import Line
 from domain.kit.grants import Role, granted
 from domain.kit.sources import Source
 from domain.queue import series_name

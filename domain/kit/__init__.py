@@ -33,7 +33,9 @@ from domain.kit.model import (
     Phone,
     PlaceId,
     Positive,
+    QuotationId,
     Reason,
+    ReceiptId,
     RecurrenceId,
     Ref,
     Refused,
@@ -51,7 +53,7 @@ from domain.kit.model import (
 
 __all__ = [
     "PLATFORM", "AccountId", "AddressKey", "AppointmentId", "AppointmentTypeId", "At", "Buffer", "Claim", "ClinicId", "Colour", "Elsewhere", "Email", "Erases", "Event", "Fact", "Forbidden", "Frozen", "Grid", "HoldId", "Id", "Invalid",
-    "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "PlaceId", "Positive", "Reason", "RecurrenceId", "Ref", "Refused", "RoomId", "RoomType", "StaffId",
+    "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "PlaceId", "Positive", "QuotationId", "Reason", "ReceiptId", "RecurrenceId", "Ref", "Refused", "RoomId", "RoomType", "StaffId",
     "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "UserInactive", "ZoneUnknown", "code_of", "day", "instant", "midnight", "only", "span", "wall",
     "zone",
 ]

@@ -30,6 +30,15 @@ class Column(NamedTuple):
     number: bool = False
 
 
+class Labels(NamedTuple):
+    """The paper's own words; `page` has a gap for the number of this one and one for how many there are."""
+
+    sender: str = "From"
+    receiver: str = "To"
+    page: str = "page {0} of {1}"
+    language: str = "en"
+
+
 class Paper(NamedTuple):
     """What is to be printed."""
 
@@ -43,6 +52,7 @@ class Paper(NamedTuple):
     notes: str
     dated: date
     stamp: str = ""  # a word across the corner, such as PAID
+    labels: Labels = Labels()
 
 
 async def printed(paper: Paper) -> bytes:
@@ -52,6 +62,8 @@ async def printed(paper: Paper) -> bytes:
 
 def laid_out(paper: Paper) -> bytes:
     pdf = _Sheet(format="A4")
+    pdf.labels = paper.labels
+    pdf.set_lang(paper.labels.language)
     pdf.set_creation_date(datetime.combine(paper.dated, time(), UTC))
     pdf.set_title(paper.title)
     pdf.set_producer("Anamnesis")
@@ -71,11 +83,13 @@ def laid_out(paper: Paper) -> bytes:
 
 
 class _Sheet(FPDF):
+    labels = Labels()
+
     def footer(self) -> None:
         self.set_y(-MARGIN + 5)
         self.set_font("Open Sans", size=SMALL)
         self.set_text_color(*GREY)
-        self.cell(0, 5, f"{self.title}, page {self.page_no()} of {{nb}}", align=Align.C)
+        self.cell(0, 5, f"{self.title}, {self.labels.page.format(self.page_no(), '{nb}')}", align=Align.C)
 
 
 def _head(pdf: FPDF, paper: Paper) -> None:
@@ -89,7 +103,7 @@ def _head(pdf: FPDF, paper: Paper) -> None:
         pdf.cell(40, 12, paper.stamp.upper(), align=Align.R)
     pdf.ln(18)
     top, bottoms = pdf.get_y(), []
-    for at, label, words in ((MARGIN, "From", paper.sender), (MARGIN + half + MARGIN, "To", paper.receiver)):
+    for at, label, words in ((MARGIN, paper.labels.sender, paper.sender), (MARGIN + half + MARGIN, paper.labels.receiver, paper.receiver)):
         pdf.set_xy(at, top)
         pdf.set_font("Open Sans", size=SMALL)
         pdf.set_text_color(*GREY)

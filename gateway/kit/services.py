@@ -28,6 +28,7 @@ from gateway.kit.gate import Gate
 from gateway.kit.hub import Hub
 from gateway.kit.members import Kinds, Members
 from gateway.kit.metrics import Metrics
+from gateway.kit.narrator import Narrator
 from gateway.kit.proxies import Proxies
 from gateway.kit.rates import rates_of
 from gateway.kit.stripe import Stripe
@@ -80,6 +81,7 @@ class Services:
         self.cookies = Cookies(settings.mac_key)
         self.members = Members(kinds, lambda: self.gate.listening, self.vault)
         self.gate = Gate(self.keys, self.stays.alive, self.members.who, self.members.key)
+        self.narrator = Narrator(getattr(settings, "ai_url", ""), getattr(settings, "ai_model", ""), getattr(settings, "ai_key", ""))
         self.stripe = Stripe(getattr(settings, "stripe_key", ""), getattr(settings, "stripe_url", ""))
         self.bus = Bus(settings.nats_url)
         self.hub = Hub(self.reading, settings.bus_key, settings.kek)
@@ -125,6 +127,7 @@ class Services:
             await self.handler.close()
         self.vault.close()
         self.spans.close()
+        await self.narrator.close()
         await self.stripe.close()
         await self.objects.close()
         await self.reading.close()

@@ -25,7 +25,9 @@ from domain.patients import Patient, PatientRegistered, PatientReinstated, Patie
 from domain.places import Place, PlaceOpened
 from domain.portal_invitations import PortalInvitation, PortalInvited, PortalJoined
 from domain.queue import PatientQueued, WalkIn
+from domain.quotations import Quotation, QuotationDrafted
 from domain.recalls import Recall, RecallScheduled
+from domain.receipts import Receipt, ReceiptIssued
 from domain.recurrences import (
     AppointmentSeriesBooked,
     AppointmentSeriesChanged,
@@ -74,6 +76,8 @@ ALTERED = AppointmentSeriesChanged(
     patient_id=THIS, doctor_id=THIS, type="check-up", time="10:00", minutes=30, scope="one", mode="each",
     occurrences=[Occurrence(number=1, on=noon.today, time="10:00", outcome="changed", appointment_id=THIS)])
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
+OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validUntil": None}, QuotationDrafted)
+RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
 ASKED = PortalInvited(patient_id=OTHER, address_key="5d41402abc4b2a76b9719d911017c592", number=1, expires_at=noon.now + GRACE)
 HELD = replace(convert(example(TimeHeld), TimeHeld), expires_at=noon.now + GRACE)
 BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly come, or only a command about something else leads
@@ -90,6 +94,8 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Lead: [*(WROTE := [LeadSubmitted(form_id=OTHER, first_name="Ada", phone="+31 6 1234 5678")]), LeadDeleted(), *WROTE],  # by a form of just that token
     Reminder: [convert(example(ReminderSkipped), ReminderSkipped)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
+    Quotation: [OFFERED, *Quotation.replay([OFFERED]).reassign(OTHER, THIS, noon.now)],
+    Receipt: [RECEIPTED, *Receipt.replay([RECEIPTED]).reassign(OTHER, THIS, noon.now)],
 }
 HISTORIES = 300
 

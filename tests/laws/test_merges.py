@@ -15,7 +15,9 @@ from domain.kit import Event, Fact, Frozen, PatientId, State
 from domain.kit.codec import hints, metas
 from domain.patients import Belonging
 from domain.queue import PatientQueued
+from domain.quotations import QuotationDrafted
 from domain.recalls import RecallScheduled
+from domain.receipts import ReceiptIssued
 from domain.recurrences import AppointmentSeriesBooked
 from gateway.kit.examples import example
 from projections.kit import PROJECTIONS, Projection
@@ -28,7 +30,7 @@ from tests.laws.test_names import nested
 LOSER, SURVIVOR = UUID(int=1001), UUID(int=1002)
 EARLIER = datetime(2020, 1, 1, tzinfo=UTC)  # than any example
 RECORDS = {"lifetimes"}  # has a line for each record, and says which one stands for it
-BEGUN: dict[str, list[type[Event]]] = {"appointments": [AppointmentBooked], "invoices": [InvoiceDrafted, PaymentRecorded], "recalls": [RecallScheduled], "recurrences": [AppointmentSeriesBooked], "queue": [PatientQueued]}
+BEGUN: dict[str, list[type[Event]]] = {"appointments": [AppointmentBooked], "invoices": [InvoiceDrafted, PaymentRecorded], "quotations": [QuotationDrafted], "receipts": [ReceiptIssued], "recalls": [RecallScheduled], "recurrences": [AppointmentSeriesBooked], "queue": [PatientQueued]}
 
 
 def names_patients(struct: type[Any]) -> bool:

@@ -32,6 +32,8 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "SeriesRow": "the next number",
     "PatientPreferencesRow": "PreferencesOfPatient says it for all records of a patient",
     "FavouriteRow": "GET /patients?favouritesOnly=true",
+    "PublicDocumentRow": "sharing answers with the link, and whoever has it sees the document",
+    "TillDayRow": "what the end of a day says",
     "TrailRow": "lists as they were, for which it is an index",
     "SeatsRow": "how many of the licence's seats are taken",
 }
@@ -48,7 +50,7 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "SetPin": "ChoosePin and DropPin", "ShowOneself": "SetProfileImage and RemoveProfileImage", "LockOut": "guessing too often", "StartSession": "every way of coming in", "EndSession": "every way of leaving",
     "InviteAccount": "CreateSuperadmin, ResendAccountInvite and RefreshPatientAccess",
     "JoinPortal": "AcceptPortalInvitation", "CheckInAppointment": "CheckIn", "ArriveByCode": "Arrive",
-    "MoveQueuedAppointment": "MoveQueueEntry, of somebody with an appointment", "RankQueuedAppointment": "RankQueueEntry, likewise",
+    "MoveQueuedAppointment": "MoveQueueEntry, of somebody with an appointment", "RankQueuedAppointment": "RankQueueEntry, likewise", "ViewDocument": "GetPublicDocument and PrintPublicDocument", "AnswerQuotation": "AcceptPublicDocument and DeclinePublicDocument",
     "WithdrawPassword": "ForcePasswordReset", "NotePatientAccess": "RefreshPatientAccess",
     "OfferTotp": "BeginSecondFactorSetup", "EnableSecondFactor": "ConfirmSecondFactorSetup", "DisableSecondFactor": "SwitchSecondFactorOff",
     "AskSecondFactorCode": "SendSecondFactorCode", "UseRecoveryCode": "RecoverSignIn", "MakeRecoveryCodes": "RegenerateRecoveryCodes",
@@ -91,6 +93,8 @@ BARE = {  # ids that point at no stream -> why
     **dict.fromkeys([f"{name}.entry_id" for name in (
         "MedicalEntryAdded", "MedicalEntryAmended", "MedicalEntryEnded", "MedicalEntryRefuted", "MedicalEntryReopened", "AmendMedicalEntry", "EndMedicalEntry", "RefuteMedicalEntry",
         "ReopenMedicalEntry")], "an entry is a part of its patient's stream"),
+    **dict.fromkeys([f"{name}.document_id" for name in ("DocumentShared", "DocumentLinkRevoked", "DocumentViewed")], "of one of several kinds, which the document beside it says"),
+    "ReceiptIssued.payment_id": "a payment is a part of its invoice's stream", "IssueReceipt.payment_id": "the invoice itself says whether it has such a payment",
     "RefundPayment.payment_id": "the invoice itself says whether it has such a payment",
 }
 
@@ -118,7 +122,11 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "BilledLine.description": "the price list's: what was sold, and stays in the books",
     "PaymentRefunded.reason": "the books': why money left, to be read as long as they are kept",
     "InvoiceVoided.reason": "the books': why a number was cancelled",
-    "InvoiceIssued.number": "the books'", "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
+    "InvoiceIssued.number": "the books'", "QuotationIssued.number": "the books'", "ReceiptIssued.number": "the books'", "ReceiptIssued.invoice_number": "the books'", "ReceiptIssued.currency": "ours", "QuotationWithdrawn.reason": "the books': why a number was taken back",
+    **dict.fromkeys([f"Quotation{event}.currency" for event in ("Drafted", "Edited", "Issued")], "ours"),
+    "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
+    **dict.fromkeys([f"{name}.{field}" for name in ("ExpenseRecorded", "ExpenseCorrected", "Spent") for field in ("description", "vendor", "reference")], "the clinic's own books: what it bought of whom"),
+    "ExpenseRecorded.currency": "ours", "ExpenseStruckOut.reason": "the books': why something does not count",
     "ClinicOpened.name": "the clinic's", "ClinicOpened.address": "the clinic's", "ClinicOpened.phone": "the clinic's", "ClinicOpened.email": "the clinic's",
     "ClinicChanged.name": "the clinic's", "ClinicChanged.address": "the clinic's", "ClinicChanged.phone": "the clinic's",
     "ClinicChanged.email": "the clinic's", "ClinicOpened.zone": "ours",

@@ -102,6 +102,15 @@ class Unsubscribe(NamedTuple):
     path: str
 
 
+class Lasting(NamedTuple):
+    """A link that the thing itself says is good or not, by its number: `{{link}}`. `path` says where `{token}` goes."""
+
+    purpose: str
+    subject: UUID
+    number: int
+    path: str
+
+
 class Letter(NamedTuple):
     """A letter to be written. `values` fill the template's own variables; `language` overrides the recipient's.
 
@@ -112,7 +121,7 @@ class Letter(NamedTuple):
     template: str
     to: To
     values: Mapping[str, str] = MappingProxyType({})
-    link: Link | None = None
+    link: Link | Lasting | None = None
     digits: Digits | None = None
     language: str | None = None
     sought: Callable[[Any], Awaitable[Mapping[str, str]]] | None = None

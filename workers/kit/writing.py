@@ -28,7 +28,7 @@ from projections.kit.keys import SELECT, KeyRing
 from projections.kit.lanes import Lanes, ReadUnavailable
 from projections.kit.stored import COLUMNS, Stored, fact_of
 from workers.kit.outbox import NotNowError, Outcome, Queued, UndeliverableError
-from workers.kit.policies import POLICIES, Letter, Policy
+from workers.kit.policies import POLICIES, Lasting, Letter, Link, Policy
 from workers.kit.post import Transport
 
 STREAM = f"select {COLUMNS} from stored_events where originator_id = %s and clinic_id in (%s, %s) order by originator_version"  # noqa: S608
@@ -142,7 +142,9 @@ class Writing:
         values = {"name": person.name, "clinic": house.get("name", self.house), "url": self.address, **letter.values}
         if letter.sought:
             values |= await letter.sought(self.look)
-        if letter.link:
+        if isinstance(letter.link, Lasting) and self.links:
+            values["link"] = self.address + letter.link.path.format(token=self.links.token(*letter.link[:3]))
+        if isinstance(letter.link, Link):
             token = await self.codes.issue(letter.link.purpose, letter.link.subject, letter.link.seconds, queued.clinic)
             values["link"] = self.address + letter.link.path.format(token=token)
         if letter.unsubscribe and self.links:

@@ -32,8 +32,8 @@ from commands.rooms import AddRoom
 from commands.schedules import SetDoctorSchedule
 from commands.staff import HireStaff
 from domain.clinics import Clinic as ClinicState
-from domain.invoices import Line
 from domain.kit import PLATFORM
+from domain.kit.bills import Line
 from domain.kit.grants import granted
 from domain.schedules import Hours
 

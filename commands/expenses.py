@@ -1,0 +1,36 @@
+"""What may be asked of an expense."""
+
+from commands.kit import Command, Creation
+from domain.expenses import Expense, Spent
+from domain.kit import At, Event, Reason
+
+
+class RecordExpense(Creation, Spent):
+    """Record what the clinic spent."""
+
+    state = Expense
+    permission = "billing.expenses.manage"
+
+    def decide(self, expense: Expense, at: At) -> list[Event]:
+        return expense.record(self, at.currency, at.today)
+
+
+class CorrectExpense(Command, Spent):
+    """Say anew what was spent; what was said before stays in the history."""
+
+    state = Expense
+    permission = "billing.expenses.manage"
+
+    def decide(self, expense: Expense, at: At) -> list[Event]:
+        return expense.correct(self, at.today)
+
+
+class StrikeOutExpense(Command):
+    """Strike out an expense that was none; it stays in the books, with the reason, and counts nowhere."""
+
+    state = Expense
+    permission = "billing.expenses.delete"
+    reason: Reason = "Deleted."
+
+    def decide(self, expense: Expense, at: At) -> list[Event]:
+        return expense.strike_out(self.reason)

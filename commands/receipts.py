@@ -1,0 +1,88 @@
+"""What may be asked of a receipt."""
+
+from typing import Any
+from uuid import UUID
+
+from commands.kit import Command, Creation, Decision, Look
+from domain.invoices import Invoice, PaymentId
+from domain.kit import At, Elsewhere, Event, InvoiceId, ReceiptId
+from domain.kit.letters import LetterLanguage
+from domain.patients import Patient
+from domain.public_documents import DAYS, LinkDays, PublicDocument, link_to
+from domain.receipts import SERIES, Receipt, ReceiptIssued, receipt_of
+from domain.series import Series, printed, series_of
+
+
+class IssueReceipt(Creation):
+    """Say under the next number of the year that a payment was received: all of it, though a part may have been given back since. Once a payment."""
+
+    state = Receipt
+    permission = "billing.receipts.create"
+    invoice_id: InvoiceId
+    payment_id: PaymentId
+
+    def stream(self, at: At) -> UUID:
+        return receipt_of(self.payment_id)
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        series = await look.load(Series, series_of(look.at.clinic, SERIES, look.at.today.year))
+        return {"invoice": await look.require(Invoice, self.invoice_id), "series": series}
+
+    def decide(self, receipt: Receipt, at: At, *, invoice: Invoice, series: Series) -> Decision:
+        payment = invoice.payment(self.payment_id)
+        allotted = series.allot(SERIES, at.today.year)
+        issued = receipt.issue(ReceiptIssued(
+            number=printed(at.today.year, allotted.number), issued_on=at.today, patient_id=invoice.patient_id, invoice_id=self.invoice_id,
+            invoice_number=invoice.number, payment_id=self.payment_id, amount=payment.received, currency=invoice.currency, method=payment.method,
+            paid_on=payment.paid_on))
+        return [*issued, Elsewhere(state=Series, id=series_of(at.clinic, SERIES, at.today.year), events=[allotted])]
+
+
+class SendReceipt(Command):
+    """Write to the patient, with a link to the receipt."""
+
+    state = Receipt
+    permission = "billing.receipts.send"
+    language: LetterLanguage = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        receipt = await look.require(Receipt, look.at.id)
+        patient = await look.require(Patient, receipt.patient_id)
+        reachable = getattr(await look.row(Patient, receipt.patient_id), "email", None) is not None
+        return {"patient": patient, "reachable": reachable, "link": await look.load(PublicDocument, link_to(look.at.id))}
+
+    def decide(self, receipt: Receipt, at: At, *, patient: Patient, reachable: bool, link: PublicDocument) -> Decision:
+        receipt.ensure_there()
+        patient.ensure_reachable(reachable=reachable)
+        shared = link.share("receipts", at.id, DAYS, at.now)
+        sent = receipt.send(link.next_number(at.now), self.language)
+        return [*sent, *([Elsewhere(state=PublicDocument, id=link_to(at.id), events=shared)] if shared else [])]
+
+
+class ShareReceipt(Creation):
+    """Give out a link by which the patient looks at a receipt. A link that there is lasts longer."""
+
+    state = PublicDocument
+    permission = "billing.receipts.share"
+    receipt_id: ReceiptId
+    days: LinkDays = DAYS
+
+    def stream(self, at: At) -> UUID:
+        return link_to(self.receipt_id)
+
+    def decide(self, link: PublicDocument, at: At) -> list[Event]:
+        return link.share("receipts", self.receipt_id, self.days, at.now)
+
+
+class RevokeReceiptLink(Creation):
+    """Take the link to a receipt back."""
+
+    state = PublicDocument
+    permission = "billing.receipts.share"
+    receipt_id: ReceiptId
+
+    def stream(self, at: At) -> UUID:
+        return link_to(self.receipt_id)
+
+    def decide(self, link: PublicDocument, at: At) -> list[Event]:
+        return link.revoke()

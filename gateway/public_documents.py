@@ -1,0 +1,223 @@
+"""Where a patient without an account looks at a document by a link, and how a document is printed."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID
+
+from babel.dates import format_date
+from babel.numbers import format_decimal
+from litestar import Response, Router, get, post
+from litestar.params import JSONBody, PathParameter, QueryParameter
+
+from commands.kit.links import Links
+from commands.public_documents import ViewDocument
+from commands.quotations import AnswerQuotation
+from domain.kit import Frozen, NotFound, Reason
+from domain.kit.money import MINOR
+from domain.public_documents import DAYS as DAYS  # noqa: PLC0414 - for the doors of the documents
+from domain.public_documents import PURPOSE, DocumentKind, DocumentLinkOver, PublicDocument
+from domain.quotations import QuotationConvertedAlready, QuotationExpired, QuotationNotOpen
+from gateway.kit import Desk
+from gateway.kit import desk as kit
+from gateway.kit.errors import ClinicIsClosing
+from gateway.kit.pdf import Column, Labels, Paper, printed
+from gateway.kit.query import no_query
+from projections.kit.keys import keks
+from projections.public_documents import document_of
+from schemas.public_documents import DocumentLine, DocumentLink, DocumentShown
+
+MEDIA = "application/pdf"
+SECRET = {"cache-control": "private, no-store", "referrer-policy": "no-referrer"}  # what a link shows or is is its patient's alone
+PERCENT = 100  # basis points
+Token = Annotated[str, PathParameter(description="The token of the link.")]
+PaperLanguage = Annotated[Literal["en", "es"] | None, QueryParameter(name="language", description="In which it is printed; the clinic's unless said.")]
+Days = Annotated[int, QueryParameter(name="days", ge=1, le=366, description="For how many days the link is good.")]
+
+SPANISH = {
+    "Invoice": "Factura", "Quotation": "Presupuesto", "Receipt": "Recibo", "Draft": "Borrador", "From": "De", "To": "Para", "page {0} of {1}": "página {0} de {1}",
+    "Number": "Número", "Issued": "Fecha", "Due": "Vencimiento", "Valid until": "Válido hasta", "Paid on": "Pagado el", "Method": "Forma de pago",
+    "Description": "Descripción", "Quantity": "Cantidad", "Price": "Precio", "Discount": "Descuento", "Tax": "IVA", "Net": "Base", "Total": "Total", "Subtotal": "Base imponible",
+    "Paid": "Pagado", "Refunded": "Devuelto", "To pay": "Pendiente", "Received": "Recibido", "Amount": "Importe",
+    "draft": "borrador", "issued": "emitida", "partly-paid": "pagada en parte", "paid": "pagada", "void": "anulada", "sent": "enviado", "accepted": "aceptado",
+    "declined": "rechazado", "expired": "caducado", "converted": "facturado", "withdrawn": "retirado", "refunded": "devuelto",
+    "cash": "efectivo", "card": "tarjeta", "transfer": "transferencia", "insurance": "seguro", "other": "otra",
+}
+TITLES: dict[DocumentKind, str] = {"invoices": "Invoice", "quotations": "Quotation", "receipts": "Receipt"}
+UNSTAMPED = {"issued", "sent"}  # as a document is when it goes out
+
+
+class Word(Frozen, forbid_unknown_fields=True):
+    """Why somebody declines."""
+
+    reason: Reason | None = None
+
+
+class Linked(NamedTuple):
+    """What a token leads to."""
+
+    document: DocumentKind
+    id: UUID
+    number: int
+    stream: UUID
+
+
+async def linked(desk: kit.Desk, token: str) -> Linked:
+    """Go on in the clinic to whose document a link leads; whatever is wrong with a token, the answer is the same."""
+    services = desk.call.services
+    named = next((found for links in written_by(desk) if (found := links.read(PURPOSE, token))), None)
+    clinic = await services.handler.tenant_of(named.subject) if named else None
+    if named is None or clinic is None:
+        raise DocumentLinkOver
+    await desk.enter(clinic)
+    house = await desk.clinic()
+    entry = await services.handler.streams.latest(PublicDocument, named.subject, clinic)  # it may just have been taken back elsewhere
+    state: Any = entry.state
+    state.ensure_open(named.number, datetime.now(UTC))
+    if not house.active or house.closing is not None or state.document is None or state.document_id is None:
+        raise DocumentLinkOver
+    return Linked(state.document, state.document_id, named.number, named.subject)
+
+
+def written_by(desk: kit.Desk) -> list[Links]:
+    """Return what makes the links that are handed out, and what made them before a change of keys; the courier writes the same into letters."""
+    return [Links(key) for key in keks(desk.call.services.settings.kek)]
+
+
+async def opened(desk: kit.Desk, token: str) -> DocumentShown:
+    """Return the document to which a link leads, and note the first look at it."""
+    found = await linked(desk, token)
+    shown = await document_of(desk.reader, desk.call.services.handler.keys, found.document, found.id)
+    if shown is None or shown.patient_name is None:  # nobody's any more: the patient was erased
+        raise DocumentLinkOver
+    await desk.handle(ViewDocument(number=found.number), found.stream)
+    return shown
+
+
+@get("/{token:str}", operation_id="GetPublicDocument", summary="Show: a document, to the patient who has its link", opt={"public": True, "refusals": [DocumentLinkOver]})
+async def look(desk: Desk, token: Token) -> Response[DocumentShown]:
+    """An invoice, a receipt or a quotation: what it says, and how it stands now. The first look by a link is noted."""
+    no_query(desk.call.query())
+    return Response(await opened(desk, token), headers=SECRET)
+
+
+@get("/{token:str}/pdf", operation_id="PrintPublicDocument", summary="Print: a document, for the patient who has its link", opt={
+    "public": True, "refusals": [DocumentLinkOver], "media": MEDIA})
+async def paper(desk: Desk, token: Token, language: PaperLanguage = None) -> Response[bytes]:
+    """The same as the clinic prints it. The first look by a link is noted."""
+    no_query(desk.call.query(), ("language",))
+    return await as_pdf(await opened(desk, token), language)
+
+
+@post("/{token:str}/accept", operation_id="AcceptPublicDocument", status_code=200, opt={
+    "public": True, "refusals": [DocumentLinkOver, QuotationExpired, QuotationNotOpen, QuotationConvertedAlready]})
+async def accept(desk: Desk, token: Token) -> Response[DocumentShown]:
+    """Accept a quotation, as its patient, by the link they were given. Twice is once."""
+    return await answered(desk, token, accept=True)
+
+
+@post("/{token:str}/decline", operation_id="DeclinePublicDocument", status_code=200, opt={
+    "public": True, "refusals": [DocumentLinkOver, QuotationExpired, QuotationNotOpen, QuotationConvertedAlready]})
+async def decline(desk: Desk, token: Token, data: JSONBody[Word]) -> Response[DocumentShown]:
+    """Decline a quotation, as its patient, by the link they were given; while it is valid it can be accepted after all."""
+    return await answered(desk, token, accept=False, reason=data.reason)
+
+
+async def answered(desk: kit.Desk, token: str, *, accept: bool, reason: str | None = None) -> Response[DocumentShown]:
+    found = await linked(desk, token)
+    if found.document != "quotations":
+        raise DocumentLinkOver
+    receipt = await desk.handle(AnswerQuotation(accept=accept, reason=reason, number=found.number), found.id)
+    desk.reader = await desk.call.services.reader(desk.who.clinic, receipt.position)
+    shown = await document_of(desk.reader, desk.call.services.handler.keys, found.document, found.id)
+    if shown is None:
+        raise DocumentLinkOver
+    return Response(shown, headers=SECRET)
+
+
+def ensure_told(desk: kit.Desk) -> None:
+    """Refuse to make a link in a clinic that is being closed: nothing comes on record there any more, and that there is a link has to."""
+    if desk.who.closing:
+        raise ClinicIsClosing
+
+
+async def link_of(desk: kit.Desk, stream: UUID) -> Response[DocumentLink]:
+    """Return the link to a document that has just been shared, as it is handed out."""
+    state: Any = (await desk.call.services.handler.streams.get(PublicDocument, stream, desk.who.clinic)).state
+    token = written_by(desk)[0].token(PURPOSE, stream, state.number)
+    url = f"{desk.call.services.address}/api/v1/public-documents/{token}"
+    return Response(DocumentLink(url=url, token=token, expires_at=state.until), status_code=201, headers=SECRET)
+
+
+async def pdf_of(desk: kit.Desk, kind: DocumentKind, id: UUID, whose: UUID | None, language: str | None) -> Response[bytes]:  # noqa: A002
+    """Return a document of the clinic's as PDF; with `whose`, of that patient's."""
+    shown = await document_of(desk.reader, desk.call.services.handler.keys, kind, id, whose)
+    if shown is None:
+        raise NotFound(kind=kind, id=str(id))
+    return await as_pdf(shown, language)
+
+
+async def as_pdf(shown: DocumentShown, language: str | None) -> Response[bytes]:
+    name = f"{TITLES[shown.document].lower()}-{shown.number or 'draft'}.pdf"
+    headers = {**SECRET, "content-disposition": f'inline; filename="{name}"'}
+    return Response(await printed(paper_of(shown, language or shown.language)), media_type=MEDIA, headers=headers)
+
+
+def paper_of(shown: DocumentShown, language: str) -> Paper:
+    """Return a document as it is printed."""
+    def said(word: str) -> str:
+        return SPANISH[word] if language == "es" else word
+
+    def amount(of: int) -> str:
+        return in_figures(of, shown.currency, language)
+
+    title = f"{said(TITLES[shown.document])} {shown.number}" if shown.number else f"{said('Draft')}: {said(TITLES[shown.document]).lower()}"
+    facts = [
+        ("Number", shown.number or ""), ("Issued", written(shown.issued_on, language)), ("Due", written(shown.due_on, language)),
+        ("Valid until", written(shown.valid_until, language)), ("Paid on", written(shown.paid_on, language)),
+        ("Invoice", shown.invoice_number or ""), ("Method", said(shown.method) if shown.method else ""),
+    ]
+    columns = [Column(said("Description"), 38), *(Column(said(name), share, number=True) for name, share in (
+        ("Quantity", 12), ("Price", 16), ("Discount", 14), ("Tax", 8), ("Net", 16)))]
+    house = shown.clinic
+    return Paper(
+        title=title, sender="\n".join(filter(None, (house.name, house.address, house.phone, house.email))), receiver=shown.patient_name or "",
+        facts=[(said(name), value) for name, value in facts if value], columns=columns, rows=[row_of(one, amount, language) for one in shown.lines],
+        sums=[(name, amount(of)) for name, of in sums_of(shown, said, language)],
+        notes=shown.notes or "", dated=shown.issued_on or date.today(), stamp="" if shown.status in UNSTAMPED else said(shown.status),  # noqa: DTZ011
+        labels=Labels(said("From"), said("To"), said("page {0} of {1}"), language),
+    )
+
+
+def sums_of(shown: DocumentShown, said: Callable[[str], str], language: str) -> list[tuple[str, int]]:
+    """Return what stands at the foot of a document, the sum that counts last."""
+    back = [(said("Refunded"), shown.refunded)] if shown.refunded else []
+    if shown.document == "receipts":
+        return [*([(said("Received"), shown.total), *back] if back else []), (said("Amount"), shown.total - shown.refunded)]
+    taxes = [(f"{said('Tax')} {rate_of(group.rate, language)}", group.tax) for group in shown.taxes if group.tax]
+    found = [(said("Subtotal"), shown.subtotal), *taxes, (said("Total"), shown.total)]
+    return [*found, (said("Paid"), shown.paid), *back, (said("To pay"), shown.due)] if shown.paid else found
+
+
+def row_of(line: DocumentLine, amount: Any, language: str) -> list[str]:
+    off = amount(-line.reduction) if line.reduction else ""
+    return [line.description, str(line.quantity), amount(line.unit_price), off, rate_of(line.tax_rate, language), amount(line.net)]
+
+
+def rate_of(rate: int, language: str) -> str:
+    return f"{format_decimal(Decimal(rate) / PERCENT, locale=language)} %"
+
+
+def in_figures(amount: int, currency: str, language: str) -> str:
+    """Return an amount as it is written in a language, with all the digits that its currency has."""
+    digits = MINOR.get(currency, 2)
+    figures: str = format_decimal(Decimal(amount).scaleb(-digits), "#,##0" + ("." + "0" * digits if digits else ""), locale=language)
+    return f"{figures} {currency}"
+
+
+def written(on: date | None, language: str) -> str:
+    return str(format_date(on, "long", locale=language)) if on else ""
+
+
+router = Router("/api/v1/public-documents", tags=["Billing"], route_handlers=[look, paper, accept, decline])

@@ -1,0 +1,103 @@
+"""Expenses as rows, what a day came to by each method, and the sums of both."""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from domain.expenses import ExpenseCorrected, ExpenseEvent, ExpenseRecorded, ExpenseStruckOut, Spent
+from domain.invoices import PaymentRecorded, PaymentRefunded
+from domain.kit import Fact, only
+from domain.kit.bills import Method
+from projections.kit import installs, projects
+from projections.kit.reading import Reader
+from schemas.expenses import CategorySum, EndOfDay, ExpenseRow, ExpenseTotals, MethodSum, TillDayRow
+
+installs("""
+create or replace view current_expenses with (security_invoker = true) as select * from expenses where not struck_out;
+grant select on current_expenses to anamnesis_gateway;
+""")
+
+CATEGORIES = """select category, count(*)::bigint as count, sum(amount)::bigint as amount, sum(tax)::bigint as tax
+from expenses where clinic_id = %s and not struck_out and spent_on between %s and %s group by category order by amount desc, category"""
+TILL = """select method, received, payments, refunded, refunds, spent, expenses, received - refunded - spent as net
+from till_days where clinic_id = %s and day = %s and payments + refunds + expenses > 0 order by method"""
+BILLED = """select coalesce(sum(billed), 0)::bigint as billed, coalesce(sum(voided), 0)::bigint as voided, coalesce(sum(invoices), 0)::bigint as invoices
+from revenue_days where clinic_id = %s and day = %s"""
+Key = tuple[date, Method]
+
+
+class Billed(Struct):
+    billed: int
+    voided: int
+    invoices: int
+
+
+@projects(ExpenseRow, of=ExpenseEvent)
+def expenses(row: ExpenseRow | None, fact: Fact) -> ExpenseRow | None:
+    match fact.event:
+        case ExpenseRecorded(currency=currency) as event:
+            return ExpenseRow(id=fact.id, currency=currency, recorded_at=fact.recorded_at, version=fact.version, **only(Spent, event))
+        case ExpenseCorrected() as event if row:
+            return replace(row, version=fact.version, corrections=row.corrections + 1, **only(Spent, event))
+        case ExpenseStruckOut(reason=reason) if row:
+            return replace(row, version=fact.version, struck_out=True, strike_reason=reason)
+    return row
+
+
+def till_keys(fact: Fact) -> Iterable[Key]:
+    event: Any = fact.event
+    match event:
+        case PaymentRecorded():
+            return ((event.paid_on, event.method),)
+        case PaymentRefunded():
+            return ((event.refunded_on, event.method),)
+        case ExpenseRecorded():
+            return ((event.spent_on, event.method),)
+        case ExpenseCorrected():
+            return dict.fromkeys([(event.was.spent_on, event.was.method), (event.spent_on, event.method)])
+    return ((event.was.spent_on, event.was.method),)
+
+
+@projects(TillDayRow, of=PaymentRecorded | PaymentRefunded | ExpenseEvent, key=till_keys)
+def till_days(row: TillDayRow | None, fact: Fact, key: Key) -> TillDayRow:
+    row = row or TillDayRow(day=key[0], method=key[1])
+    match fact.event:
+        case PaymentRecorded(amount=amount):
+            return replace(row, received=row.received + amount, payments=row.payments + 1)
+        case PaymentRefunded(amount=amount):
+            return replace(row, refunded=row.refunded + amount, refunds=row.refunds + 1)
+        case ExpenseRecorded(amount=amount):
+            return replace(row, spent=row.spent + amount, expenses=row.expenses + 1)
+        case ExpenseCorrected() as event:
+            left = int(key == (event.was.spent_on, event.was.method))
+            came = int(key == (event.spent_on, event.method))
+            return replace(row, spent=row.spent - left * event.was.amount + came * event.amount, expenses=row.expenses - left + came)
+        case ExpenseStruckOut(was=was):
+            return replace(row, spent=row.spent - was.amount, expenses=row.expenses - 1)
+    return row
+
+
+async def totals(reader: Reader, first: date, last: date, currency: str) -> ExpenseTotals:
+    """Return what was spent in a period."""
+    found = await reader.select(CategorySum, CATEGORIES, reader.clinic, first, last)
+    return ExpenseTotals(
+        currency=currency, first=first, last=last, count=sum(one.count for one in found), amount=sum(one.amount for one in found),
+        tax=sum(one.tax for one in found), categories=found)
+
+
+async def end_of_day(reader: Reader, day: date, currency: str) -> EndOfDay:
+    """Return what a day of the clinic's came to."""
+    methods = await reader.select(MethodSum, TILL, reader.clinic, day)
+    (billed,) = await reader.select(Billed, BILLED, reader.clinic, day)
+    spent = await reader.select(CategorySum, CATEGORIES, reader.clinic, day, day)
+
+    def total(field: str) -> int:
+        return sum(getattr(one, field) for one in methods)
+
+    return EndOfDay(
+        day=day, currency=currency, methods=methods, received=total("received"), payments=total("payments"), refunded=total("refunded"),
+        refunds=total("refunds"), invoices=billed.invoices, billed=billed.billed, voided=billed.voided, spent=total("spent"), expenses=total("expenses"),
+        categories=spent, net=total("net"))
