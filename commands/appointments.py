@@ -7,8 +7,8 @@ from uuid import UUID
 from msgspec import Meta
 
 from commands.kit import Command, Creation, Decision, Look
-from domain.appointment_types import AppointmentType
 from commands.queue import arrival, numbers
+from domain.appointment_types import AppointmentType
 from domain.appointments import Appointment, Arrangement, Circumstances, Party, Response, forced, when
 from domain.clinics import Clinic
 from domain.closed_days import ClosedDays, closed_days_of

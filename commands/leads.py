@@ -19,7 +19,7 @@ from domain.leads import (
     LeadStatus,
     gender_of,
 )
-from domain.patients import Demographics, Patient
+from domain.patients import NUMBERS, Demographics, Patient, PatientNumber
 from schemas.leads import LeadRow, phone_key
 
 Gender = Annotated[LeadGender | None, Meta(description="Needed unless the lead has said it in a word that is understood.")]
@@ -70,9 +70,10 @@ class ConvertLead(Command):
         return {
             "said": await look.row(Lead, look.at.id),
             "patient": await look.require(Patient, self.patient_id) if self.patient_id else None,
+            "number": None if self.patient_id else await look.number(NUMBERS),
         }
 
-    def decide(self, lead: Lead, at: At, *, said: LeadRow | None, patient: Patient | None) -> Decision:
+    def decide(self, lead: Lead, at: At, *, said: LeadRow | None, patient: Patient | None, number: PatientNumber | None = None) -> Decision:
         lead.ensure_unconverted()
         if patient is not None and self.patient_id is not None:
             patient.ensure_active()
@@ -81,7 +82,7 @@ class ConvertLead(Command):
         if person.sex is None:
             raise LeadNeedsGender
         new = lead.patient_of(at.id)
-        return [*lead.convert(new, registered=True), Elsewhere(state=Patient, id=new, events=Patient().register(person, at.today))]
+        return [*lead.convert(new, registered=True), Elsewhere(state=Patient, id=new, events=Patient().register(person, at.today, number))]
 
 
 def described(said: LeadRow | None, gender: LeadGender | None = None) -> Demographics:

@@ -58,7 +58,7 @@ async def paid(desk: Desk, id: InvoiceId, as_of: AsOf = None) -> Payments:  # no
 
 @get("/{id:uuid}/pdf", operation_id="PrintInvoice", opt={"permission": InvoiceRow.permission, "media": MEDIA})
 async def paper(desk: Desk, id: InvoiceId, language: PaperLanguage = None) -> Response[bytes]:  # noqa: A002
-    """Print an invoice as PDF, with the names that it was issued with; the same invoice is always the same file."""
+    """Print an invoice as PDF, with the names that it was issued with, and what is paid of it by now. Nothing else in the file changes."""
     no_query(desk.call.query(), ("language",))
     return await pdf_of(desk, "invoices", id, desk.who.subject if own_column(InvoiceRow, desk.who) else None, language)
 

@@ -47,7 +47,7 @@ async def preview(desk: Desk) -> NextQuotationNumber:
 
 @get("/{id:uuid}/pdf", operation_id="PrintQuotation", opt={"permission": QuotationRow.permission, "media": MEDIA})
 async def paper(desk: Desk, id: QuotationId, language: PaperLanguage = None) -> Response[bytes]:  # noqa: A002
-    """Print a quotation as PDF, with the names that it was issued with; the same quotation is always the same file."""
+    """Print a quotation as PDF, with the names that it was issued with, and how it stands by now. Nothing else in the file changes."""
     no_query(desk.call.query(), ("language",))
     return await pdf_of(desk, "quotations", id, desk.who.subject if own_column(QuotationRow, desk.who) else None, language)
 

@@ -15,6 +15,7 @@ from tests.test_walk import (
     LAST_CALLS,
     appointments,
     caller,
+    consents,
     devices,
     figures,
     invitations,
@@ -36,7 +37,7 @@ from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, conten
 
 __all__ = ["caller"]  # a fixture
 
-CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, portal, appointments, recurrences, recalls, invoices, referrals, leads, devices]  # what is neither the admin's alone nor the platform's
+CLINICAL = [staff, appointments, consents, devices]  # what is neither the admin's alone nor the platform's, invitations, invoices, leads, patients, permissions, portal, recalls, recurrences, referrals, rooms, schedules,
 BEYOND_A_PROGRAM = {"GRANT_BEYOND_YOUR_OWN"}  # it may not make anybody more than it is itself, which is nobody
 WORDS = re.compile("Bakker|Noor|Visser|Penicillin|D2740")  # of rows that the walk has made
 

@@ -22,8 +22,8 @@ from commands.kit.streams import Entry
 from commands.patients import RegisterPatient
 from commands.staff import HireStaff
 from domain.kit import Refused
-from domain.series import Series
 from domain.patients import NUMBERS
+from domain.series import Series
 
 CHUNK = 64
 IN_FLIGHT = 1024
