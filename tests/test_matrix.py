@@ -29,13 +29,14 @@ from tests.test_walk import (
     rooms,
     schedules,
     staff,
+    waiting,
     walked,
 )
 from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, content
 
 __all__ = ["caller"]  # a fixture
 
-CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, portal, appointments, recurrences, recalls, invoices, referrals, devices]  # what is neither the admin's alone nor the platform's
+CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, portal, appointments, recurrences, recalls, invoices, referrals, waiting, devices]  # what is neither the admin's alone nor the platform's
 BEYOND_A_PROGRAM = {"GRANT_BEYOND_YOUR_OWN"}  # it may not make anybody more than it is itself, which is nobody
 WORDS = re.compile("Bakker|Noor|Visser|Penicillin|D2740")  # of rows that the walk has made
 
