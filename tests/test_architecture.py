@@ -68,7 +68,8 @@ ALLOWED = {
     **{("gateway/imports.py", f"domain.patients.{name}"): "and says of whom it cannot" for name in (
         "Demographics", "MedicalEntry", "PatientErased", "PatientMerged", "PatientNotActive")},
     **{("gateway/imports.py", f"schemas.patients.{name}"): "who may see medical histories" for name in ("MedicalHistoryRow",)},
-    ("commands/leads.py", "domain.patients.Demographics"): "whoever becomes a patient is described as one",
+    **{("commands/leads.py", f"domain.patients.{name}"): "whoever becomes a patient is described as one, and has a number" for name in (
+        "Demographics", "NUMBERS", "PatientNumber")},
     ("gateway/leads.py", "projections.patients.likenesses"): "whoever becomes a patient may be one already",
     ("gateway/leads.py", "schemas.erasures.ErasureReport"): "whoever is deleted is forgotten as anybody is",
     ("gateway/duplicates.py", "schemas.patients.Grade"): "how surely two are one is said as of whoever is about to be registered",

@@ -31,13 +31,14 @@ from tests.test_walk import (
     rooms,
     schedules,
     staff,
+    waiting,
     walked,
 )
 from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, content
 
 __all__ = ["caller"]  # a fixture
 
-CLINICAL = [staff, appointments, consents, devices]  # what is neither the admin's alone nor the platform's, invitations, invoices, leads, patients, permissions, portal, recalls, recurrences, referrals, rooms, schedules,
+CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, recurrences, recalls, invoices, referrals, leads, waiting, devices]  # what is neither the admin's alone nor the platform's
 BEYOND_A_PROGRAM = {"GRANT_BEYOND_YOUR_OWN"}  # it may not make anybody more than it is itself, which is nobody
 WORDS = re.compile("Bakker|Noor|Visser|Penicillin|D2740")  # of rows that the walk has made
 

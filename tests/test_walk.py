@@ -1135,13 +1135,13 @@ async def waiting(me: Person, ids: Json) -> None:
     """Somebody has an appointment and somebody has none; one is seen, the other has to go, comes back and scans the code at the entrance."""
     now = datetime.now(ZoneInfo(ZONE)).replace(second=0, microsecond=0, tzinfo=None)
     wanted = {"doctorId": ids["staff"], "roomId": ids["rooms"], "start": now.isoformat(), "duration": 30, "overbook": True, "reason": "In pain"}
-    visit = (await me("BookAppointment", {**wanted, "patientId": ids["patients"]}))["id"]
+    jip = (await me("RegisterPatient", {"givenName": "Jip", "familyName": "Kok"}))["id"]
+    visit = (await me("BookAppointment", {**wanted, "patientId": jip}))["id"]
     link = (await me("ShareAppointment", id=visit))["token"]
     await me("GetAppointmentRow", id=visit)
     here = await me("CheckIn", {"appointmentId": visit})
     assert (here["id"], here["number"], here["status"]) == (visit, 1, "WAITING")
-    jip = (await me("RegisterPatient", {"givenName": "Jip", "familyName": "Kok"}))["id"]
-    ids["queue"] = entry = (await me("QueuePatient", {"patientId": jip, "notes": "A cracked tooth"}))["id"]
+    ids["queue"] = entry = (await me("QueuePatient", {"patientId": ids["patients"], "notes": "A cracked tooth"}))["id"]
     await me("RankQueueEntry", {"rank": "high", "reason": "In pain"}, id=visit)
     await me("RankQueueEntry", {"rank": "urgent", "reason": "Bleeding"}, id=entry)
     await me("PlaceQueueEntry", {"doctorId": ids["staff"], "roomId": ids["rooms"]}, id=entry)
