@@ -224,7 +224,7 @@ async def test_what_a_patient_likes_best_is_noted_by_the_desk_and_by_themselves(
     noor, other = [(await boss("POST", "/patients", {"givenName": name, "familyName": "Jansen"})).json()["id"] for name in ("Noor", "Tim")]
     me = await web.person(clinic, "patient", UUID(noor))
     assert (await boss("GET", f"/patients/{noor}/preferences")).json()["language"] is None
-    doctor = (await boss("POST", "/staff", {"name": "Dr Smit", "email": f"{uuid4()}@example.org", "role": "doctor"})).json()["id"]
+    doctor = (await boss("POST", "/staff/create", {"name": "Dr Smit", "email": f"{uuid4()}@example.org", "role": "doctor"})).json()["id"]
     noted = await boss("PUT", f"/patients/{noor}/preferences", {
         "language": "nl", "ways": ["phone", "email", "phone"], "times": ["morning"], "doctorId": doctor, "needs": ["interpreter"]})
     assert noted.status_code == 200, noted.text

@@ -156,7 +156,7 @@ def test_a_morning_at_the_desk(demo: Scratch, tmp_path: Path) -> None:
     assert "name-and-birth-date" in alike
     assert told == [
         "True", "True", "True", "['added', 'amended']", "True", "['Sanne Vermeer']", "Prefers to be called after four", "['Anxious']", "1",
-        "TIME_TAKEN", "False", "booked", "confirmed", "True", "STALE_VERSION",
+        "1", "True", "TIME_TAKEN", "False", "booked", "confirmed", "True", "STALE_VERSION",
         "['AppointmentSummaryAsked', 'AppointmentLinkShared', 'AppointmentRescheduled', 'AppointmentConfirmed', 'AppointmentSummaryAsked', 'AppointmentLinkShared', 'AppointmentBooked']",
         "3", "True", "{'cancelled'}", "True", "False True", "['reminders']", "REMINDER_UNWANTED", "arrived", "in-chair", "completed", "WRONG_STATUS",
         "[('WAITING', 0)]", "RANK_NEEDS_REASON", "0", "IN_PROGRESS", "True", "COMPLETED", "QUEUE_STEP_REFUSED", "PAYMENT_TOO_LARGE", "paid", "True", "True", "PATIENT_IS_BLOCKED", "False", "0"]

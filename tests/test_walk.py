@@ -806,7 +806,8 @@ async def quotations(me: Person, ids: Json) -> None:
     await me("RevokeQuotationLink", id=other)
     await me("DeclineQuotation", {"reason": "Too dear"}, id=other)
     assert (await me("ReissueQuotation", {}, id=other))["status"] == "sent"
-    await me("ChangePatient", {"givenName": "Noor", "familyName": "Bakker", "email": "noor@example.org"}, id=ids["patients"])
+    noor = {"givenName": "Noor", "familyName": "Bakker", "birthDate": "1990-05-17", "phone": "+31 6 1234 5678", "source": "recommendation"}
+    await me("ChangePatient", {**noor, "email": "noor@example.org"}, id=ids["patients"])
     await me("SendQuotation", {}, id=other)
     await me("PrintQuotation", id=other)
     await me("WithdrawQuotation", {"reason": "Another dentist"}, id=other)
