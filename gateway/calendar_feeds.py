@@ -27,7 +27,7 @@ BUSY = {"en": "Busy", "es": "Ocupado"}
 DoctorId = Annotated[UUID, PathParameter(description="Id of the doctor.")]
 Token = Annotated[str, PathParameter(description="The secret of the address.")]
 SECRET = {"cache-control": "private, no-cache", "referrer-policy": "no-referrer", "x-robots-tag": "noindex"}
-THEIRS = {"permission": CalendarFeedRow.permission, "refusals": [NotFound]}
+THEIRS = {"permission": OpenCalendarFeed.permission, "refusals": [NotFound]}
 
 
 async def shown(desk: kit.Desk, doctor: UUID) -> Response[CalendarFeedShown]:

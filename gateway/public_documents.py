@@ -88,7 +88,9 @@ def written_by(desk: kit.Desk) -> list[Links]:
 async def opened(desk: kit.Desk, token: str) -> DocumentShown:
     """Return the document to which a link leads, and note the first look at it."""
     found = await linked(desk, token)
-    shown = await document_of(desk.reader, desk.call.services.handler.keys, found.document, found.id)
+    services = desk.call.services
+    reader = await services.reader(desk.who.clinic, await desk.reader.head())  # what was shared a moment ago is there
+    shown = await document_of(reader, services.handler.keys, found.document, found.id)
     if shown is None or shown.patient_name is None:  # nobody's any more: the patient was erased
         raise DocumentLinkOver
     await desk.handle(ViewDocument(number=found.number), found.stream)

@@ -11,9 +11,7 @@ class CalendarFeedRow(Row):
     """Whether a doctor's calendar can be read by an address, and since when."""
 
     table: ClassVar[str] = "calendar_feeds"
-    permission: ClassVar[str] = "appointments.view"
-    own: ClassVar[dict[str, str]] = dict.fromkeys(("doctor", "receptionist", "patient"), "doctor_id")
-    widened: ClassVar[dict[str, str]] = dict.fromkeys(("doctor", "receptionist"), "settings.working_hours.manage")
+    permission: ClassVar[str] = "settings.working_hours.manage"
     id: Id
     doctor_id: StaffId
     opened: bool

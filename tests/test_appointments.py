@@ -369,7 +369,7 @@ def test_an_appointment_as_it_is_seen():
         id=THIS, patient_id=PATIENT, doctor_id=DOCTOR, room_id=None, type="checkup", status="completed", date=date(2026, 1, 7),
         start_local="2026-01-07T10:00:00", zone="Europe/Amsterdam", fold=0, starts_at=at("2026-01-07 09:00"), ends_at=at("2026-01-07 09:30"),
         buffer_before=5, buffer_after=10, overbooked=False, notes="anxious", booked_at=noon.now, arrived_at=noon.now, seated_at=noon.now,
-        completed_at=noon.now,
+        completed_at=noon.now, sequence=3,
     )
 
 
