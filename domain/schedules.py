@@ -45,6 +45,7 @@ Slot = tuple[datetime, datetime, UUID | None]  # and where
 
 SCHEDULES = UUID("0b0f2a9e-5a07-5e0c-9d0c-6f1b7f0a4c11")
 WEEK = 7  # days
+A_DAY = timedelta(days=1)
 WIDEST = timedelta(hours=15)  # no zone is further from Greenwich than this
 LONGEST = timedelta(days=366)
 REACH = timedelta(days=3 * 366)
@@ -88,7 +89,7 @@ class Timetable(Frozen):
 
     def covering(self, start: datetime, end: datetime, zone_name: str, closed: Container[date] = ()) -> list[UUID | None]:
         """Return where all of [start, end) is worked: nowhere, or at one place or more."""
-        days = days_of(day(start, zone_name), day(end, zone_name))
+        days = days_of(day(start, zone_name) - A_DAY, day(end, zone_name) + A_DAY)  # clocks that go back at midnight bring the day before again
         return [place for place, worked in self._worked(days, zone_name, closed).items() if covered((start, end), worked)]
 
     def pace(self, minutes: int) -> Pace:
@@ -101,7 +102,7 @@ class Timetable(Frozen):
 
     def slots(self, days: Sequence[date], pace: Pace, zone_name: str, taken: Sequence[Interval], closed: Container[date] = ()) -> list[Slot]:
         """Return the visits of that pace which could start on these days, which are in order, given what takes the doctor's time (`merged`, buffers included)."""
-        worked = self._worked(days_of(days[0], days[-1] + timedelta(days=2)), zone_name, closed)  # a visit lasts a day at most
+        worked = self._worked(days_of(days[0] - A_DAY, days[-1] + 2 * A_DAY), zone_name, closed)  # a visit lasts a day at most
         found: list[Slot] = []
         for on in days:
             for place, starts in self.starts(on, pace.grid, zone_name, closed).items():

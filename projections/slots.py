@@ -91,7 +91,7 @@ async def available(reader: Reader, sought: Sought, now: datetime) -> list[Avail
         raise TimeTooFar
     days = days_of(sought.first, sought.first + timedelta(days=sought.days - 1))
     taken = await busy(reader, sought, means, (days[0], days[-1]), minutes, now)
-    closed = frozenset(on for year in {days[0].year, days[-1].year, (days[-1] + timedelta(days=2)).year} for on in means.closed.of(year))
+    closed = frozenset(on for year in range((days[0] - timedelta(days=1)).year, (days[-1] + timedelta(days=2)).year + 1) for on in means.closed.of(year))
     free = Free(sought, means, taken)
     theirs = taken[sought.patient] if sought.patient else []
     found: list[AvailableSlot] = []

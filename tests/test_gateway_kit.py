@@ -42,7 +42,7 @@ async def test_a_command_answers_with_the_row_its_version_and_its_position(admin
     answer = await admin("POST", "/rooms", ROOM)
     assert answer.status_code == 201
     room = answer.json()
-    assert room == {"id": room["id"], "active": True, "deleted": False, **ROOM}
+    assert room == {"id": room["id"], "active": True, "deleted": False, "placeId": None, **ROOM}
     assert answer.headers["etag"] == '"1"'
     assert answer.headers["location"] == f"{PROTECTED}/rooms/{room['id']}"
     changed = await admin("PUT", f"/rooms/{room['id']}", {**ROOM, "name": "Room 2"})

@@ -252,6 +252,7 @@ def hours_of(pairs: list[tuple[int, int]]) -> list[Hours]:
 @forall(questions(), st.sampled_from([5, 10, 15, 20, 45, 60]), st.integers(5, 200), st.integers(0, 30), st.integers(0, 30))
 @example(("Africa/Cairo", date(2026, 10, 29), [[(0, 1440)]] * 7, {}, []), 60, 90, 0, 0)
 @example(("Australia/Lord_Howe", date(2026, 4, 5), [[(0, 1440)]] * 7, {}, []), 15, 45, 5, 5)
+@example(("America/St_Johns", date(2010, 11, 7), [[(0, 1385)]] * 7, {}, []), 5, 5, 0, 0)  # the clocks went back at a minute past midnight
 def test_slots_are_those_that_a_walk_through_the_minutes_finds(question, grid, length, before, after):
     zone, on, week, exceptions, busy = question
     table = Timetable(
