@@ -27,7 +27,7 @@ from domain.attendance import (
 )
 from domain.series import Series
 from tests.kit import given, noon
-from tests.served import Web, failure
+from tests.served import Web, failure, until
 from tests.test_appointments import booked, visit
 from tests.test_queue import TODAY, Desk, arrived, number, opened
 
@@ -118,9 +118,12 @@ async def test_whoever_scans_the_code_is_noted_as_there(web: Web):
     assert noted.json() == {"number": 1, "status": "WAITING", "before": 0, "expectedWait": noted.json()["expectedWait"]}  # no word about anybody
     again = await scan(web, code, birthDate=BORN, email="Femke@Example.org")
     assert again.json()["number"] == 1
-    appointment = (await desk.me("GET", f"/appointments/{visit_}")).json()
-    assert (appointment["status"], appointment["queueNumber"]) == ("arrived", 1)
-    assert (await desk.me("GET", f"/queue/{visit_}")).json()["way"] == "code"
+
+    async def told():  # the read models, of whose position the patient was told nothing
+        appointment, entry = [(await desk.me("GET", path)).json() for path in (f"/appointments/{visit_}", f"/queue/{visit_}")]
+        return (appointment["status"], appointment["queueNumber"], entry.get("way")) == ("arrived", 1, "code")
+
+    await until(told)
 
 
 @pytest.mark.asyncio(loop_scope="module")

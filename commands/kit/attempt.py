@@ -126,6 +126,11 @@ class Looking:
         self.unnamed.append((id, upto))
         return found
 
+    async def settle(self) -> None:
+        """Wait for the saves on the way that this rests on: whoever is told that nothing needs doing may look, and must find it done."""
+        if pending := [entry.tail for entry in self.entries.values() if entry.tail is not None and not entry.tail.done()]:
+            await asyncio.wait(pending)
+
     def moved(self) -> bool:
         """Say whether a stream has moved in this process since it was read, or a save that it rests on was not stored."""
         return any(entry.version != self.versions[stream] or w.lost(entry.tail) for stream, entry in self.entries.items())
@@ -222,6 +227,9 @@ class Attempt:
             self.doubted = True
             raise Conflict
         if not plans:
+            await look.settle()
+            if look.moved():
+                raise Conflict
             return Receipt(id=stream, version=entry.version, position=0, row=entry.row)
         prepared = Prepared(self, look, stream, entry, plans)
         return prepared.answer(await asyncio.shield(prepared.queue()))
