@@ -73,7 +73,7 @@ def test_four_programs_read_the_same_calendar(demo: Scratch, tmp_path: Path) -> 
         busiest = client.get("/api/v1/protected/appointments", params={"limit": 1}).json()["items"][0]["doctorId"]
         url = client.put(f"/api/v1/protected/calendar-feeds/{busiest}").json()["url"]
     feed = httpx.get(demo.url + urlsplit(url).path, timeout=30).text
-    assert feed.count("BEGIN:VEVENT") > 100
+    assert feed.count("BEGIN:VEVENT") > 5
     for text in (feed, around_the_changes()):
         told = [read_by_ical(text), read_by_vobject(text), *(by_npm(make, text, tmp_path) for make in ("ical.js", "node-ical"))]
         assert told[0] == told[1] == told[2] == told[3]
