@@ -9,7 +9,7 @@ from msgspec import Meta
 from commands.kit import Command, Creation, Decision, Look
 from commands.queue import arrival, numbers
 from domain.appointment_types import AppointmentType
-from domain.appointments import Appointment, Arrangement, Circumstances, Party, Response, forced, when
+from domain.appointments import USUAL, Appointment, Arrangement, Circumstances, Party, Response, forced, when
 from domain.clinics import Clinic
 from domain.closed_days import ClosedDays, closed_days_of
 from domain.holds import Hold
@@ -41,7 +41,6 @@ Fold = Annotated[Literal[0, 1] | None, Meta(description="Which one, where the cl
 
 
 OPEN = ClosedDays()  # always
-USUAL = 30  # minutes of a visit, if neither it nor its kind says how long it is
 TypeName = Annotated[Text | None, Meta(description="What the visit is for, in words; if left out, what its kind is called, or a checkup.")]
 Length = Annotated[Minutes | None, Meta(description="Minutes; if left out, as long as visits of its kind are, or half an hour.")]
 

@@ -39,9 +39,6 @@ class CloseCalendarFeed(Creation):
     def stream(self, at: At) -> UUID:
         return calendar_feed_of(self.doctor_id)
 
-    async def gather(self, look: Look) -> dict[str, Any]:
-        return {"doctor": await look.require(Staff, self.doctor_id)}
-
-    def decide(self, feed: CalendarFeed, at: At, *, doctor: Staff) -> list[Event]:
+    def decide(self, feed: CalendarFeed, at: At) -> list[Event]:
         ensure_theirs(own=at.subject == self.doctor_id, manages=at.may("settings.working_hours.manage"))
         return feed.close(self.doctor_id)

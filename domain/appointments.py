@@ -52,6 +52,7 @@ NEXT: dict[Status, frozenset[Status]] = {
 }
 
 SHORTEST, LONGEST = 5, 24 * 60  # minutes
+USUAL = 30  # minutes of a visit, if neither it nor its kind says how long it is
 REACH = timedelta(days=731)  # two years and a leap day
 LATE = timedelta(hours=24)
 LINK = "appointment-link"  # what the token in a patient's link is for

@@ -9,7 +9,8 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.appointment_types import AppointmentType, Offer
-from domain.appointments import LONGEST, REACH, SHORTEST, DurationOutOfRange, TimeTooFar
+from domain.appointments import LONGEST, REACH, SHORTEST, USUAL, DurationOutOfRange, TimeTooFar
+from domain.closed_days import ClosedDays
 from domain.kit import Frozen, NotFound, RoomType, day, only, span, wall
 from domain.kit.paces import Pace
 from domain.schedules import Interval, Timetable, days_of, meets, schedule_of
@@ -23,7 +24,6 @@ from schemas.slots import AvailableSlot, FreeRoom
 from schemas.staff import StaffRow
 
 EDGE = timedelta(hours=8)  # two buffers of the longest
-USUAL = 30  # minutes
 STEPS = (7, 14, 31)  # days in which the first free visits are sought, one after the other
 
 # The days are there for the index, two more to either side: a visit of a day and its buffers reach no further. What follows without a gap comes as one.
@@ -75,7 +75,7 @@ class Means(Frozen):
     doctors: dict[UUID, Timetable]
     rooms: list[RoomRow]
     kind: AppointmentType | None
-    closed: Any
+    closed: ClosedDays
 
     def pace(self, hours: Timetable, minutes: int) -> Pace:
         return self.kind.pace(hours.pace(minutes)) if self.kind else hours.pace(minutes)

@@ -36,8 +36,8 @@ FEEDS = "/calendar-feeds"
 def test_a_doctor_opens_an_address_and_a_new_one_kills_the_one_before():
     given(at=own).looking(**there).when(OpenCalendarFeed(doctor_id=DOCTOR)).then(opened)
     given(opened, at=own).looking(**there).when(OpenCalendarFeed(doctor_id=DOCTOR)).then(replace(opened, number=2))
-    given(opened, at=own).looking(**there).when(CloseCalendarFeed(doctor_id=DOCTOR)).then(CalendarFeedClosed(doctor_id=DOCTOR))
-    given(at=own).looking(**there).when(CloseCalendarFeed(doctor_id=DOCTOR)).then()
+    given(opened, at=own).when(CloseCalendarFeed(doctor_id=DOCTOR)).then(CalendarFeedClosed(doctor_id=DOCTOR))
+    given(at=own).when(CloseCalendarFeed(doctor_id=DOCTOR)).then()
     closed = [opened, CalendarFeedClosed(doctor_id=DOCTOR)]
     given(*closed, at=own).looking(**there).when(OpenCalendarFeed(doctor_id=DOCTOR)).then(replace(opened, number=2))
     for feed, number in ((CalendarFeed(), 1), (CalendarFeed.replay(closed), 1), (CalendarFeed.replay([opened, replace(opened, number=2)]), 1)):
@@ -47,7 +47,7 @@ def test_a_doctor_opens_an_address_and_a_new_one_kills_the_one_before():
 
 def test_only_the_doctor_and_who_sees_to_everybodys_hours_may():
     given(at=replace(own, subject=UUID(int=4))).looking(**there).when(OpenCalendarFeed(doctor_id=DOCTOR)).refused(Forbidden)
-    given(at=replace(own, subject=UUID(int=4))).looking(**there).when(CloseCalendarFeed(doctor_id=DOCTOR)).refused(Forbidden)
+    given(at=replace(own, subject=UUID(int=4))).when(CloseCalendarFeed(doctor_id=DOCTOR)).refused(Forbidden)
     given().looking(**there).when(OpenCalendarFeed(doctor_id=DOCTOR)).then(opened)
     given().looking(doctor=Staff.replay([HIRED, StaffDeactivated()])).when(OpenCalendarFeed(doctor_id=DOCTOR)).refused(NotFound)
 
