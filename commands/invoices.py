@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from commands.kit import Command, Creation, Decision, Look
+from commands.public_documents import addressed, shared
 from domain.invoices import Bill, Invoice, PaymentId, worked_out
 from domain.kit import At, Elsewhere, Event, InvoiceId, Note, PatientId, Positive, Reason
 from domain.kit.bills import Discount, Line, Method, ensure_doctors
@@ -134,17 +135,12 @@ class SendInvoice(Command):
     language: LetterLanguage = None
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        invoice = await look.require(Invoice, look.at.id)
-        patient = await look.require(Patient, invoice.patient_id)
-        reachable = getattr(await look.row(Patient, invoice.patient_id), "email", None) is not None
-        return {"patient": patient, "reachable": reachable, "link": await look.load(PublicDocument, link_to(look.at.id))}
+        return await addressed(look, look.at.id, (await look.require(Invoice, look.at.id)).patient_id)
 
     def decide(self, invoice: Invoice, at: At, *, patient: Patient, reachable: bool, link: PublicDocument) -> Decision:
         invoice.ensure_issued()
         patient.ensure_reachable(reachable=reachable)
-        shared = link.share("invoices", at.id, DAYS, at.now)
-        sent = invoice.send(link.next_number(at.now), self.language)
-        return [*sent, *([Elsewhere(state=PublicDocument, id=link_to(at.id), events=shared)] if shared else [])]
+        return [*invoice.send(link.next_number(at.now), self.language), *shared(link, "invoices", at)]
 
 
 class ShareInvoice(Creation):

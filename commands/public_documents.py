@@ -1,8 +1,12 @@
-"""What may be asked of a link to a document."""
+"""What may be asked of a link to a document; and how a document is sent to its patient, whatever it is."""
 
-from commands.kit import Command
-from domain.kit import At, Event
-from domain.public_documents import PublicDocument
+from typing import Any
+from uuid import UUID
+
+from commands.kit import Command, Look
+from domain.kit import At, Elsewhere, Event
+from domain.patients import Patient
+from domain.public_documents import DAYS, DocumentKind, PublicDocument, link_to
 
 
 class ViewDocument(Command):
@@ -14,3 +18,16 @@ class ViewDocument(Command):
 
     def decide(self, link: PublicDocument, at: At) -> list[Event]:
         return link.view(self.number, at.now)
+
+
+async def addressed(look: Look, document: UUID, patient: UUID) -> dict[str, Any]:
+    """Return the patient to whom a document would go, whether they can be written to, and the link to it, held fast."""
+    return {
+        "patient": await look.require(Patient, patient), "reachable": getattr(await look.row(Patient, patient), "email", None) is not None,
+        "link": await look.load(PublicDocument, link_to(document))}
+
+
+def shared(link: PublicDocument, kind: DocumentKind, at: At) -> list[Elsewhere]:
+    """Return what has the link to a document last, to be saved with the letter that takes it to the patient."""
+    events = link.share(kind, at.id, DAYS, at.now)
+    return [Elsewhere(state=PublicDocument, id=link_to(at.id), events=events)] if events else []

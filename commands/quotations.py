@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from commands.invoices import Lines, doctors_of
 from commands.kit import Command, Creation, Decision, Look
+from commands.public_documents import addressed, shared
 from domain.invoices import Bill, Invoice
 from domain.kit import At, Elsewhere, Event, Frozen, Note, PatientId, QuotationId, Reason, only
 from domain.kit.bills import Charges, Discount, charged, ensure_doctors
@@ -89,18 +90,13 @@ class SendQuotation(Command):
 
     async def gather(self, look: Look) -> dict[str, Any]:
         quotation = await look.require(Quotation, look.at.id)
-        patient = await look.require(Patient, quotation.patient_id)
-        return {
-            "patient": patient, "reachable": getattr(await look.row(Patient, quotation.patient_id), "email", None) is not None,
-            "series": await series_for(None, look), "link": await look.load(PublicDocument, link_to(look.at.id)),
-        }
+        return {**await addressed(look, look.at.id, quotation.patient_id), "series": await series_for(None, look)}
 
     def decide(self, quotation: Quotation, at: At, *, patient: Patient, reachable: bool, series: Series, link: PublicDocument) -> Decision:
         patient.ensure_reachable(reachable=reachable)
         shown, own, allotment = out(quotation, at, series)
         sent = shown.send(link.next_number(at.now), self.language, at.today)
-        shared = link.share("quotations", at.id, DAYS, at.now)
-        return [*own, *sent, *allotment, *([Elsewhere(state=PublicDocument, id=link_to(at.id), events=shared)] if shared else [])]
+        return [*own, *sent, *allotment, *shared(link, "quotations", at)]
 
 
 class ShareQuotation(Creation):

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from commands.kit import Command, Creation, Decision, Look
+from commands.public_documents import addressed, shared
 from domain.invoices import Invoice, PaymentId
 from domain.kit import At, Elsewhere, Event, InvoiceId, ReceiptId
 from domain.kit.letters import LetterLanguage
@@ -46,17 +47,12 @@ class SendReceipt(Command):
     language: LetterLanguage = None
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        receipt = await look.require(Receipt, look.at.id)
-        patient = await look.require(Patient, receipt.patient_id)
-        reachable = getattr(await look.row(Patient, receipt.patient_id), "email", None) is not None
-        return {"patient": patient, "reachable": reachable, "link": await look.load(PublicDocument, link_to(look.at.id))}
+        return await addressed(look, look.at.id, (await look.require(Receipt, look.at.id)).patient_id)
 
     def decide(self, receipt: Receipt, at: At, *, patient: Patient, reachable: bool, link: PublicDocument) -> Decision:
         receipt.ensure_there()
         patient.ensure_reachable(reachable=reachable)
-        shared = link.share("receipts", at.id, DAYS, at.now)
-        sent = receipt.send(link.next_number(at.now), self.language)
-        return [*sent, *([Elsewhere(state=PublicDocument, id=link_to(at.id), events=shared)] if shared else [])]
+        return [*receipt.send(link.next_number(at.now), self.language), *shared(link, "receipts", at)]
 
 
 class ShareReceipt(Creation):

@@ -48,6 +48,7 @@ ALLOWED = {
     **{("commands/quotations.py", f"commands.invoices.{name}"): "what is offered is asked for like what is billed" for name in ("Lines", "doctors_of")},
     ("commands/quotations.py", "domain.invoices.Bill"): "what a quotation becomes is an invoice's draft",
     **{(f"commands/{module}.py", f"domain.public_documents.{name}"): "a document is shown by one kind of link, whatever it is" for module in ("invoices", "quotations", "receipts") for name in ("DAYS", "LinkDays")},
+    **{(f"commands/{module}.py", f"commands.public_documents.{name}"): "and is sent alike" for module in ("invoices", "quotations", "receipts") for name in ("addressed", "shared")},
     ("commands/receipts.py", "domain.invoices.PaymentId"): "what is receipted is an invoice's payment",
     ("commands/receipts.py", "domain.series.printed"): "as with an invoice",
     ("gateway/public_documents.py", "commands.quotations.AnswerQuotation"): "a patient answers by the link to the document",
