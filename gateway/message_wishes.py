@@ -8,7 +8,6 @@ from litestar import Response, Router, get, post
 from litestar.params import PathParameter
 
 from commands.kit.doors import MESSAGE_LINKS
-from commands.kit.links import Links
 from commands.message_wishes import ChangeMessageWishes, RefuseMessages, WelcomeMessages
 from domain.kit import NotFound
 from domain.message_wishes import MessageLinkOver, MessageTopic, MessageWishes
@@ -16,7 +15,6 @@ from gateway.kit import Desk, act, browse
 from gateway.kit import desk as kit
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
-from projections.kit.keys import keks
 from projections.message_wishes import kept_under, unwanted_of
 from schemas.message_wishes import MessageLink, MessageWishesOfPatient, MessageWishesRow
 
@@ -53,7 +51,7 @@ async def patient_of(desk: kit.Desk, topic: MessageTopic, token: str) -> UUID:
     """Return whose link a token is, and go on in their clinic."""
     services = desk.call.services
     await services.doors.enter(MESSAGE_LINKS, desk.call.address)
-    named = next((found for key in keks(services.settings.kek) if (found := Links(key).read(f"unsubscribe/{topic}", token))), None)
+    named = services.lasting.read(f"unsubscribe/{topic}", token)
     clinic = await services.handler.tenant_of(named.subject) if named else None
     if named is None or clinic is None:
         raise MessageLinkOver

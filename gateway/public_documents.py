@@ -11,7 +11,6 @@ from babel.numbers import format_decimal
 from litestar import Response, Router, get, post
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
-from commands.kit.links import Links
 from commands.public_documents import ViewDocument
 from commands.quotations import AnswerQuotation
 from domain.kit import Frozen, NotFound, Reason
@@ -24,7 +23,6 @@ from gateway.kit import desk as kit
 from gateway.kit.errors import ClinicIsClosing
 from gateway.kit.pdf import Column, Labels, Paper, printed
 from gateway.kit.query import no_query
-from projections.kit.keys import keks
 from projections.public_documents import document_of
 from schemas.public_documents import DocumentLine, DocumentLink, DocumentShown
 
@@ -66,7 +64,7 @@ class Linked(NamedTuple):
 async def linked(desk: kit.Desk, token: str) -> Linked:
     """Go on in the clinic to whose document a link leads; whatever is wrong with a token, the answer is the same."""
     services = desk.call.services
-    named = next((found for links in written_by(desk) if (found := links.read(PURPOSE, token))), None)
+    named = services.lasting.read(PURPOSE, token)
     clinic = await services.handler.tenant_of(named.subject) if named else None
     if named is None or clinic is None:
         raise DocumentLinkOver
@@ -78,11 +76,6 @@ async def linked(desk: kit.Desk, token: str) -> Linked:
     if not house.active or house.closing is not None or state.document is None or state.document_id is None:
         raise DocumentLinkOver
     return Linked(state.document, state.document_id, named.number, named.subject)
-
-
-def written_by(desk: kit.Desk) -> list[Links]:
-    """Return what makes the links that are handed out, and what made them before a change of keys; the courier writes the same into letters."""
-    return [Links(key) for key in keks(desk.call.services.settings.kek)]
 
 
 async def opened(desk: kit.Desk, token: str) -> DocumentShown:
@@ -147,7 +140,7 @@ def ensure_told(desk: kit.Desk) -> None:
 async def link_of(desk: kit.Desk, stream: UUID) -> Response[DocumentLink]:
     """Return the link to a document that has just been shared, as it is handed out."""
     state: Any = (await desk.call.services.handler.streams.get(PublicDocument, stream, desk.who.clinic)).state
-    token = written_by(desk)[0].token(PURPOSE, stream, state.number)
+    token = desk.call.services.lasting.token(PURPOSE, stream, state.number)
     url = f"{desk.call.services.address}/api/v1/public-documents/{token}"
     return Response(DocumentLink(url=url, token=token, expires_at=state.until), status_code=201, headers=SECRET)
 

@@ -10,11 +10,10 @@ from argon2 import PasswordHasher
 from commands.accounts import OpenAccount, enrolled
 from commands.kit.codes import Codes
 from commands.kit.handling import Handler
-from commands.kit.links import Links
+from commands.kit.links import LastingLinks
 from commands.kit.vault import Vault
 from domain.kit import PLATFORM
 from gateway.app import openapi
-from projections.kit.keys import keks
 from tests.laws.schema import misfits
 
 Json = dict[str, Any]
@@ -67,7 +66,7 @@ class Api:
         self.handler = handler
         self.vault = Vault(handler.lanes, settings.kek)
         self.codes = Codes(handler.lanes, settings.kek)
-        self.links = Links(keks(settings.kek)[0])  # those that the courier writes into letters
+        self.links = LastingLinks(settings.kek)  # those that the courier writes into letters
         self.called: list[Request] = []
 
     async def secret(self, account: UUID) -> UUID:

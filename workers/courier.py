@@ -12,13 +12,13 @@ from uuid import UUID
 import workers
 from commands.kit.codes import Codes
 from commands.kit.deliveries import Secrets
-from commands.kit.links import Links
+from commands.kit.links import LastingLinks
 from commands.kit.vault import Vault
 from domain.email_templates import EmailTemplate, choose, template_of
 from domain.kit import PLATFORM
 from domain.kit.addresses import networks
 from domain.kit.letters import Language, Wording
-from projections.kit.keys import KeyRing, keks
+from projections.kit.keys import KeyRing
 from projections.kit.lanes import Lanes
 from projections.kit.tables import load
 from workers.kit import outbox, policies
@@ -86,7 +86,7 @@ async def main(settings: Settings) -> None:
     look = Look(lanes, KeyRing(settings.kek))
     writing = Writing(
         look, Codes(lanes, settings.kek), transport(settings.smtp_url, settings.data_dir / "mail"), words,
-        address=settings.address, mail_from=settings.mail_from, links=Links(keks(settings.kek)[0]))
+        address=settings.address, mail_from=settings.mail_from, links=LastingLinks(settings.kek))
     sending = Outbox(settings.database_url, writing.deliver, name)
     outward = Outward(networks(settings.webhooks_private), MANY)
     claiming = Lanes(settings.database_url, size=1, name=f"{name}-webhooks")

@@ -17,6 +17,8 @@ from binascii import Error as Base64Error
 from typing import NamedTuple
 from uuid import UUID
 
+from projections.kit.keys import keks
+
 ID, NUMBER, MAC = 16, 4, 16  # bytes
 
 
@@ -51,3 +53,18 @@ class Links:
 
     def _mac(self, purpose: str, said: bytes) -> bytes:
         return hmac.digest(self._key, purpose.encode() + b"\0" + said, hashlib.sha256)[:MAC]
+
+
+class LastingLinks:
+    """Links that letters carry, made by the courier as well as here: with the first key of `kek`, and read with any, so they outlive a change of keys."""
+
+    def __init__(self, kek: bytes) -> None:
+        self._links = [Links(key) for key in keks(kek)]
+
+    def token(self, purpose: str, subject: UUID, number: int) -> str:
+        """Return the token of a thing's link."""
+        return self._links[0].token(purpose, subject, number)
+
+    def read(self, purpose: str, token: str) -> Named | None:
+        """Return what a token names, if it is one of ours for that purpose."""
+        return next((found for links in self._links if (found := links.read(purpose, token))), None)

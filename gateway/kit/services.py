@@ -14,7 +14,7 @@ from commands.kit.doors import Doors
 from commands.kit.erasure import Erasures
 from commands.kit.handling import Handler
 from commands.kit.keys import Uses
-from commands.kit.links import Links
+from commands.kit.links import LastingLinks, Links
 from commands.kit.objects import objects_at
 from commands.kit.origins import Origins
 from commands.kit.sightings import Sightings
@@ -72,6 +72,7 @@ class Services:
         self.objects = objects_at(settings.objects)
         self.codes = Codes(self.reading.lanes, settings.kek)
         self.links = Links(settings.mac_key)
+        self.lasting = LastingLinks(settings.kek)
         self.uses = Uses(self.reading.lanes)
         self.erasures = Erasures(self.reading.lanes, self._erased)
         self.doors = Doors(self.reading.lanes, settings.mac_key)

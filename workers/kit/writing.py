@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from commands.kit.codes import Codes
-from commands.kit.links import Links
+from commands.kit.links import LastingLinks
 from domain.kit import PLATFORM, Event, Fact, State, calendars
 from domain.kit.letters import LANGUAGES, Language, Wording, write
 from projections.kit.keys import SELECT, KeyRing
@@ -86,7 +86,7 @@ class Writing:
 
     def __init__(
         self, look: Look, codes: Codes, transport: Transport, words: Words, *, address: str, mail_from: str = "", policies: dict[str, Policy] | None = None,
-        links: Links | None = None,
+        links: LastingLinks | None = None,
     ) -> None:
         self.look = look
         self.codes = codes
