@@ -299,11 +299,12 @@ def bench(
     json: Annotated[bool, typer.Option("--json", help="A list of objects instead of a table.")] = False,
     size: Annotated[Size, typer.Option(help="How much history to measure on.")] = Size.small,
     seconds: Annotated[float, typer.Option(min=1, help="How long each load lasts.")] = 10.0,
+    history: Annotated[Path | None, typer.Option(help="A data directory at rest with a demo of that size: a copy of it is measured, instead of one made anew.")] = None,
 ) -> None:
     """Measure it on real processes of its own, beside its baselines."""
     from anamnesis.bench import run
 
-    run(names or [], json=json, size=size.value, seconds=seconds)
+    run(names or [], json=json, size=size.value, seconds=seconds, history=history)
 
 
 @projections_app.command("list")
