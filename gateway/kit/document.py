@@ -204,7 +204,9 @@ def _operation(book: Schemas, path: str, handler: HTTPRouteHandler) -> Json:
     elif "data" in handler.parsed_fn_signature.parameters:
         operation["requestBody"] = _body(book, handler, how)
         refusals += WITH_BODY
-    refusals += _likely(how, path, [p for p in operation["parameters"] if p.get("in") == "query"])
+    asked = [operation["parameters"], operation.get("requestBody")]
+    naming = "{" in path or b'"uuid"' in msgspec.json.encode([asked, book.used(asked)])  # what there may not be
+    refusals += _likely(how, query=any(p.get("in") == "query" for p in operation["parameters"]), naming=naming)
     operation["responses"] = {str(handler.status_code): _success(book, handler, how), **_failures(book, refusals)}
     return operation
 
@@ -294,10 +296,10 @@ def _failures(book: Schemas, refusals: Iterable[type[Refused]]) -> Json:
     }
 
 
-def _likely(how: Any, path: str, query: list[Json]) -> list[type[Refused]]:
+def _likely(how: Any, *, query: bool, naming: bool) -> list[type[Refused]]:
     """Return the errors that follow from what a route does."""
     made: list[type[Refused]] = [e.QueryInvalid, *([e.ParameterUnknown] if query else [])]  # a header can be unreadable where there is no query
-    if "{" in path:
+    if naming:
         made.append(NotFound)
     if isinstance(how, CommandRoute):
         return [*made, StaleVersion, KeyReused, Unavailable, Contended, *refusals_of(how.command)]
