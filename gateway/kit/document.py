@@ -204,8 +204,8 @@ def _operation(book: Schemas, path: str, handler: HTTPRouteHandler) -> Json:
     elif "data" in handler.parsed_fn_signature.parameters:
         operation["requestBody"] = _body(book, handler, how)
         refusals += WITH_BODY
-    asked = [operation["parameters"], operation.get("requestBody")]
-    naming = "{" in path or b'"uuid"' in msgspec.json.encode([asked, book.used(asked)])  # what there may not be
+    asked = {"parameters": operation["parameters"], "body": operation.get("requestBody")}
+    naming = "{" in path or (not public and b'"uuid"' in msgspec.json.encode([asked, book.used(asked)]))  # what there may not be
     refusals += _likely(how, query=any(p.get("in") == "query" for p in operation["parameters"]), naming=naming)
     operation["responses"] = {str(handler.status_code): _success(book, handler, how), **_failures(book, refusals)}
     return operation
