@@ -73,12 +73,14 @@ class DocumentShown(Frozen):
     patient_name: Annotated[str | None, Meta(description="Null once the patient has been erased.")]
     currency: str
     total: Money
+    tax_included: Annotated[bool, Meta(description="Whether prices and reductions of the lines are with tax.")] = False
     subtotal: Money = 0
     tax: Money = 0
     lines: list[DocumentLine] = field(default_factory=list)
     taxes: list[TaxGroup] = field(default_factory=list)
     paid: Money = 0
     refunded: Money = 0
+    credited: Annotated[Money, Meta(description="Taken off since, by credit notes or written off.")] = 0
     due: Money = 0
     issued_on: date | None = None
     due_on: date | None = None
