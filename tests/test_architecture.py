@@ -44,6 +44,8 @@ ALLOWED = {
     **{("commands/attendance.py", f"commands.queue.{name}"): "and whoever notes it" for name in ("arrival", "numbers")},
     ("gateway/attendance.py", "domain.appointments.AppointmentLinkOver"): "who somebody is who scans the code, their appointment's link says",
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
+    **{("commands/installments.py", f"commands.invoices.{name}"): "what a term becomes is issued as any invoice" for name in ("doctors_of", "issued", "series_for")},
+    **{("commands/installments.py", f"domain.invoices.{name}"): "and is one; what is divided must be due" for name in ("Bill", "InvoiceAlreadyPaid")},
     ("commands/quotations.py", "domain.series.printed"): "as with an invoice",
     **{("commands/quotations.py", f"commands.invoices.{name}"): "what is offered is asked for like what is billed" for name in ("Lines", "doctors_of")},
     ("commands/quotations.py", "domain.invoices.Bill"): "what a quotation becomes is an invoice's draft",

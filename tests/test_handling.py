@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from msgspec import json
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from anamnesis.migrations import migrate
 from anamnesis.scratch import temporary_directory
@@ -52,6 +52,14 @@ from commands.erasures import ErasePatient
 from commands.expenses import CorrectExpense, RecordExpense, StrikeOutExpense
 from commands.favourites import FavourPatient, UnfavourPatient
 from commands.holds import ExtendHold, HoldTime, ReleaseHold
+from commands.installments import (
+    CancelInstallmentPlan,
+    ChangeInstallmentTerms,
+    CreateInstallmentPlan,
+    PauseInstallmentPlan,
+    ResumeInstallmentPlan,
+    SplitInvoice,
+)
 from commands.invoices import (
     CreateInvoice,
     DeleteInvoice,
@@ -163,6 +171,7 @@ from commands.webhooks import (
     RotateWebhookSecret,
     SendWebhookTest,
 )
+from domain.installments import DueTerm, InstallmentLine, InstallmentRhythm
 from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued
 from domain.kit import Forbidden, NotFound, Refused
 from domain.kit.bills import Line
@@ -283,6 +292,8 @@ async def test_without_a_permission_nothing_is_even_looked_at(town: Town) -> Non
 
 
 Shape = tuple[type[Command], str]
+PART = InstallmentLine(description="Crown", amount=100)
+AT_ONCE = InstallmentRhythm(count=1, first_due_on=NOW.date())
 PHOTOS = DefineConsentForm(name="Photos", purpose="photos", text="Photos are taken.")
 
 
@@ -364,6 +375,9 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((CreateInvoice, "patient_id"), CreateInvoice(patient_id=other["patients"], lines=own), None),
         ((CreateInvoice, "lines.doctor_id"), CreateInvoice(patient_id=town.patient, lines=foreign), None),
         ((EditInvoice, "lines.doctor_id"), EditInvoice(lines=foreign), other["draft"]),
+        ((CreateInstallmentPlan, "patient_id"), CreateInstallmentPlan(patient_id=other["patients"], lines=[PART], rhythm=AT_ONCE), None),
+        ((CreateInstallmentPlan, "lines.doctor_id"), CreateInstallmentPlan(patient_id=town.patient, lines=[replace(PART, doctor_id=other["staff"])], rhythm=AT_ONCE), None),
+        ((SplitInvoice, "invoice_id"), SplitInvoice(invoice_id=other["invoices"], rhythm=AT_ONCE), None),
         ((CreateQuotation, "patient_id"), CreateQuotation(patient_id=other["patients"], lines=own), None),
         ((CreateQuotation, "lines.doctor_id"), CreateQuotation(patient_id=town.patient, lines=foreign), None),
         ((EditQuotation, "lines.doctor_id"), EditQuotation(lines=foreign), other["quotation"]),
@@ -419,7 +433,7 @@ async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -
     """So that it is the reference that was refused, and nothing else."""
     own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink) or shape == (AddRelation, "related_id"):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | CreateInstallmentPlan | SplitInvoice | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink) or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -463,6 +477,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
     things["queue"] = (await town(QueuePatient(patient_id=town.patient))).id
     things |= {"quotations": await town.quotation(), "receipts": await town.receipt()}
+    things["installments"] = (await town(CreateInstallmentPlan(patient_id=town.patient, lines=[PART], rhythm=AT_ONCE))).id
     things["expenses"] = (await town(RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date()))).id
     things["holds"] = (await town(HoldTime(doctor_id=town.doctor, start=town.at(300)))).id
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
@@ -498,6 +513,7 @@ def later(town: Town) -> list[Command]:
         MoveQueueEntry(status="IN_PROGRESS"), RankQueueEntry(rank="high", reason="A child"), PlaceQueueEntry(),
         EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(), SendInvoice(),
         EditQuotation(lines=[Line(description="Crown", unit_price=1)]), IssueQuotation(), SendQuotation(), AcceptQuotation(), DeclineQuotation(), ReissueQuotation(), ConvertQuotation(), WithdrawQuotation(), SendReceipt(),
+        ChangeInstallmentTerms(terms=[DueTerm(due_on=NOW.date(), amount=100)]), PauseInstallmentPlan(), ResumeInstallmentPlan(), CancelInstallmentPlan(),
         CorrectExpense(category="rent", description="April", amount=1, spent_on=NOW.date()), StrikeOutExpense(),
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
         MergePatients(loser_id=town.patient), UnmergePatients(loser_id=town.patient), ChangePatient(given_name="A", family_name="B"),

@@ -827,6 +827,29 @@ async def quotations(me: Person, ids: Json) -> None:
     assert found == {quotation: "converted", other: "withdrawn"} == {id_: (await me("GetQuotationEntry", id=id_))["status"] for id_ in found}
 
 
+async def installments(me: Person, ids: Json) -> None:
+    """One plan becomes invoices and is changed, put off and ended; another one divides an invoice."""
+    treatment = str(uuid4())
+    wanted = {"patientId": ids["patients"], "treatmentPlanId": treatment, "lines": [{"description": "Crown", "amount": 9_000, "doctorId": ids["staff"]}]}
+    plan = await me("CreateInstallmentPlan", {**wanted, "rhythm": {"count": 3, "firstDueOn": TODAY.isoformat()}})
+    ids["installments"] = plan["id"]
+    billed = await me("GenerateInstallmentInvoice", {"early": True}, termId=plan["terms"][0]["id"])
+    assert billed["terms"][0]["invoiceId"]
+    changed = await me("ChangeInstallmentTerms", {"rhythm": {"count": 1, "firstDueOn": (TODAY + timedelta(days=40)).isoformat()}, "reason": "All at once"}, id=plan["id"])
+    assert [term["amount"] for term in changed["terms"]] == [3_000, 6_000]
+    await me("PauseInstallmentPlan", {"reason": "Abroad"}, id=plan["id"])
+    assert (await me("ResumeInstallmentPlan", {"postpone": True}, id=plan["id"]))["status"] == "active"
+    seen = await me("GetInstallmentEntry", id=plan["id"])
+    assert (seen["billed"], seen["open"], len(seen["history"])) == (3_000, 9_000, 1)
+    assert [one["id"] for one in (await me("ListInstallmentsOfTreatmentPlan", treatmentPlanId=treatment))["items"]] == [plan["id"]]
+    assert [one["id"] for one in (await me("BrowseInstallmentEntry", query={"treatmentPlanId": treatment}))["items"]] == [plan["id"]]
+    whole = (await me("CreateInvoice", {"patientId": ids["patients"], "lines": LINES, "issue": True}))["id"]
+    divides = (await me("SplitInvoice", {"rhythm": {"count": 2, "firstDueOn": TODAY.isoformat(), "unit": "weeks"}}, invoiceId=whole))["id"]
+    assert (await me("CancelInstallmentPlan", id=divides))["status"] == "cancelled"
+    root = await me.api.superadmin()
+    assert (await root("GenerateDueInvoices", query={"clinicId": str(me.clinic)}))["failed"] == 0
+
+
 async def expenses(me: Person, ids: Json) -> None:
     """What the day cost, one thing of which was none; and what is left of it."""
     today = str(today_there())
@@ -1189,6 +1212,7 @@ CHAPTERS = [
     recalls,
     invoices,
     quotations,
+    installments,
     expenses,
     letters,
     figures,

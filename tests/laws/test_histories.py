@@ -16,6 +16,7 @@ from domain.appointment_types import AppointmentType, AppointmentTypeAdded
 from domain.appointments import Appointment, AppointmentBooked, AppointmentDetailsChanged
 from domain.clinics import GRACE, Clinic, ClinicClosing, ClinicOpened
 from domain.holds import Hold, HoldUsed, TimeHeld
+from domain.installments import InstallmentPlan, InstallmentPlanMade
 from domain.invoices import Invoice, InvoiceDrafted
 from domain.kit import At, Elsewhere, Event, Personal, State, TimeClaim
 from domain.kit.codec import TamperedError, decode, encode, person, personal
@@ -75,6 +76,7 @@ EXTENDED = AppointmentSeriesExtended(
 ALTERED = AppointmentSeriesChanged(
     patient_id=THIS, doctor_id=THIS, type="check-up", time="10:00", minutes=30, scope="one", mode="each",
     occurrences=[Occurrence(number=1, on=noon.today, time="10:00", outcome="changed", appointment_id=THIS)])
+AGREED = convert({**example(InstallmentPlanMade), "patientId": str(OTHER), "invoiceId": None}, InstallmentPlanMade)
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
 OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validUntil": None}, QuotationDrafted)
 RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
@@ -94,6 +96,7 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Lead: [*(WROTE := [LeadSubmitted(form_id=OTHER, first_name="Ada", phone="+31 6 1234 5678")]), LeadDeleted(), *WROTE],  # by a form of just that token
     Reminder: [convert(example(ReminderSkipped), ReminderSkipped)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
+    InstallmentPlan: [AGREED, *InstallmentPlan.replay([AGREED]).reassign(OTHER, THIS, noon.now)],
     Quotation: [OFFERED, *Quotation.replay([OFFERED]).reassign(OTHER, THIS, noon.now)],
     Receipt: [RECEIPTED, *Receipt.replay([RECEIPTED]).reassign(OTHER, THIS, noon.now)],
 }
