@@ -46,6 +46,7 @@ ALLOWED = {
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
     **{("commands/installments.py", f"commands.invoices.{name}"): "what a term becomes is issued as any invoice" for name in ("doctors_of", "issued", "series_for")},
     **{("commands/installments.py", f"domain.invoices.{name}"): "and is one; what is divided must be due" for name in ("Bill", "InvoiceAlreadyPaid")},
+    ("commands/payroll.py", "domain.series.printed"): "as with an invoice",
     ("commands/quotations.py", "domain.series.printed"): "as with an invoice",
     **{("commands/quotations.py", f"commands.invoices.{name}"): "what is offered is asked for like what is billed" for name in ("Lines", "doctors_of")},
     ("commands/quotations.py", "domain.invoices.Bill"): "what a quotation becomes is an invoice's draft",

@@ -75,6 +75,9 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys([
         "InstallmentPlanMade", "InstallmentTermsChanged", "InstallmentPlanPaused", "InstallmentPlanResumed", "InstallmentPlanCancelled", "InstallmentTermBilled",
         "InstallmentPlanReassigned"], "its patients pay at once"),
+    **dict.fromkeys([
+        "PayrollEmployeeAdded", "PayrollEmployeeChanged", "PeriodSettled", "PeriodReleased", "PayrollPeriodOpened", "PayrollPeriodTaken", "PayrollPeriodGivenBack",
+        "PayrollPeriodRemoved", "PayrollRunDrafted", "PayrollRunChanged", "PayrollRunApproved", "PayrollRunPaid", "PayrollRunVoided"], "another program pays its people"),
     **dict.fromkeys(["ExpenseRecorded", "ExpenseCorrected", "ExpenseStruckOut"], "what its clinics spend is not told"),
     **dict.fromkeys(["PersonErased", "ErasureRefused"], "nobody asks to be forgotten"),
     **dict.fromkeys(["RetentionSet", "LegalHoldPlaced", "LegalHoldLifted"], "they keep their records as usual, and nobody sues"),

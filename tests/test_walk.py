@@ -850,6 +850,28 @@ async def installments(me: Person, ids: Json) -> None:
     assert (await root("GenerateDueInvoices", query={"clinicId": str(me.clinic)}))["failed"] == 0
 
 
+async def payroll(me: Person, ids: Json) -> None:
+    """Somebody is paid for a month, in a run that is worked out anew, approved, paid and taken back."""
+    eva = {"name": "Eva Jansen", "salaryKind": "hourly", "salary": 2_500, "startsOn": "2019-01-01"}
+    ids["payroll_employees"] = employee = (await me("AddPayrollEmployee", eva))["id"]
+    await me("ChangePayrollEmployee", {**eva, "bankAccount": "NL91 ABNA 0417 1643 00"}, id=employee)
+    assert (await me("GetPayrollEmployeeRow", id=employee))["bankAccount"]
+    wrong = (await me("OpenPayrollPeriod", {"startsOn": "2019-01-01", "endsOn": "2019-02-28"}))["id"]
+    await me("RemovePayrollPeriod", id=wrong)
+    ids["payroll_periods"] = period = (await me("OpenPayrollPeriod", {"name": "January", "startsOn": "2019-01-01", "endsOn": "2019-01-31", "paysOn": "2019-02-01"}))["id"]
+    assert (await me("GetPayrollPeriodRow", id=period))["name"] == "January"
+    ids["payroll_runs"] = run = (await me("DraftPayrollRun", {"periodId": period, "employees": [employee]}))["id"]
+    await me("ChangePayrollRun", {"entries": [{"employeeId": employee, "minutes": 90, "bonuses": [{"description": "Weekend", "amount": 50}]}]}, id=run)
+    await me("ApprovePayrollRun", {}, id=run)
+    assert (await me("PayPayrollRun", {}, id=run))["status"] == "paid"
+    assert (await me("GetPayrollRunRow", id=run))["net"] == 3_800
+    assert [one["name"] for one in (await me("BrowsePayslipEntry", query={"runId": run}))["items"]] == ["Eva Jansen"]
+    assert (await me("VoidPayrollRun", {"reason": "Wrong hours"}, id=run))["status"] == "void"
+    assert [one["id"] for one in (await me("BrowsePayrollRunRow", query={"periodId": period}))["items"]] == [run]
+    assert [one["id"] for one in (await me("BrowsePayrollPeriodRow"))["items"]] == [period]
+    assert [one["id"] for one in (await me("BrowsePayrollEmployeeRow"))["items"]] == [employee]
+
+
 async def expenses(me: Person, ids: Json) -> None:
     """What the day cost, one thing of which was none; and what is left of it."""
     today = str(today_there())
@@ -1213,6 +1235,7 @@ CHAPTERS = [
     invoices,
     quotations,
     installments,
+    payroll,
     expenses,
     letters,
     figures,

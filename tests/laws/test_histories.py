@@ -23,6 +23,18 @@ from domain.kit.codec import TamperedError, decode, encode, person, personal
 from domain.kit.grants import table
 from domain.leads import Lead, LeadDeleted, LeadSubmitted
 from domain.patients import Patient, PatientRegistered, PatientReinstated, PatientReplaced, PatientSourceSet
+from domain.payroll import (
+    PayrollEmployee,
+    PayrollEmployeeAdded,
+    PayrollPeriod,
+    PayrollPeriodGivenBack,
+    PayrollPeriodOpened,
+    PayrollPeriodTaken,
+    PayrollRun,
+    PayrollRunChanged,
+    PayrollRunDrafted,
+    PeriodSettled,
+)
 from domain.places import Place, PlaceOpened
 from domain.portal_invitations import PortalInvitation, PortalInvited, PortalJoined
 from domain.queue import PatientQueued, WalkIn
@@ -82,6 +94,7 @@ OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validU
 RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
 ASKED = PortalInvited(patient_id=OTHER, address_key="5d41402abc4b2a76b9719d911017c592", number=1, expires_at=noon.now + GRACE)
 HELD = replace(convert(example(TimeHeld), TimeHeld), expires_at=noon.now + GRACE)
+HIRED = [PayrollEmployeeAdded(name="Eva Jansen", salary_kind="monthly", salary=100, starts_on=noon.today), PeriodSettled(period_id=OTHER, run_id=THIS, commission=-5, basis=0)]
 BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly come, or only a command about something else leads
     Clinic: [*USUAL[Clinic], ClinicClosing(until=noon.now + GRACE, reason="I retire", by=THIS)],
     Patient: [*USUAL[Patient], PatientReplaced(survivor_id=THIS, moved=[]), PatientReinstated(survivor_id=THIS, moved=[]), PatientSourceSet(source="event")],
@@ -97,6 +110,9 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Reminder: [convert(example(ReminderSkipped), ReminderSkipped)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
     InstallmentPlan: [AGREED, *InstallmentPlan.replay([AGREED]).reassign(OTHER, THIS, noon.now)],
+    PayrollEmployee: [*HIRED, *PayrollEmployee.replay(HIRED).release(THIS)],
+    PayrollPeriod: [PayrollPeriodOpened(starts_on=noon.today, ends_on=noon.today), PayrollPeriodTaken(run_id=OTHER), PayrollPeriodGivenBack(run_id=OTHER)],
+    PayrollRun: [PayrollRunDrafted(period_id=OTHER, currency="EUR", starts_on=noon.today, ends_on=noon.today, slips=[]), PayrollRunChanged(slips=[])],
     Quotation: [OFFERED, *Quotation.replay([OFFERED]).reassign(OTHER, THIS, noon.now)],
     Receipt: [RECEIPTED, *Receipt.replay([RECEIPTED]).reassign(OTHER, THIS, noon.now)],
 }

@@ -27,6 +27,7 @@ PSEUDO = {"superadmin", "admin", "self", "public", "house"}  # what follows from
 INTERNAL = {  # rows without an address of their own -> where what they say is seen
     "CalendarRow": "CalendarEntry adds the names",
     **dict.fromkeys(["QueueRow", "TurnRow", "QueueEntry"], "QueuePlace has them all, and what is to be expected"),
+    "EarningRow": "CommissionLine says what it comes to", "PeriodEarnings": "what a payroll run takes",
     "LifetimeRow": "Lifetime counts the records of one patient together",
     "AuditRow": "AuditLine adds what changed and from where",
     "SeriesRow": "the next number",
@@ -126,6 +127,8 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "InvoiceVoided.reason": "the books': why a number was cancelled",
     "InvoiceIssued.number": "the books'", "QuotationIssued.number": "the books'", "ReceiptIssued.number": "the books'", "ReceiptIssued.invoice_number": "the books'", "ReceiptIssued.currency": "ours", "QuotationWithdrawn.reason": "the books': why a number was taken back",
     **dict.fromkeys([f"Quotation{event}.currency" for event in ("Drafted", "Edited", "Issued")], "ours"),
+    "PayrollPeriodOpened.name": "the clinic's", "PayrollRunDrafted.currency": "ours", "PayrollRunApproved.number": "the books'", "PayrollRunVoided.reason": "the books': why a number was taken back",
+    "PayLine.description": "the books': for what money left",
     "InstallmentPlanMade.currency": "ours",
     **dict.fromkeys(["InstallmentLine.description", "InstallmentLine.procedure_code"], "the price list's: what is paid in parts, and stays in the books"),
     "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
