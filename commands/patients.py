@@ -8,6 +8,7 @@ from msgspec import field
 
 from commands.kit import Command, Creation, Decision, Look
 from domain.appointments import OPEN, Appointment
+from domain.credits import Credit
 from domain.erasures import Erasure, erasure_of
 from domain.installments import InstallmentPlan
 from domain.invoices import Invoice
@@ -43,8 +44,8 @@ from domain.staff import Staff
 from schemas.appointments import AppointmentRow
 from schemas.patients import MedicalHistoryRow, PatientRow
 
-Thing = Appointment | InstallmentPlan | Invoice | Quotation | Recall | Receipt | Recurrence | WalkIn
-MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "installments": InstallmentPlan, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn}
+Thing = Appointment | Credit | InstallmentPlan | Invoice | Quotation | Recall | Receipt | Recurrence | WalkIn
+MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "credits": Credit, "installments": InstallmentPlan, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn}
 """What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
 
 STAYS: dict[str, str] = {

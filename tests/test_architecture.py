@@ -47,6 +47,12 @@ ALLOWED = {
     **{("commands/installments.py", f"commands.invoices.{name}"): "what a term becomes is issued as any invoice" for name in ("doctors_of", "issued", "series_for")},
     **{("commands/installments.py", f"domain.invoices.{name}"): "and is one; what is divided must be due" for name in ("Bill", "InvoiceAlreadyPaid")},
     ("commands/payroll.py", "domain.series.printed"): "as with an invoice",
+    **{("commands/invoices.py", f"domain.credits.{name}"): "what is paid beyond what is owed becomes credit, and credit pays, in one save" for name in (
+        "Credit", "CreditTooSmall", "credit_of", "taken_from", "there")},
+    **{("commands/credits.py", f"commands.invoices.{name}"): "whoever pays several invoices at once pays each as one alone" for name in ("Excess", "credits_of")},
+    **{("commands/credits.py", f"domain.invoices.{name}"): "and is told why not" for name in ("InvoiceNotTheirs", "PayerUnknown", "PaymentTooLarge")},
+    ("commands/credits.py", "schemas.relations.RelationRow"): "relations say who pays for whom",
+    **{("commands/receipts.py", f"domain.invoices.{name}"): "nothing is receipted that did not come" for name in ("PaidByCredit", "PaymentWasReversed")},
     ("commands/quotations.py", "domain.series.printed"): "as with an invoice",
     **{("commands/quotations.py", f"commands.invoices.{name}"): "what is offered is asked for like what is billed" for name in ("Lines", "doctors_of")},
     ("commands/quotations.py", "domain.invoices.Bill"): "what a quotation becomes is an invoice's draft",

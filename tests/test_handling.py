@@ -38,6 +38,7 @@ from commands.clinics import (
     SetClinicBranding,
     SwitchModule,
 )
+from commands.commission_rules import ChangeCommissionRule, MakeCommissionRule, RemoveCommissionRule
 from commands.consents import (
     DefineConsentForm,
     RecordConsent,
@@ -308,6 +309,7 @@ Shape = tuple[type[Command], str]
 PART = InstallmentLine(description="Crown", amount=100)
 AT_ONCE = InstallmentRhythm(count=1, first_due_on=NOW.date())
 PAID: dict[str, Any] = {"name": "Eva Jansen", "salary_kind": "monthly", "salary": 100, "starts_on": date(2019, 1, 1)}
+SHARE: dict[str, Any] = {"basis": "billed", "rate": 3000, "valid_from": date(2019, 1, 1)}
 PHOTOS = DefineConsentForm(name="Photos", purpose="photos", text="Photos are taken.")
 
 
@@ -398,6 +400,8 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((DraftPayrollRun, "employees"), DraftPayrollRun(period_id=other["period"], employees=[other["payroll_employees"]]), None),
         ((DraftPayrollRun, "corrects_id"), DraftPayrollRun(period_id=other["period"], corrects_id=other["payroll_runs"]), None),
         ((ChangePayrollRun, "employees"), ChangePayrollRun(employees=[other["payroll_employees"]]), other["run"]),
+        ((MakeCommissionRule, "doctor_id"), MakeCommissionRule(**{**SHARE, "doctor_id": other["staff"]}), None),
+        ((ChangeCommissionRule, "doctor_id"), ChangeCommissionRule(**{**SHARE, "doctor_id": other["staff"]}), other["rule"]),
         ((CreateQuotation, "patient_id"), CreateQuotation(patient_id=other["patients"], lines=own), None),
         ((CreateQuotation, "lines.doctor_id"), CreateQuotation(patient_id=town.patient, lines=foreign), None),
         ((EditQuotation, "lines.doctor_id"), EditQuotation(lines=foreign), other["quotation"]),
@@ -436,6 +440,7 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     mine["quotation"] = await town.quotation()
     mine["employee"], mine["period"], mine["run"] = await paid(town)
     employee, period, run = await paid(far)
+    mine["rule"] = (await town(MakeCommissionRule(doctor_id=town.doctor, **SHARE))).id
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
         "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt(), "payroll_employees": employee, "payroll_periods": period, "payroll_runs": run},
@@ -453,9 +458,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4(), **dict.fromkeys(["payroll_employees", "payroll_periods", "payroll_runs", "employee", "period", "run"], uuid4())}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4(), **dict.fromkeys(["payroll_employees", "payroll_periods", "payroll_runs", "employee", "period", "run", "rule"], uuid4())}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | CreateInstallmentPlan | SplitInvoice | ChangePayrollEmployee | DraftPayrollRun | ChangePayrollRun | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink) or shape == (AddRelation, "related_id"):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | CreateInstallmentPlan | SplitInvoice | ChangePayrollEmployee | DraftPayrollRun | ChangePayrollRun | ChangeCommissionRule | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink) or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -508,6 +513,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things |= {"quotations": await town.quotation(), "receipts": await town.receipt()}
     things["installments"] = (await town(CreateInstallmentPlan(patient_id=town.patient, lines=[PART], rhythm=AT_ONCE))).id
     things["payroll_employees"], things["payroll_periods"], things["payroll_runs"] = await paid(town)
+    things["commission_rules"] = (await town(MakeCommissionRule(doctor_id=town.doctor, **SHARE))).id
     things["expenses"] = (await town(RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date()))).id
     things["holds"] = (await town(HoldTime(doctor_id=town.doctor, start=town.at(300)))).id
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
@@ -545,6 +551,7 @@ def later(town: Town) -> list[Command]:
         EditQuotation(lines=[Line(description="Crown", unit_price=1)]), IssueQuotation(), SendQuotation(), AcceptQuotation(), DeclineQuotation(), ReissueQuotation(), ConvertQuotation(), WithdrawQuotation(), SendReceipt(),
         ChangeInstallmentTerms(terms=[DueTerm(due_on=NOW.date(), amount=100)]), PauseInstallmentPlan(), ResumeInstallmentPlan(), CancelInstallmentPlan(),
         ChangePayrollEmployee(**PAID), RemovePayrollPeriod(), ChangePayrollRun(), ApprovePayrollRun(), PayPayrollRun(), VoidPayrollRun(reason="No"),
+        ChangeCommissionRule(**SHARE, doctor_id=town.doctor), RemoveCommissionRule(),
         CorrectExpense(category="rent", description="April", amount=1, spent_on=NOW.date()), StrikeOutExpense(),
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
         MergePatients(loser_id=town.patient), UnmergePatients(loser_id=town.patient), ChangePatient(given_name="A", family_name="B"),

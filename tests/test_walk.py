@@ -872,6 +872,22 @@ async def payroll(me: Person, ids: Json) -> None:
     assert [one["id"] for one in (await me("BrowsePayrollEmployeeRow"))["items"]] == [employee]
 
 
+async def commissions(me: Person, ids: Json) -> None:
+    """A doctor gets a share of what they bill, which says of which invoices."""
+    doctor = ids["staff"]
+    terms = {"doctorId": doctor, "basis": "billed", "rate": 3_000, "validFrom": "2019-01-01"}
+    wrong = (await me("MakeCommissionRule", {**terms, "procedureCode": "D1110"}))["id"]
+    await me("RemoveCommissionRule", {}, id=wrong)
+    ids["commission_rules"] = rule = (await me("MakeCommissionRule", terms))["id"]
+    await me("ChangeCommissionRule", {**terms, "rate": 4_000}, id=rule)
+    assert (await me("GetCommissionRuleRow", id=rule))["rate"] == 4_000
+    assert [one["id"] for one in (await me("BrowseCommissionRuleRow", query={"doctorId": doctor}))["items"]] == [rule]
+    (figures,) = (await me("GetCommissions", query={"doctorId": doctor}))["items"]
+    lines = (await me("BrowseCommissionLine", query={"doctorId": doctor, "counted": "true", "limit": "200"}))["items"]
+    assert figures["commission"] == sum(line["commission"] for line in lines)
+    assert figures["lines"] == len(lines) > 0
+
+
 async def expenses(me: Person, ids: Json) -> None:
     """What the day cost, one thing of which was none; and what is left of it."""
     today = str(today_there())
@@ -1236,6 +1252,7 @@ CHAPTERS = [
     quotations,
     installments,
     payroll,
+    commissions,
     expenses,
     letters,
     figures,
