@@ -20,7 +20,7 @@ from domain.installments import (
     plan_from,
     total_of,
 )
-from domain.invoices import Bill, Invoice, InvoiceAlreadyPaid
+from domain.invoices import Invoice, InvoiceAlreadyPaid, worked_out
 from domain.kit import At, Elsewhere, Event, InvoiceId, Note, PatientId, Reason
 from domain.kit.bills import ensure_doctors
 from domain.patients import Patient
@@ -199,10 +199,8 @@ def billed(plan: InstallmentPlan, id_: UUID, number: int, at: At, last: Invoice,
     noted = plan.bill(number, id_of, at.today, early=early, voided=again and last.stage == "void")
     if not noted:
         return []
-    lines = plan.charges(number)
-    tax = sum(line.tax for line in lines)
-    drafted = Invoice().draft(Bill(
-        patient_id=plan.patient_id, currency=plan.currency, lines=lines, subtotal=term.amount - tax, tax=tax, total=term.amount))
+    drafted = Invoice().draft(worked_out(
+        plan.patient_id, plan.currency, plan.charges(number), discount=None, due_on=None, notes=None, tax_included=True))
     told = issued(Invoice().evolve(drafted), at, series, None, max(term.due_on, at.today))
     here = [event for event in told if not isinstance(event, Elsewhere)]
     return [*noted, Elsewhere(state=Invoice, id=id_of, events=[drafted, *here]), *(one for one in told if isinstance(one, Elsewhere))]

@@ -34,8 +34,8 @@ from domain.kit import (
     UniqueClaim,
     only,
 )
-from domain.kit.bills import LARGEST, BilledLine, LineOutOfRange, ProcedureCode, Rate
-from domain.kit.money import BASIS, rounded, shares
+from domain.kit.bills import LARGEST, Line, LineOutOfRange, ProcedureCode, Rate
+from domain.kit.money import BASIS, shares
 
 InstallmentStage = Literal["active", "paused", "cancelled"]
 InstallmentStanding = Literal["active", "paused", "cancelled", "completed", "void"]
@@ -328,15 +328,16 @@ class InstallmentPlan(State):
             raise TermNotDue(dueOn=term.due_on.isoformat())
         return [InstallmentTermBilled(number=number, invoice_id=invoice, amount=term.amount, billed_on=today, again=bool(term.invoices), **self.told)]
 
-    def charges(self, number: int) -> list[BilledLine]:
-        """Return what a term bills: the next so many units of what is charged, in the order of the lines; the tax is taken out of it, rounded once."""
+    def charges(self, number: int) -> list[Line]:
+        """Return what a term bills: the next so many units of what is charged, in the order of the lines, with the tax that is in them."""
         term, place = self.term(number), [one.number for one in self.terms].index(number) + 1
         start = term.start if term.invoices else sum(one.amount for one in self.terms if one.invoices)
-        end, upto, found = start + term.amount, 0, list[BilledLine]()
+        end, upto, found = start + term.amount, 0, list[Line]()
         for line in self.lines:
             since, upto = upto, upto + line.amount
             if (part := min(end, upto) - max(start, since)) > 0:
-                found.append(billed_line(line, part, f"{line.description} ({place}/{len(self.terms)})", len(found) + 1))
+                words = f"{line.description} ({place}/{len(self.terms)})"
+                found.append(Line(description=words, procedure_code=line.procedure_code, doctor_id=line.doctor_id, unit_price=part, tax_rate=line.tax_rate))
         return found
 
     def term(self, number: int) -> Term:
@@ -401,13 +402,6 @@ def later(rhythm: InstallmentRhythm, n: int) -> date:
         return first + timedelta(weeks=n * rhythm.interval)
     year, month = divmod(first.year * 12 + first.month - 1 + n * rhythm.interval, 12)
     return date(year, month + 1, min(first.day, monthrange(year, month + 1)[1]))
-
-
-def billed_line(line: InstallmentLine, amount: int, description: str, no: int) -> BilledLine:
-    net = rounded(amount * BASIS, BASIS + line.tax_rate)
-    return BilledLine(
-        no=no, description=description, procedure_code=line.procedure_code, doctor_id=line.doctor_id, unit_price=net, tax_rate=line.tax_rate, reduction=0, net=net, tax=amount - net,
-        total=amount)
 
 
 def ensure_possible(terms: Sequence[InstallmentTerm], today: date) -> None:
