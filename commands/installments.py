@@ -12,6 +12,7 @@ from domain.installments import (
     InstallmentLine,
     InstallmentPlan,
     InstallmentPlanMade,
+    InvoiceDividedAlready,
     TermId,
     TermNumber,
     TreatmentPlanId,
@@ -26,6 +27,7 @@ from domain.kit.bills import ensure_doctors
 from domain.patients import Patient
 from domain.series import Series
 from domain.staff import Staff
+from schemas.installments import InstallmentPlanRow
 
 Charged = Annotated[list[InstallmentLine], Meta(min_length=1, max_length=50)]
 Because = Reason | None
@@ -75,10 +77,13 @@ class SplitInvoice(Creation, InstallmentArrangement):
         return plan_from(at.id)
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {"invoice": await look.require(Invoice, self.invoice_id)}
+        plans = [await look.load(InstallmentPlan, row.id) for row in await look.find(InstallmentPlanRow, invoice_id=self.invoice_id)]
+        return {"invoice": await look.require(Invoice, self.invoice_id), "divided": any(plan.divides(self.invoice_id) for plan in plans)}
 
-    def decide(self, plan: InstallmentPlan, at: At, *, invoice: Invoice) -> list[Event]:
+    def decide(self, plan: InstallmentPlan, at: At, *, invoice: Invoice, divided: bool) -> list[Event]:
         invoice.ensure_issued()
+        if divided:
+            raise InvoiceDividedAlready
         if not invoice.balance:
             raise InvoiceAlreadyPaid
         return plan.make(InstallmentPlanMade(

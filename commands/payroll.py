@@ -16,6 +16,7 @@ from domain.payroll import (
     NobodyToPay,
     NotEmployedThen,
     NotThatPeriodsRun,
+    OnPayrollAlready,
     Paid,
     Particulars,
     PayEntryTwice,
@@ -53,7 +54,12 @@ class AddPayrollEmployee(Creation, Employment):
     permission = "billing.payroll.manage"
     name: Text
 
-    def decide(self, employee: PayrollEmployee, at: At) -> list[Event]:
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"twice": await on_payroll(look, self.staff_id)}
+
+    def decide(self, employee: PayrollEmployee, at: At, *, twice: bool) -> list[Event]:
+        if twice:
+            raise OnPayrollAlready
         return employee.add(self)
 
 
@@ -64,7 +70,12 @@ class ChangePayrollEmployee(Command, Employment):
     permission = "billing.payroll.manage"
     name: Text
 
-    def decide(self, employee: PayrollEmployee, at: At) -> list[Event]:
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"twice": await on_payroll(look, self.staff_id)}
+
+    def decide(self, employee: PayrollEmployee, at: At, *, twice: bool) -> list[Event]:
+        if twice:
+            raise OnPayrollAlready
         return employee.change(self)
 
 
@@ -219,6 +230,12 @@ class VoidPayrollRun(Command):
             return []
         freed = [Elsewhere(state=PayrollPeriod, id=run.period_id, events=[GivenBack(run_id=at.id)])] if at.id in period.runs else []
         return [*voided, *freed, *(Elsewhere(state=PayrollEmployee, id=id_, events=events) for id_, one in employees.items() if (events := one.release(at.id)))]
+
+
+async def on_payroll(look: Look, staff: UUID | None) -> bool:
+    """Say whether a member of staff is on the payroll as somebody else; the save itself guarantees."""
+    rows = await look.find(PayrollEmployeeRow, staff_id=staff) if staff else []
+    return any([(await look.load(PayrollEmployee, row.id)).staff_id == staff for row in rows if row.id != look.at.id])
 
 
 async def series_for(look: Look) -> Series:

@@ -193,6 +193,10 @@ class InstallmentPlanNotPaused(Refused):
     """That plan is not paused."""
 
 
+class InvoiceDividedAlready(Refused):
+    """That invoice is paid in parts already. Change that plan, or cancel it first."""
+
+
 class NothingToReschedule(Refused):
     """All of that plan is billed or paid; there is no term left to change."""
 
@@ -256,7 +260,7 @@ class InstallmentPlan(State):
 
     def claims(self) -> frozenset[Claim]:
         """An invoice is divided by one plan at a time."""
-        if self.invoice_id is None or self.stage not in ("active", "paused"):
+        if self.invoice_id is None or not self.divides(self.invoice_id):
             return frozenset()
         return frozenset({UniqueClaim(scope="installments.invoice", key=str(self.invoice_id))})
 
@@ -346,6 +350,10 @@ class InstallmentPlan(State):
         if (found := next((term for term in self.terms if term.number == number), None)) is None:
             raise NotFound
         return found
+
+    def divides(self, invoice: UUID) -> bool:
+        """Say whether it is by this plan that an invoice is paid."""
+        return self.invoice_id == invoice and self.stage in {"active", "paused"}
 
     def reassign(self, was: UUID, to: UUID, _: datetime) -> list[Event]:
         """Make it another record's, if it is that one's."""

@@ -179,6 +179,10 @@ class SalaryUnclear(Invalid):
     """Whoever is paid by the month or the hour has a salary; whoever is paid a percentage has that instead, and is a member of staff."""
 
 
+class OnPayrollAlready(Refused):
+    """That member of staff is on the payroll already. Change what is known of them instead."""
+
+
 class EmploymentImpossible(Invalid):
     """An employment ends on the day it begins or later."""
 

@@ -19,7 +19,7 @@ from schemas.earnings import Commission, CommissionGroup, CommissionLine, Commis
 From = Annotated[date | None, QueryParameter(name="from", description="The first day; the first of the month if not given.")]
 To = Annotated[date | None, QueryParameter(name="to", description="The last day, included; today if not given.")]
 Doctor = Annotated[UUID | None, QueryParameter(name="doctorId", description="Only this doctor.")]
-By = Annotated[CommissionGroup | None, QueryParameter(name="groupBy", description="A line for each month or procedure of each doctor; one a doctor if not given.")]
+By = Annotated[CommissionGroup | None, QueryParameter(name="groupBy", description="A line for each month, procedure or rule of each doctor; one a doctor if not given.")]
 As = Annotated[Literal["json", "csv"], QueryParameter(name="format", description="`csv` for a sheet.")]
 
 

@@ -65,7 +65,7 @@ FIGURES = """select doctor_id{group}, coalesce(sum(net) filter (where basis = 'b
 from commission_lines where clinic_id = %s and day between %s and %s and (%s::uuid is null or doctor_id = %s::uuid) group by {by} order by {by}"""
 GROUPS: dict[CommissionGroup | None, tuple[str, str]] = {
     None: ("", "doctor_id"), "month": (", date_trunc('month', day)::date as month", "doctor_id, month"),
-    "procedure": (", procedure_code", "doctor_id, procedure_code")}
+    "procedure": (", procedure_code", "doctor_id, procedure_code"), "rule": (", rule_id", "doctor_id, rule_id")}
 
 
 class Part(NamedTuple):

@@ -41,13 +41,13 @@ left join invoices whole on whole.clinic_id = p.clinic_id and whole.id = p.invoi
 cross join lateral (
     select jsonb_agg(x.told || jsonb_build_object('status', x.stands, 'paid', x.paid, 'open', x.open) order by x.n) as terms,
         sum(x.billed)::bigint as billed, sum(x.paid)::bigint as paid, sum(x.open)::bigint as open,
-        coalesce(sum(x.open) filter (where x.stands in ('overdue', 'partly-paid') and x.last_day < x.today), 0)::bigint as overdue_amount,
+        coalesce(sum(x.open) filter (where x.stands = 'overdue'), 0)::bigint as overdue_amount,
         min(x.due_on) filter (where x.open > 0) as next_due_on, bool_and(x.stands in ('paid', 'void')) as done
     from (
         select y.*, case
-                when y.gone or not y.whole and p.status = 'cancelled' and not y.is_billed then case when y.voided then 'void' else 'cancelled' end
+                when y.gone then case when y.voided then 'void' else 'cancelled' end
                 when y.open = 0 then 'paid'
-                when y.is_billed and y.last_day < y.today then 'overdue'
+                when y.is_billed and y.last_day < y.today and not (y.whole and p.status = 'paused') then 'overdue'
                 when y.paid > 0 then 'partly-paid'
                 when y.due_on <= y.today or y.is_billed and not y.whole then 'due'
                 else 'planned' end as stands
@@ -81,7 +81,7 @@ begin
         select p.clinic_id, p.id, (e ->> 'number')::int
         from installments p join clinics h on h.clinic_id = p.clinic_id and h.id = p.clinic_id
         cross join lateral jsonb_array_elements(p.terms) e
-        where p.status = 'active' and p.invoice_id is null and h.active and h.closing_until is null and (of_clinic is null or p.clinic_id = of_clinic)
+        where p.unbilled_on <= (at_moment at time zone h.zone)::date and h.active and h.closing_until is null and (of_clinic is null or h.id = of_clinic)
             and e ->> 'invoiceId' is null and (e ->> 'dueOn')::date <= (at_moment at time zone h.zone)::date
         order by (e ->> 'dueOn')::date, p.id limit most;
 end $$;

@@ -11,7 +11,7 @@ from domain.payroll import PayrollEmployeeId, PayrollPeriodId, Signed
 from schemas.kit import Row
 
 EarningKind = Literal["billed", "voided", "credited", "collected", "refunded", "reallocated", "reversed"]
-CommissionGroup = Literal["month", "procedure"]
+CommissionGroup = Literal["month", "procedure", "rule"]
 
 
 class EarningRow(Row):
@@ -63,7 +63,7 @@ class CommissionLine(Row):
 
 
 class Commission(Frozen):
-    """What a doctor's work came to, without tax, and their share of it; of one month (its first day) or one procedure, if asked so.
+    """What a doctor's work came to, without tax, and their share of it; of one month (its first day), one procedure or by one rule, if asked so.
 
     `billed` is less what was voided or credited, `collected` less what was given back. `lines` is how many lines say why.
     """
@@ -71,6 +71,7 @@ class Commission(Frozen):
     doctor_id: StaffId
     month: date | None = None
     procedure_code: str | None = None
+    rule_id: CommissionRuleId | None = None
     billed: int
     collected: int
     commission: int

@@ -18,6 +18,7 @@ from domain.installments import (
 )
 from domain.kit import Frozen, InvoiceId, Money, PatientId, Personal
 from schemas.kit import Row
+from schemas.kit.row import Computed, computed
 
 
 class AgreedTerm(DueTerm):
@@ -60,7 +61,14 @@ class InstallmentPlanRow(Row):
     created_at: datetime
     version: int
 
-    indexes: ClassVar[tuple[str, ...]] = ("created_at, id", "patient_id, created_at, id", "treatment_plan_id", "invoice_id", "status, created_at, id")
+    hidden: ClassVar[dict[str, Computed]] = {"unbilled_on": computed("date", lambda row: unbilled(row))}  # noqa: PLW0108 - it is below
+    indexes: ClassVar[tuple[str, ...]] = ("created_at, id", "patient_id, created_at, id", "treatment_plan_id", "invoice_id", "status, created_at, id", "unbilled_on")
+
+
+def unbilled(row: InstallmentPlanRow) -> date | None:
+    """Return the day of the first term that is to become an invoice."""
+    waiting = row.status == "active" and row.invoice_id is None
+    return min((term.due_on for term in row.terms if term.invoice_id is None), default=None) if waiting else None
 
 
 class TermEntry(AgreedTerm):

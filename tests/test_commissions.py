@@ -170,6 +170,7 @@ async def test_what_is_collected_is_shared_by_the_rule_of_the_day_of_issue_whene
     assert (whole["billed"], whole["collected"], whole["commission"], whole["lines"]) == (21_000, 16_000, 6_600, 3)
     assert {one["procedureCode"]: one["commission"] for one in await here.figures(50, groupBy="procedure")} == {None: 6_500, "D9": 100}
     assert sum(one["commission"] for one in await here.figures(50, groupBy="month")) == 6_600
+    assert sorted(one["commission"] for one in await here.figures(50, groupBy="rule")) == [100, 2_500, 4_000]
     counted = await here.lines(counted="true")
     assert [(line["invoiceId"], line["net"], line["rate"], line["commission"], line["what"]) for line in counted] == [
         (str(first), 10_000, 4_000, 4_000, "collected"), (str(second), 5_000, 5_000, 2_500, "collected"), (str(special), 1_000, 1_000, 100, "collected")]

@@ -42,6 +42,7 @@ from domain.installments import (
     InstallmentTerm,
     InstallmentTermBilled,
     InstallmentTermsChanged,
+    InvoiceDividedAlready,
     NothingToReschedule,
     TermNotDue,
     TermsDoNotAddUp,
@@ -184,9 +185,10 @@ def test_of_a_divided_invoice_what_is_paid_stays_and_the_rest_is_changed():
 
 def test_an_invoice_is_divided_as_far_as_it_is_due():
     half = SplitInvoice(invoice_id=OF, rhythm=InstallmentRhythm(count=2, first_due_on=TODAY + DAY))
-    given().looking(invoice=invoice(paid=5_000)).when(half).then(replace(divides, total=10_001, terms=terms((1, 5_001), (32, 5_000))))
-    given().looking(invoice=invoice(paid=15_001)).when(half).refused(InvoiceAlreadyPaid)
-    given().looking(invoice=replace(invoice(), stage="draft")).when(half).refused(InvoiceNotIssued)
+    given().looking(invoice=invoice(paid=5_000), divided=True).when(half).refused(InvoiceDividedAlready)
+    given().looking(invoice=invoice(paid=5_000), divided=False).when(half).then(replace(divides, total=10_001, terms=terms((1, 5_001), (32, 5_000))))
+    given().looking(invoice=invoice(paid=15_001), divided=False).when(half).refused(InvoiceAlreadyPaid)
+    given().looking(invoice=replace(invoice(), stage="draft"), divided=False).when(half).refused(InvoiceNotIssued)
     assert InstallmentPlan.replay([divides]).claims()
     assert not InstallmentPlan.replay([made]).claims()
     assert not InstallmentPlan.replay([divides, InstallmentPlanCancelled(**told, cancelled_on=TODAY)]).claims()
@@ -410,8 +412,8 @@ async def test_of_a_divided_invoice_payments_pay_the_oldest_terms_and_nothing_is
     id_ = whole.json()["id"]
     made_ = await town.admin("POST", f"/invoices/{id_}/installments", {"terms": [{"dueOn": today.isoformat(), "amount": 4_000}, {"dueOn": (today + DAY).isoformat(), "amount": 5_000}]})
     assert made_.status_code == 201, made_.text
-    failure(await town.admin("POST", f"/invoices/{id_}/installments", {"rhythm": {"count": 2, "firstDueOn": today.isoformat()}}), 409, "NAME_TAKEN")
     term = (await fresh(town, made_))["terms"][0]["id"]
+    failure(await town.admin("POST", f"/invoices/{id_}/installments", {"rhythm": {"count": 2, "firstDueOn": today.isoformat()}}), 409, "INVOICE_DIVIDED_ALREADY")
     failure(await town.admin("POST", f"/installments/{term}/generate-invoice", {}), 409, "INSTALLMENTS_OF_INVOICE")
     await town.admin("POST", f"/invoices/{id_}/payments", {"amount": 6_000, "method": "card"})
 

@@ -40,6 +40,7 @@ from domain.payroll import (
     NobodyToPay,
     NotEmployedThen,
     NotThatPeriodsRun,
+    OnPayrollAlready,
     Paid,
     Particulars,
     PayEntryTwice,
@@ -112,13 +113,14 @@ ask = DraftPayrollRun(period_id=JANUARY)
 
 
 def test_somebody_is_paid_in_one_way():
-    given().when(AddPayrollEmployee(**only(Employment, employment))).then(hired)
+    given().looking(twice=False).when(AddPayrollEmployee(**only(Employment, employment))).then(hired)
+    given().looking(twice=True).when(AddPayrollEmployee(**only(Employment, employment))).refused(OnPayrollAlready)
     for wrong in (
         replace(employment, salary=None), replace(employment, percentage=10), replace(employment, salary_kind="percentage"),
         replace(employment, salary_kind="percentage", salary=None, percentage=10),
     ):
-        given().when(AddPayrollEmployee(**only(Employment, wrong))).refused(SalaryUnclear)
-    given(hired).when(ChangePayrollEmployee(**only(Employment, replace(employment, ends_on=date(2025, 2, 28))))).refused(EmploymentImpossible)
+        given().looking(twice=False).when(AddPayrollEmployee(**only(Employment, wrong))).refused(SalaryUnclear)
+    given(hired).looking(twice=False).when(ChangePayrollEmployee(**only(Employment, replace(employment, ends_on=date(2025, 2, 28))))).refused(EmploymentImpossible)
     assert PayrollEmployee.replay([replace(hired, staff_id=BO)]).claims()
 
 
@@ -301,6 +303,12 @@ async def test_a_month_is_paid_and_corrected_and_goes_out_as_a_sheet(town):
         "name": "=Sam Visser", "salaryKind": "monthly", "salary": 300_000, "startsOn": "2020-01-01", "bankAccount": "NL91 ABNA 0417 1643 00", "taxNumber": "123456782"})
     assert sam.status_code == 201, sam.text
     bo = await admin("POST", "/payroll/employees", {"name": "Bo Smit", "salaryKind": "hourly", "salary": 2_500, "startsOn": "2020-01-01"})
+    doctor = (await admin("POST", "/staff/create", {"name": "Dr Ida Vos", "email": "ida@clinic.example", "role": "doctor"})).json()["id"]
+    ida = {"name": "Ida Vos", "salaryKind": "percentage", "percentage": 4_000, "startsOn": today_there().isoformat(), "staffId": doctor}
+    there_ = await admin("POST", "/payroll/employees", ida)
+    assert there_.status_code == 201, there_.text
+    await admin("GET", "/payroll/employees", headers=await admin.seen(there_))
+    failure(await admin("POST", "/payroll/employees", ida), 409, "ON_PAYROLL_ALREADY")
     month = await admin("POST", "/payroll/periods", {"name": "Last month", "startsOn": first.isoformat(), "endsOn": last.isoformat()})
     failure(await admin("POST", "/payroll/periods", {"startsOn": last.isoformat(), "endsOn": last.isoformat()}), 409, "PAYROLL_PERIOD_OVERLAPS")
     hours = [{"employeeId": bo.json()["id"], "minutes": 600, "bonuses": [{"description": "Weekend", "amount": 1_000}]}]
@@ -332,7 +340,7 @@ async def test_a_month_is_paid_and_corrected_and_goes_out_as_a_sheet(town):
     listed = (await admin("GET", "/payroll/runs", params={"periodId": month.json()["id"], "sort": "-createdAt"})).json()["items"]
     assert [(one["status"], one["number"][-1], one["correctsId"]) for one in listed] == [("paid", "2", run["id"]), ("void", "1", None)]
     assert len((await admin("GET", "/payroll/periods")).json()["items"]) == 1
-    assert {one["name"] for one in (await admin("GET", "/payroll/employees")).json()["items"]} == {"Sam Visser", "Bo Smit"}
+    assert {one["name"] for one in (await admin("GET", "/payroll/employees")).json()["items"]} == {"Sam Visser", "Bo Smit", "Ida Vos"}
 
 
 @pytest.mark.asyncio(loop_scope="module")
