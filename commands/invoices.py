@@ -1,5 +1,6 @@
 """What may be asked of an invoice, in the order of its life."""
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -327,7 +328,7 @@ class DeleteInvoice(Command):
         return invoice.delete(self.reason, at.today)
 
 
-async def doctors_of(lines: list[Line], look: Look) -> list[Staff]:
+async def doctors_of(lines: Iterable[Any], look: Look) -> list[Staff]:
     return [await look.require(Staff, doctor) for doctor in dict.fromkeys(line.doctor_id for line in lines) if doctor]
 
 

@@ -28,6 +28,8 @@ from gateway import (
     charts,
     clinics,
     closed_days,
+    commission_rules,
+    commissions,
     consents,
     credits,  # noqa: A004 - what it is called
     demo_requests,
@@ -46,6 +48,7 @@ from gateway import (
     holds,
     households,
     imports,
+    installments,
     invite_codes,
     invoices,
     lead_forms,
@@ -56,6 +59,7 @@ from gateway import (
     passkeys,
     patient_notes,
     patients,
+    payroll,
     people,
     permission_templates,
     places,
@@ -98,7 +102,7 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, appointments.public, portal_invitations.door, events.router, events.feed, health.health, health.metrics, docs.schema, docs.docs, docs.asyncapi, docs.events,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointment_types, appointments, attendance, audit, balances, billing, calendar_feeds, charts, clinics, closed_days, consents, credits, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, figures, holds, households, imports, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, permission_templates, places, plans, portal_invitations, public_documents, quotations,
+    activity, analytics, api_keys, appointment_types, appointments, attendance, audit, balances, billing, calendar_feeds, charts, clinics, closed_days, commission_rules, commissions, consents, credits, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, figures, holds, households, imports, installments, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, payroll, permission_templates, places, plans, portal_invitations, public_documents, quotations,
     queue, rebuilds, receipts, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, trials, upgrades, webhooks,
 ))
 
@@ -114,7 +118,7 @@ def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODUL
 
 def services_of(settings: Any) -> Services:
     """Return what the application leans on, not yet open."""
-    return Services(settings, KINDS, [sessions.sweep, clinics.tend, webhooks.tend, recalls.Tending(), reminders.tend])
+    return Services(settings, KINDS, [sessions.sweep, clinics.tend, webhooks.tend, recalls.Tending(), reminders.tend, installments.tend])
 
 
 def openapi(modules: Sequence[ControllerRouterHandler] = MODULES) -> Json:

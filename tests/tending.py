@@ -1,4 +1,4 @@
-"""A gateway's chore of reminding as a process of its own, whose clock jumps: `python -m tests.tending FILE`, where FILE holds the moments that its clock may show."""
+"""A gateway's chore as a process of its own, whose clock jumps: `python -m tests.tending FILE [MODULE]`, where FILE holds the moments that its clock may show; reminders, if no other is named."""
 
 import asyncio
 import sys
@@ -7,16 +7,18 @@ from pathlib import Path
 from random import Random
 
 from anamnesis.settings import Settings
+from gateway import installments, reminders
 from gateway.app import services_of
-from gateway.reminders import tend
+
+CHORES = {"installments": installments.tend, "reminders": reminders.tend}
 
 
-async def main(moments: Path) -> None:
+async def main(moments: Path, chore: str) -> None:
     """Look after what is due until killed, each time at another moment, forth and back."""
     services, dice = services_of(Settings.read("gateway")), Random()
     await services.open()
     while True:
-        await tend(services, datetime.fromisoformat(dice.choice(shown(moments))))
+        await CHORES[chore](services, datetime.fromisoformat(dice.choice(shown(moments))))
         await asyncio.sleep(0.02)
 
 
@@ -26,4 +28,4 @@ def shown(moments: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:] or ("reminders",)))

@@ -44,6 +44,9 @@ ALLOWED = {
     **{("commands/attendance.py", f"commands.queue.{name}"): "and whoever notes it" for name in ("arrival", "numbers")},
     ("gateway/attendance.py", "domain.appointments.AppointmentLinkOver"): "who somebody is who scans the code, their appointment's link says",
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
+    **{("commands/installments.py", f"commands.invoices.{name}"): "what a term becomes is issued as any invoice" for name in ("doctors_of", "issued", "series_for")},
+    **{("commands/installments.py", f"domain.invoices.{name}"): "and is one; what is divided must be due" for name in ("InvoiceAlreadyPaid", "worked_out")},
+    ("commands/payroll.py", "domain.series.printed"): "as with an invoice",
     **{("commands/invoices.py", f"domain.credits.{name}"): "what is paid beyond what is owed becomes credit, and credit pays, in one save" for name in (
         "Credit", "CreditTooSmall", "credit_of", "taken_from", "there")},
     **{("commands/credits.py", f"commands.invoices.{name}"): "whoever pays several invoices at once pays each as one alone" for name in ("Excess", "credits_of")},

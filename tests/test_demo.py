@@ -74,6 +74,13 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["InvoiceCredited", "PaymentReallocated", "PaymentReversed"], "nobody of it bills or books anything wrongly"),
     **dict.fromkeys(["CreditReceived", "CreditReversed", "CreditGained", "CreditUsed", "CreditReturned", "CreditReassigned", "CreditApplied"], "its people pay what they are billed"),
     **dict.fromkeys(["InvoiceSent", "ReceiptIssued", "ReceiptSent", "DocumentShared", "DocumentLinkRevoked", "DocumentViewed"], "its bills are handed over on paper"),
+    **dict.fromkeys([
+        "InstallmentPlanMade", "InstallmentTermsChanged", "InstallmentPlanPaused", "InstallmentPlanResumed", "InstallmentPlanCancelled", "InstallmentTermBilled",
+        "InstallmentPlanReassigned"], "its patients pay at once"),
+    **dict.fromkeys([
+        "PayrollEmployeeAdded", "PayrollEmployeeChanged", "PeriodSettled", "PeriodReleased", "PayrollPeriodOpened", "PayrollPeriodTaken", "PayrollPeriodGivenBack",
+        "PayrollPeriodRemoved", "PayrollRunDrafted", "PayrollRunChanged", "PayrollRunApproved", "PayrollRunPaid", "PayrollRunVoided"], "another program pays its people"),
+    **dict.fromkeys(["CommissionRuleMade", "CommissionRuleChanged", "CommissionRuleRemoved"], "likewise"),
     **dict.fromkeys(["ExpenseRecorded", "ExpenseCorrected", "ExpenseStruckOut"], "what its clinics spend is not told"),
     **dict.fromkeys(["PersonErased", "ErasureRefused"], "nobody asks to be forgotten"),
     **dict.fromkeys(["RetentionSet", "LegalHoldPlaced", "LegalHoldLifted"], "they keep their records as usual, and nobody sues"),

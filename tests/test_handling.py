@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from msgspec import json
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from anamnesis.migrations import migrate
 from anamnesis.scratch import temporary_directory
@@ -38,6 +38,7 @@ from commands.clinics import (
     SetClinicBranding,
     SwitchModule,
 )
+from commands.commission_rules import ChangeCommissionRule, MakeCommissionRule, RemoveCommissionRule
 from commands.consents import (
     DefineConsentForm,
     RecordConsent,
@@ -53,6 +54,14 @@ from commands.erasures import ErasePatient
 from commands.expenses import CorrectExpense, RecordExpense, StrikeOutExpense
 from commands.favourites import FavourPatient, UnfavourPatient
 from commands.holds import ExtendHold, HoldTime, ReleaseHold
+from commands.installments import (
+    CancelInstallmentPlan,
+    ChangeInstallmentTerms,
+    CreateInstallmentPlan,
+    PauseInstallmentPlan,
+    ResumeInstallmentPlan,
+    SplitInvoice,
+)
 from commands.invoices import (
     ApplyCredit,
     CreateInvoice,
@@ -72,6 +81,7 @@ from commands.invoices import (
     WriteOffInvoice,
 )
 from commands.kit import Command, Creation, KeyReused, StaleVersion, TimeTaken, Unavailable
+from commands.kit.attempt import Conflict, Looking
 from commands.kit.errors import Erased
 from commands.kit.handling import Handler, Receipt, Who
 from commands.kit.receipt import house
@@ -96,6 +106,17 @@ from commands.patients import (
     RestorePatient,
     UnblockPatient,
     UnmergePatients,
+)
+from commands.payroll import (
+    AddPayrollEmployee,
+    ApprovePayrollRun,
+    ChangePayrollEmployee,
+    ChangePayrollRun,
+    DraftPayrollRun,
+    OpenPayrollPeriod,
+    PayPayrollRun,
+    RemovePayrollPeriod,
+    VoidPayrollRun,
 )
 from commands.places import ChangePlace, ClosePlace, OpenPlace
 from commands.portal_invitations import CancelPortalInvitation, InvitePatient, ResendPortalInvitation
@@ -169,12 +190,14 @@ from commands.webhooks import (
     RotateWebhookSecret,
     SendWebhookTest,
 )
+from domain.installments import DueTerm, InstallmentLine, InstallmentRhythm
 from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued
-from domain.kit import Forbidden, NotFound, Refused
+from domain.kit import At, Forbidden, NotFound, Refused
 from domain.kit.bills import Line
 from domain.kit.codec import TextUnstorable, hints, metas
 from domain.patients import MedicalEntry, PatientNotActive
 from domain.recurrences import Rule
+from domain.rooms import Room
 from projections.kit import PROJECTIONS
 from projections.kit.stored import fact_of
 from schemas.kit import Row
@@ -289,6 +312,10 @@ async def test_without_a_permission_nothing_is_even_looked_at(town: Town) -> Non
 
 
 Shape = tuple[type[Command], str]
+PART = InstallmentLine(description="Crown", amount=100)
+AT_ONCE = InstallmentRhythm(count=1, first_due_on=NOW.date())
+PAID: dict[str, Any] = {"name": "Eva Jansen", "salary_kind": "monthly", "salary": 100, "starts_on": date(2019, 1, 1)}
+SHARE: dict[str, Any] = {"basis": "billed", "rate": 3000, "valid_from": date(2019, 1, 1)}
 PHOTOS = DefineConsentForm(name="Photos", purpose="photos", text="Photos are taken.")
 
 
@@ -370,6 +397,17 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((CreateInvoice, "patient_id"), CreateInvoice(patient_id=other["patients"], lines=own), None),
         ((CreateInvoice, "lines.doctor_id"), CreateInvoice(patient_id=town.patient, lines=foreign), None),
         ((EditInvoice, "lines.doctor_id"), EditInvoice(lines=foreign), other["draft"]),
+        ((CreateInstallmentPlan, "patient_id"), CreateInstallmentPlan(patient_id=other["patients"], lines=[PART], rhythm=AT_ONCE), None),
+        ((CreateInstallmentPlan, "lines.doctor_id"), CreateInstallmentPlan(patient_id=town.patient, lines=[replace(PART, doctor_id=other["staff"])], rhythm=AT_ONCE), None),
+        ((SplitInvoice, "invoice_id"), SplitInvoice(invoice_id=other["invoices"], rhythm=AT_ONCE), None),
+        ((AddPayrollEmployee, "staff_id"), AddPayrollEmployee(**PAID, staff_id=other["staff"]), None),
+        ((ChangePayrollEmployee, "staff_id"), ChangePayrollEmployee(**PAID, staff_id=other["staff"]), other["employee"]),
+        ((DraftPayrollRun, "period_id"), DraftPayrollRun(period_id=other["payroll_periods"]), None),
+        ((DraftPayrollRun, "employees"), DraftPayrollRun(period_id=other["period"], employees=[other["payroll_employees"]]), None),
+        ((DraftPayrollRun, "corrects_id"), DraftPayrollRun(period_id=other["period"], corrects_id=other["payroll_runs"]), None),
+        ((ChangePayrollRun, "employees"), ChangePayrollRun(employees=[other["payroll_employees"]]), other["run"]),
+        ((MakeCommissionRule, "doctor_id"), MakeCommissionRule(**{**SHARE, "doctor_id": other["staff"]}), None),
+        ((ChangeCommissionRule, "doctor_id"), ChangeCommissionRule(**{**SHARE, "doctor_id": other["staff"]}), other["rule"]),
         ((CreateQuotation, "patient_id"), CreateQuotation(patient_id=other["patients"], lines=own), None),
         ((CreateQuotation, "lines.doctor_id"), CreateQuotation(patient_id=town.patient, lines=foreign), None),
         ((EditQuotation, "lines.doctor_id"), EditQuotation(lines=foreign), other["quotation"]),
@@ -413,11 +451,14 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     mine["form"], form = (await town(PHOTOS)).id, (await far(PHOTOS)).id
     anna = (await far(AddRelation(patient_id=far.patient, relation="parent", guardian=True, name="Anna"))).id
     mine["quotation"] = await town.quotation()
+    mine["employee"], mine["period"], mine["run"] = await paid(town)
+    employee, period, run = await paid(far)
+    mine["rule"] = (await town(MakeCommissionRule(doctor_id=town.doctor, **SHARE))).id
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
-        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt()},
-        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room, "quotations": town.room, "invoices": town.room, "receipts": town.room},
-        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4()},
+        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt(), "payroll_employees": employee, "payroll_periods": period, "payroll_runs": run},
+        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room, "quotations": town.room, "invoices": town.room, "receipts": town.room, "payroll_employees": town.room, "payroll_periods": town.room, "payroll_runs": town.room},
+        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "payroll_employees": uuid4(), "payroll_periods": uuid4(), "payroll_runs": uuid4()},
     }
     count = len(stored(database))
     for ids in strange.values():
@@ -430,9 +471,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4()}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4(), **dict.fromkeys(["payroll_employees", "payroll_periods", "payroll_runs", "employee", "period", "run", "rule"], uuid4())}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink | ReverseDeposit | ReturnCredit | SettleInvoices) or shape in {(AddRelation, "related_id"), (ReceiveDeposit, "appointment_id")}:
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | CreateInstallmentPlan | SplitInvoice | ChangePayrollEmployee | DraftPayrollRun | ChangePayrollRun | ChangeCommissionRule | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink | ReverseDeposit | ReturnCredit | SettleInvoices) or shape in {(AddRelation, "related_id"), (ReceiveDeposit, "appointment_id")}:
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -448,6 +489,13 @@ async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -
             ids[own["holds"]] = (await fresh(HoldTime(doctor_id=fresh.doctor, room_id=fresh.room, start=MONDAY))).id
         renamed = type(command)(**{k: ids.get(v, v) if isinstance(v, UUID) else v for k, v in asdict(command).items() if k != "lines"}, **lines(command))
         assert (await fresh(renamed)).version >= 1
+
+
+async def paid(town: Town) -> tuple[UUID, UUID, UUID]:
+    """Put somebody on the payroll, and pay them for a month; return them, the month and the run."""
+    employee = (await town(AddPayrollEmployee(**PAID))).id
+    month = (await town(OpenPayrollPeriod(starts_on=date(2019, 1, 1), ends_on=date(2019, 1, 31)))).id
+    return employee, month, (await town(DraftPayrollRun(period_id=month, employees=[employee]))).id
 
 
 async def series(town: Town) -> UUID:
@@ -476,6 +524,9 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
     things["queue"] = (await town(QueuePatient(patient_id=town.patient))).id
     things |= {"quotations": await town.quotation(), "receipts": await town.receipt()}
+    things["installments"] = (await town(CreateInstallmentPlan(patient_id=town.patient, lines=[PART], rhythm=AT_ONCE))).id
+    things["payroll_employees"], things["payroll_periods"], things["payroll_runs"] = await paid(town)
+    things["commission_rules"] = (await town(MakeCommissionRule(doctor_id=town.doctor, **SHARE))).id
     things["expenses"] = (await town(RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date()))).id
     things["holds"] = (await town(HoldTime(doctor_id=town.doctor, start=town.at(300)))).id
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
@@ -511,6 +562,9 @@ def later(town: Town) -> list[Command]:
         MoveQueueEntry(status="IN_PROGRESS"), RankQueueEntry(rank="high", reason="A child"), PlaceQueueEntry(),
         EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(), SendInvoice(),
         EditQuotation(lines=[Line(description="Crown", unit_price=1)]), IssueQuotation(), SendQuotation(), AcceptQuotation(), DeclineQuotation(), ReissueQuotation(), ConvertQuotation(), WithdrawQuotation(), SendReceipt(),
+        ChangeInstallmentTerms(terms=[DueTerm(due_on=NOW.date(), amount=100)]), PauseInstallmentPlan(), ResumeInstallmentPlan(), CancelInstallmentPlan(),
+        ChangePayrollEmployee(**PAID), RemovePayrollPeriod(), ChangePayrollRun(), ApprovePayrollRun(), PayPayrollRun(), VoidPayrollRun(reason="No"),
+        ChangeCommissionRule(**SHARE, doctor_id=town.doctor), RemoveCommissionRule(),
         CorrectExpense(category="rent", description="April", amount=1, spent_on=NOW.date()), StrikeOutExpense(),
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
         ApplyCredit(), ReallocatePayment(payment_id=uuid4(), allocations=[]), ReversePayment(payment_id=uuid4(), reason="No"), CreditInvoice(reason="No"), WriteOffInvoice(reason="No"),
@@ -630,6 +684,16 @@ async def test_a_booking_rests_on_what_it_has_read(database: Any, town: Town) ->
         await other.handle(ArchivePatient(), town.admin, id=town.patient, now=NOW)
     with pytest.raises(PatientNotActive):
         await town(town.visit(town.at(120)))
+
+
+async def test_what_moves_between_two_looks_of_one_attempt_is_looked_at_anew(database: Any, town: Town) -> None:
+    """A stream is read, and its row after that: if another process has been there in between, nothing is decided on half of each."""
+    async with handling(database) as cold:
+        look = Looking(cold, At(id=uuid4(), now=NOW, today=NOW.date(), actor=uuid4(), clinic=town.id))
+        await look.require(Room, town.room)
+        await town(ChangeRoom(name="Garden room"), town.room)
+        with pytest.raises(Conflict):
+            await look.row(Room, town.room)
 
 
 async def test_a_refused_change_leaves_no_trace_in_memory(database: Any, town: Town) -> None:

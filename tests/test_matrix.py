@@ -15,10 +15,12 @@ from tests.test_walk import (
     LAST_CALLS,
     appointments,
     caller,
+    commissions,
     consents,
     credited,
     devices,
     figures,
+    installments,
     invitations,
     invoices,
     leads,
@@ -40,7 +42,7 @@ from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, conten
 
 __all__ = ["caller"]  # a fixture
 
-CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, recurrences, recalls, invoices, quotations, referrals, leads, waiting, devices]  # what is neither the admin's alone nor the platform's
+CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, recurrences, recalls, invoices, quotations, installments, commissions, referrals, leads, waiting, devices]  # what is neither the admin's alone nor the platform's
 BEYOND_A_PROGRAM = {"GRANT_BEYOND_YOUR_OWN"}  # it may not make anybody more than it is itself, which is nobody
 WORDS = re.compile("Bakker|Noor|Visser|Penicillin|D2740")  # of rows that the walk has made
 
@@ -118,7 +120,7 @@ async def test_every_operation_does_what_it_says_and_nothing_for_whoever_may_not
 
 
 FIGURES = {"GetDoctorPerformance", "GetPatientGrowth", "GetRetentionCohorts", "GetReferralSources", "BrowseVisitRow"}
-ANYTHING = {"BrowseAuditLog", "BrowseErasureRow"}  # may be asked about anything, and tell nothing of others
+ANYTHING = {"BrowseAuditLog", "BrowseErasureRow", "ListInstallmentsOfTreatmentPlan"}  # may be asked about anything, and tell nothing of others
 
 
 async def foreign(me: Person, ids: Json) -> None:

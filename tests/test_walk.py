@@ -827,6 +827,67 @@ async def quotations(me: Person, ids: Json) -> None:
     assert found == {quotation: "converted", other: "withdrawn"} == {id_: (await me("GetQuotationEntry", id=id_))["status"] for id_ in found}
 
 
+async def installments(me: Person, ids: Json) -> None:
+    """One plan becomes invoices and is changed, put off and ended; another one divides an invoice."""
+    treatment = str(uuid4())
+    wanted = {"patientId": ids["patients"], "treatmentPlanId": treatment, "lines": [{"description": "Crown", "amount": 9_000, "doctorId": ids["staff"]}]}
+    plan = await me("CreateInstallmentPlan", {**wanted, "rhythm": {"count": 3, "firstDueOn": TODAY.isoformat()}})
+    ids["installments"] = plan["id"]
+    billed = await me("GenerateInstallmentInvoice", {"early": True}, termId=plan["terms"][0]["id"])
+    assert billed["terms"][0]["invoiceId"]
+    changed = await me("ChangeInstallmentTerms", {"rhythm": {"count": 1, "firstDueOn": (TODAY + timedelta(days=40)).isoformat()}, "reason": "All at once"}, id=plan["id"])
+    assert [term["amount"] for term in changed["terms"]] == [3_000, 6_000]
+    await me("PauseInstallmentPlan", {"reason": "Abroad"}, id=plan["id"])
+    assert (await me("ResumeInstallmentPlan", {"postpone": True}, id=plan["id"]))["status"] == "active"
+    seen = await me("GetInstallmentEntry", id=plan["id"])
+    assert (seen["billed"], seen["open"], len(seen["history"])) == (3_000, 9_000, 1)
+    assert [one["id"] for one in (await me("ListInstallmentsOfTreatmentPlan", treatmentPlanId=treatment))["items"]] == [plan["id"]]
+    assert [one["id"] for one in (await me("BrowseInstallmentEntry", query={"patientId": ids["patients"]}))["items"]] == [plan["id"]]
+    whole = (await me("CreateInvoice", {"patientId": ids["patients"], "lines": LINES, "issue": True}))["id"]
+    divides = (await me("SplitInvoice", {"rhythm": {"count": 2, "firstDueOn": TODAY.isoformat(), "unit": "weeks"}}, invoiceId=whole))["id"]
+    assert (await me("CancelInstallmentPlan", id=divides))["status"] == "cancelled"
+    root = await me.api.superadmin()
+    assert (await root("GenerateDueInvoices", query={"clinicId": str(me.clinic)}))["failed"] == 0
+
+
+async def payroll(me: Person, ids: Json) -> None:
+    """Somebody is paid for a month, in a run that is worked out anew, approved, paid and taken back."""
+    eva = {"name": "Eva Jansen", "salaryKind": "hourly", "salary": 2_500, "startsOn": "2019-01-01"}
+    ids["payroll_employees"] = employee = (await me("AddPayrollEmployee", eva))["id"]
+    await me("ChangePayrollEmployee", {**eva, "bankAccount": "NL91 ABNA 0417 1643 00"}, id=employee)
+    assert (await me("GetPayrollEmployeeRow", id=employee))["bankAccount"]
+    wrong = (await me("OpenPayrollPeriod", {"startsOn": "2019-01-01", "endsOn": "2019-02-28"}))["id"]
+    await me("RemovePayrollPeriod", id=wrong)
+    ids["payroll_periods"] = period = (await me("OpenPayrollPeriod", {"name": "January", "startsOn": "2019-01-01", "endsOn": "2019-01-31", "paysOn": "2019-02-01"}))["id"]
+    assert (await me("GetPayrollPeriodRow", id=period))["name"] == "January"
+    ids["payroll_runs"] = run = (await me("DraftPayrollRun", {"periodId": period, "employees": [employee]}))["id"]
+    await me("ChangePayrollRun", {"entries": [{"employeeId": employee, "minutes": 90, "bonuses": [{"description": "Weekend", "amount": 50}]}]}, id=run)
+    await me("ApprovePayrollRun", {}, id=run)
+    assert (await me("PayPayrollRun", {}, id=run))["status"] == "paid"
+    assert (await me("GetPayrollRunRow", id=run))["net"] == 3_800
+    assert [one["name"] for one in (await me("BrowsePayslipEntry", query={"runId": run}))["items"]] == ["Eva Jansen"]
+    assert (await me("VoidPayrollRun", {"reason": "Wrong hours"}, id=run))["status"] == "void"
+    assert [one["id"] for one in (await me("BrowsePayrollRunRow", query={"periodId": period}))["items"]] == [run]
+    assert [one["id"] for one in (await me("BrowsePayrollPeriodRow"))["items"]] == [period]
+    assert [one["id"] for one in (await me("BrowsePayrollEmployeeRow"))["items"]] == [employee]
+
+
+async def commissions(me: Person, ids: Json) -> None:
+    """A doctor gets a share of what they bill, which says of which invoices."""
+    doctor = ids["staff"]
+    terms = {"doctorId": doctor, "basis": "billed", "rate": 3_000, "validFrom": "2019-01-01"}
+    wrong = (await me("MakeCommissionRule", {**terms, "procedureCode": "D1110"}))["id"]
+    await me("RemoveCommissionRule", {}, id=wrong)
+    ids["commission_rules"] = rule = (await me("MakeCommissionRule", terms))["id"]
+    await me("ChangeCommissionRule", {**terms, "rate": 4_000}, id=rule)
+    assert (await me("GetCommissionRuleRow", id=rule))["rate"] == 4_000
+    assert [one["id"] for one in (await me("BrowseCommissionRuleRow", query={"doctorId": doctor}))["items"]] == [rule]
+    (figures,) = (await me("GetCommissions", query={"doctorId": doctor}))["items"]
+    lines = (await me("BrowseCommissionLine", query={"doctorId": doctor, "counted": "true", "limit": "200"}))["items"]
+    assert figures["commission"] == sum(line["commission"] for line in lines)
+    assert figures["lines"] == len(lines) > 0
+
+
 async def expenses(me: Person, ids: Json) -> None:
     """What the day cost, one thing of which was none; and what is left of it."""
     today = str(today_there())
@@ -1217,6 +1278,9 @@ CHAPTERS = [
     recalls,
     invoices,
     quotations,
+    installments,
+    payroll,
+    commissions,
     expenses,
     letters,
     figures,

@@ -67,6 +67,8 @@ class Looking:
         self.from_cache = self.from_cache or entry is not None
         if entry is None or entry.kind != state.kind or (row and not entry.row_known):
             entry = await streams.get(state, stream, clinic, row=row)
+        if self.versions.setdefault(stream, entry.version) != entry.version:  # it has moved since this very attempt read it: half of it would rest on what was before
+            raise Conflict
         self.entries[stream] = entry
         self.versions[stream] = entry.version
         return entry

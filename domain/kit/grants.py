@@ -163,6 +163,7 @@ billing.expenses.view_eod                 Pro  -   -   -
 billing.payroll.view                      Pro  -   -   -
 billing.payroll.manage                    Pro  -   -   -
 billing.payroll.run                       Pro  -   -   -
+billing.payroll.view_commissions          Pro  D   D   -
 billing.insurance.view                    Pro+ -   D   -
 billing.insurance.create                  Pro+ -   D   -
 billing.insurance.edit                    Pro+ -   D   -

@@ -27,6 +27,7 @@ PSEUDO = {"superadmin", "admin", "self", "public", "house"}  # what follows from
 INTERNAL = {  # rows without an address of their own -> where what they say is seen
     "CalendarRow": "CalendarEntry adds the names",
     **dict.fromkeys(["QueueRow", "TurnRow", "QueueEntry"], "QueuePlace has them all, and what is to be expected"),
+    "EarningRow": "CommissionLine says what it comes to", "PeriodEarnings": "what a payroll run takes",
     "LifetimeRow": "Lifetime counts the records of one patient together",
     "AuditRow": "AuditLine adds what changed and from where",
     "SeriesRow": "the next number",
@@ -58,7 +59,7 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "UseInviteCode": "SubmitSignup, with a code", "FoundClinic": "SubmitSignup and CompleteOnboarding", "AdmitFounder": "CompleteOnboarding", "CompleteSignup": "CompleteOnboarding",
     "ErasePatient": "AskErasure", "ErasePerson": "AskErasure",
     "GenerateRecall": "GenerateRecalls", "AnswerRecall": "a visit that is booked", "LoseRecallVisit": "a visit that is cancelled or missed",
-    "Remind": "time", "RemindClosing": "time", "FinishClosing": "time", "GiveWebhookUp": "a receiver that is gone, or takes nothing for days",
+    "BillDueTerm": "time, and GenerateDueInvoices", "Remind": "time", "RemindClosing": "time", "FinishClosing": "time", "GiveWebhookUp": "a receiver that is gone, or takes nothing for days",
     "JoinStaff": "AcceptStaffInvitation", "GiveStaffAccount": "HireStaff",
     "SuspendAccount": "ChangeAccountStatus", "ReinstateAccount": "likewise", "WithdrawPlace": "RemoveFromClinic",
 }
@@ -86,6 +87,8 @@ BARE = {  # ids that point at no stream -> why
     "AnswerAppointment.link": "a link is a part of its appointment's stream", "JoinPortal.link": "a link is a part of its invitation's stream",
     "LetterResendAsked.letter": "a letter is the outbox's, which is no stream",
     "ResendLetter.letter": "a letter is the outbox's, and looked for there",
+    **dict.fromkeys([f"{name}.treatment_plan_id" for name in ("InstallmentPlanMade", "CreateInstallmentPlan")], "treatment plans are others' to keep"),
+    "GenerateInstallmentInvoice.term_id": "a term is a part of its plan's stream, which its id tells",
     "InvoiceReassigned.payments": "payments are parts of their invoice's stream",
     "PaymentRecorded.payment_id": "a payment is a part of its invoice's stream",
     **dict.fromkeys([f"{name}.payment_id" for name in (
@@ -132,6 +135,11 @@ OPEN = {  # free text that lies open in the store -> whose it is
     **dict.fromkeys(["InvoiceCredited.number", "InvoiceCredited.invoice_number"], "the books'"), **dict.fromkeys([f"Credit{event}.currency" for event in ("Received", "Gained")], "ours"), "InvoiceCredited.currency": "ours",
     "InvoiceIssued.number": "the books'", "QuotationIssued.number": "the books'", "ReceiptIssued.number": "the books'", "ReceiptIssued.invoice_number": "the books'", "ReceiptIssued.currency": "ours", "QuotationWithdrawn.reason": "the books': why a number was taken back",
     **dict.fromkeys([f"Quotation{event}.currency" for event in ("Drafted", "Edited", "Issued")], "ours"),
+    **dict.fromkeys([f"CommissionRule{event}.procedure_code" for event in ("Made", "Changed")], "the price list's"), "CommissionRuleRemoved.reason": "the books': why something does not count",
+    "PayrollPeriodOpened.name": "the clinic's", "PayrollRunDrafted.currency": "ours", "PayrollRunApproved.number": "the books'", "PayrollRunVoided.reason": "the books': why a number was taken back",
+    "PayLine.description": "the books': for what money left",
+    "InstallmentPlanMade.currency": "ours",
+    **dict.fromkeys(["InstallmentLine.description", "InstallmentLine.procedure_code"], "the price list's: what is paid in parts, and stays in the books"),
     "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
     **dict.fromkeys([f"{name}.{field}" for name in ("ExpenseRecorded", "ExpenseCorrected", "Spent") for field in ("description", "vendor", "reference")], "the clinic's own books: what it bought of whom"),
     "ExpenseRecorded.currency": "ours", "ExpenseStruckOut.reason": "the books': why something does not count",
@@ -425,7 +433,8 @@ def test_the_grants_are_those_of_the_reference(reference: list[dict[str, str]]) 
     assert len(reference) > 170
     assert list(reference_faults(table(), reference)) == []
     assert set(table()) - {line["key"] for line in reference} == {
-        "appointments.overbook", "billing.payments.refund", "billing.invoices.credit", "billing.invoices.write_off", "appointments.remind", "settings.reminders.manage", "appointments.view_board", "appointments.show_code"}
+        "appointments.overbook", "billing.payments.refund", "billing.invoices.credit", "billing.invoices.write_off", "appointments.remind", "settings.reminders.manage", "appointments.view_board", "appointments.show_code",
+        "billing.payroll.view_commissions"}
     assert twice(line.split()[0] for line in TABLE.splitlines() if line.strip()) == []
 
 
