@@ -45,6 +45,7 @@ AttachmentId = Annotated[UUID, Meta(description="Id of one of the claim's attach
 
 SERIES = "insurance-claims"
 MOST_ATTACHMENTS = 50
+FileMedia = Literal["application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp"]
 
 
 class LineAmount(Frozen):
@@ -102,8 +103,8 @@ class AttachedFile(Frozen):
     """A file: what it is was read off its bytes."""
 
     attachment_id: AttachmentId
-    name: Annotated[Text | None, Personal("patient_id")]
-    media: Literal["application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp"]
+    name: Annotated[Text | None, Personal("patient_id")] = None
+    media: FileMedia
     size: int
     digest: Annotated[str, Meta(description="SHA-256 of its bytes.")]
 

@@ -38,7 +38,7 @@ class CoverTerms(Frozen):
     """With whom a patient is insured, and how: without a last day it goes on."""
 
     payer_id: PayerId
-    member_number: Annotated[MemberNumber | None, Personal("patient_id")]
+    member_number: Annotated[MemberNumber | None, Personal("patient_id")] = None
     group_number: Annotated[Text | None, Personal("patient_id")] = None
     rank: Rank = "primary"
     holder: Annotated[Holder, Meta(description="Whose policy it is.")] = "self"

@@ -6,7 +6,16 @@ from uuid import UUID
 
 from msgspec import field
 
-from domain.insurance_claims import Adjustment, AttachmentId, ClaimedLine, ClaimPaymentId, ClaimStatus, PayerReference, Via
+from domain.insurance_claims import (
+    Adjustment,
+    AttachmentId,
+    ClaimedLine,
+    ClaimPaymentId,
+    ClaimStatus,
+    FileMedia,
+    PayerReference,
+    Via,
+)
 from domain.insurance_covers import MemberNumber
 from domain.kit import Frozen, InvoiceId, Money, PatientId, Personal, Text
 from domain.kit.insurance import CoverId, InsuranceClaimId, PayerId, Rank
@@ -39,8 +48,8 @@ class Attachment(Frozen):
     """A file that goes with a claim."""
 
     id: AttachmentId
-    name: Annotated[Text | None, Personal("patient_id")]
-    media: str
+    name: Annotated[Text | None, Personal("patient_id")] = None
+    media: FileMedia
     size: int
     digest: str
     attached_at: datetime

@@ -4,17 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
+import pytest_asyncio
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.json import decode
 from msgspec.structs import replace
 
+from commands.erasures import ErasePatient
 from commands.insurance_claims import (
     AcceptInsuranceClaim,
     AnswerInsuranceClaim,
@@ -73,8 +77,9 @@ from domain.kit.bills import Line
 from domain.series import NumberAllotted
 from projections.insurance_claims import insurance_claims
 from schemas.insurance_claims import InsuranceClaimRow
-from tests.clinic import Town, handling, stored
+from tests.clinic import Town, handling, stored, who
 from tests.kit import THIS, facts, noon
+from tests.served import failure, served, today_there, until, working
 
 PATIENT, INVOICE, OTHER = UUID(int=5), UUID(int=6), UUID(int=43)
 PAYERS = {"primary": UUID(int=21), "secondary": UUID(int=22)}
@@ -627,3 +632,179 @@ async def test_of_two_replacements_one_takes_the_place(module_database: Any) -> 
         won = [one for one in outcomes if isinstance(one, Receipt)]
         assert len(won) == 1
         assert {type(one) for one in outcomes if not isinstance(one, Receipt)} <= {ClaimedBeyondBill, ClaimReplacedAlready}
+
+
+# --- over HTTP
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def desk(module_database: Any, make_nats: Any) -> AsyncIterator[Any]:
+    nats = make_nats()
+    async with served(module_database, nats) as web, working(module_database, nats):
+        clinic = await web.clinic()
+        admin = await web.person(clinic, "admin")
+        patient = (await admin("POST", "/patients", {"givenName": "Noor", "familyName": "Bakker"})).json()["id"]
+        payer = (await admin("POST", "/insurance-payers", {"name": "Zilveren Kruis", "payerNumber": "3311"})).json()["id"]
+        cover = (await admin("POST", "/insurance-covers", {
+            "patientId": patient, "payerId": payer, "memberNumber": "W987", "validFrom": "2020-01-01"})).json()["id"]
+        yield SimpleNamespace(web=web, database=module_database, clinic=clinic, admin=admin, patient=patient, payer=payer, cover=cover)
+
+
+async def asked(desk: Any, method: str, path: str, body: Any = None, status: int = 200, **options: Any) -> Any:
+    answer = await desk.admin(method, path, body, **options)
+    assert answer.status_code == status, answer.text
+    return answer
+
+
+async def invoiced(desk: Any, total: int = 10_000) -> str:
+    lines = [{"description": "Crown", "unitPrice": total, "procedureCode": "D2740"}]
+    return str((await asked(desk, "POST", "/invoices", {"patientId": desk.patient, "lines": lines, "issue": True}, 201)).json()["id"])
+
+
+async def claiming(desk: Any, invoice: str, **more: Any) -> str:
+    return str((await asked(desk, "POST", "/insurance-claims", {"invoiceId": invoice, "coverId": desk.cover, "submit": True, **more}, 201)).json()["id"])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_claim_lives_over_http_and_its_invoice_with_it(desk: Any) -> None:
+    invoice = await invoiced(desk)
+    claim = await claiming(desk, invoice, notes="For the crown")
+    answer = {"lines": [{"line": 1, "approved": 6_000, "adjustments": [{"group": "CO", "code": "45", "amount": 3_000}, {"group": "PR", "code": "1", "amount": 1_000}]}]}
+    row = (await asked(desk, "POST", f"/insurance-claims/{claim}/answer", answer)).json()
+    assert (row["status"], row["approved"], row["denied"], row["patientShare"]) == ("partly-approved", 6_000, 4_000, 4_000)
+    paid = await asked(desk, "POST", f"/insurance-claims/{claim}/payments", {"payerReference": "ERA-1"})
+    seen = await desk.admin.seen(paid)
+    entry = (await asked(desk, "GET", f"/insurance-claims/{claim}", headers=seen)).json()
+    assert (entry["status"], entry["paid"], entry["payerName"], entry["memberNumber"], entry["notes"]) == ("paid", 6_000, "Zilveren Kruis", "W987", "For the crown")
+    bill = (await asked(desk, "GET", f"/invoices/{invoice}", headers=seen)).json()
+    assert (bill["status"], bill["due"]) == ("partly-paid", 4_000)
+    (payment,) = (await asked(desk, "GET", f"/invoices/{invoice}/payments", headers=seen)).json()["items"]
+    assert (payment["method"], payment["id"]) == ("insurance", entry["payments"][0]["id"])
+    borne = (await asked(desk, "GET", f"/insurance-claims/invoice/{invoice}", headers=seen)).json()
+    assert {name: borne[name] for name in ("total", "asked", "approved", "paidByPayers", "due", "patientShare")} == {
+        "total": 10_000, "asked": 0, "approved": 6_000, "paidByPayers": 6_000, "due": 4_000, "patientShare": 4_000}
+    back = await asked(desk, "POST", f"/invoices/{invoice}/refunds", {"paymentId": payment["id"], "amount": 500, "reason": "The payer asked"})
+    seen = await desk.admin.seen(back)  # the desk gave it back at the invoice, and the claim says so
+    entry = (await asked(desk, "GET", f"/insurance-claims/{claim}", headers=seen)).json()
+    assert (entry["status"], entry["paid"]) == ("partly-approved", 5_500)
+    for query in ("status=partly-approved", f"patientId={desk.patient}", f"invoiceId={invoice}", f"payerId={desk.payer}", "rank=primary"):
+        assert claim in [one["id"] for one in (await asked(desk, "GET", f"/insurance-claims?limit=200&{query}")).json()["items"]], query
+    assert claim in [one["id"] for one in (await asked(desk, "GET", f"/insurance-claims/patient/{desk.patient}")).json()["items"]]
+    assert (await asked(desk, "GET", "/insurance-claims?format=csv")).text.startswith("id,number,status")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_figures_tell_what_is_outstanding_with_each_payer(desk: Any) -> None:
+    payer = (await asked(desk, "POST", "/insurance-payers", {"name": "VGZ"}, 201)).json()["id"]
+    patient = (await asked(desk, "POST", "/patients", {"givenName": "Ada", "familyName": "Kok"}, 201)).json()["id"]
+    cover = (await asked(desk, "POST", "/insurance-covers", {"patientId": patient, "payerId": payer, "memberNumber": "V1", "validFrom": "2020-01-01"}, 201)).json()["id"]
+    theirs = SimpleNamespace(admin=desk.admin, patient=patient, cover=cover)
+    one, two = await claiming(theirs, await invoiced(theirs, 700)), await claiming(theirs, await invoiced(theirs, 900))
+    await asked(desk, "POST", f"/insurance-claims/{one}/accept", {})
+    await asked(desk, "POST", f"/insurance-claims/{one}/payments", {"amount": 200})
+    last = await asked(desk, "POST", f"/insurance-claims/{two}/void", {"reason": "Wrong payer"})
+    three = await claiming(theirs, await invoiced(theirs, 1_100))
+    seen = await desk.admin.seen(await asked(desk, "PUT", f"/insurance-claims/{three}", {"status": "denied", "code": "29"}))
+    assert int(seen["x-position"]) > int(last.headers["x-position"])
+    four = await claiming(theirs, await invoiced(theirs, 50), submittedOn=str(today_there()))
+    seen = await desk.admin.seen(await asked(desk, "POST", f"/insurance-claims/{four}/withdraw", {}))
+    seen = await desk.admin.seen(await asked(desk, "POST", f"/insurance-claims/{four}/submit", {}))
+    told = (await asked(desk, "GET", "/insurance-claims/figures", headers=seen)).json()
+    (figure,) = [line for line in told["payers"] if line["payerId"] == payer]
+    assert figure == {
+        "payerId": payer, "payerName": "VGZ", "unanswered": 1, "unansweredAmount": 50, "unpaid": 1, "unpaidAmount": 500, "oldestOn": str(today_there())}
+    assert {"void", "denied", "submitted", "accepted"} <= {line["status"] for line in told["ages"]}
+    assert {line["age"] for line in told["ages"]} == {"0-30"}
+    assert "VGZ,1,50,1,500" in (await asked(desk, "GET", "/insurance-claims/figures?format=csv")).text
+
+
+PDF = b"%PDF-1.7\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10\0\0\0\x10" + b"\0" * (600 << 10)
+
+
+async def attaching(desk: Any, claim: str, body: bytes, name: str = "x-ray.pdf", **headers: str) -> Any:
+    return await desk.admin("POST", f"/insurance-claims/{claim}/attachments", files={"file": ("whatever.exe", body)}, data={"name": name}, headers=headers)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_is_attached_is_known_by_its_bytes_and_kept_sealed(desk: Any) -> None:
+    claim = await claiming(desk, await invoiced(desk))
+    answer = await attaching(desk, claim, PDF, "Röntgen 36.pdf")
+    assert answer.status_code == 201, answer.text
+    (file,) = answer.json()["attachments"]
+    assert (file["name"], file["media"], file["size"], file["digest"]) == ("Röntgen 36.pdf", "application/pdf", len(PDF), sha256(PDF).hexdigest())
+    seen = await desk.admin.seen(answer)
+    got = await asked(desk, "GET", f"/insurance-claims/{claim}/attachments/{file['id']}", headers=seen)
+    assert got.content == PDF
+    assert (got.headers["content-type"], got.headers["x-content-type-options"], got.headers["cache-control"]) == ("application/pdf", "nosniff", "private, no-store")
+    assert got.headers["content-disposition"] == f"attachment; filename=\"{file['id']}\"; filename*=UTF-8''R%C3%B6ntgen%2036.pdf"
+    place = f"clinics/{desk.clinic}/insurance-claims/{claim}/{file['id']}"
+    sealed = await desk.web.services.objects.get(place)
+    assert sealed is not None
+    assert b"PDF" not in sealed
+    assert (await attaching(desk, claim, PNG, "")).json()["attachments"][-1]["media"] == "image/png"
+    once = {"idempotency-key": "once", "content-type": "application/pdf"}
+    first, again = [await desk.admin("POST", f"/insurance-claims/{claim}/attachments", content=PDF, headers=once) for _ in range(2)]
+    assert (again.headers["idempotency-replayed"], again.json()) == ("true", first.json())
+    other = first.json()["attachments"][-1]["id"]
+    failure(await desk.admin("POST", f"/insurance-claims/{claim}/attachments", content=PDF + PDF, headers=once), 422, "KEY_REUSED")
+    seen = await desk.admin.seen(again)
+    assert (await asked(desk, "GET", f"/insurance-claims/{claim}/attachments/{other}", headers=seen)).content == PDF
+    for wrong in (b"", b"MZ\x90", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7 and no end", b"\0\0\1\0"):
+        failure(await attaching(desk, claim, wrong), 400, "PAPER_UNREADABLE")
+    failure(await attaching(desk, claim, PDF + b"\0" * (8 << 20)), 413, "PAPER_TOO_LARGE")
+    failure(await attaching(desk, claim, PDF + b"\0" * (9 << 20)), 413, "BODY_TOO_LARGE")
+    failure(await attaching(desk, str(uuid4()), PDF), 404, "NOT_FOUND")
+    gone = await asked(desk, "DELETE", f"/insurance-claims/{claim}/attachments/{file['id']}", status=204)
+    seen = await desk.admin.seen(gone) if "x-position" in gone.headers else {}
+
+    async def left() -> list[str]:
+        return [one["media"] for one in (await asked(desk, "GET", f"/insurance-claims/{claim}/attachments", headers=seen)).json()["items"]]
+
+    await until(lambda: same(left, ["image/png", "application/pdf"]))
+    assert await desk.web.services.objects.get(place) is None
+    failure(await desk.admin("GET", f"/insurance-claims/{claim}/attachments/{file['id']}"), 404, "ATTACHMENT_NOT_FOUND")
+    failure(await desk.admin("DELETE", f"/insurance-claims/{claim}/attachments/{file['id']}"), 404, "ATTACHMENT_NOT_FOUND")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_patients_with_the_key_see_their_own_and_nobody_sees_another_clinics(desk: Any) -> None:
+    claim = await claiming(desk, await invoiced(desk))
+    await attaching(desk, claim, PDF)
+    elsewhere = await desk.web.person(await desk.web.clinic(), "admin")
+    for path in ("", "/attachments", f"/attachments/{uuid4()}"):
+        failure(await elsewhere("GET", f"/insurance-claims/{claim}{path}"), 404, "NOT_FOUND")
+    failure(await elsewhere("GET", f"/insurance-claims/patient/{desk.patient}"), 404, "NOT_FOUND")
+    failure(await elsewhere("GET", f"/insurance-covers/eligibility?patientId={desk.patient}"), 404, "NOT_FOUND")
+    clerk = await desk.web.person(desk.clinic, "receptionist")
+    failure(await clerk("GET", "/insurance-claims"), 403, "FORBIDDEN")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_whoever_is_erased_takes_numbers_words_and_files_along(desk: Any) -> None:
+    patient = (await asked(desk, "POST", "/patients", {"givenName": "Bo", "familyName": "Smit"}, 201)).json()["id"]
+    cover = (await asked(desk, "POST", "/insurance-covers", {
+        "patientId": patient, "payerId": desk.payer, "memberNumber": "SECRET-1", "validFrom": "2020-01-01"}, 201)).json()["id"]
+    theirs = SimpleNamespace(admin=desk.admin, patient=patient, cover=cover)
+    claim = await claiming(theirs, await invoiced(theirs), notes="SECRET-2")
+    file = (await attaching(desk, claim, PDF, "SECRET-3")).json()["attachments"][0]["id"]
+    with psycopg.connect(desk.database.superuser_url) as connection:
+        (log,) = connection.execute("select string_agg(convert_from(state, 'UTF8'), '') from stored_events").fetchone() or ("",)
+    assert "SECRET" not in log
+    await asked(desk, "DELETE", f"/patients/{patient}")
+    admin = who(desk.clinic)
+    await desk.web.services.handler.handle(ErasePatient(patient_id=UUID(patient), reason="She asked", despite_retention=True), admin)
+
+    async def told() -> str:
+        return (await desk.admin("GET", f"/insurance-claims/{claim}")).text + (await desk.admin("GET", f"/insurance-covers/{cover}")).text
+
+    await until(lambda: nothing(told))
+    failure(await desk.admin("GET", f"/insurance-claims/{claim}/attachments/{file}"), 410, "ERASED")
+
+
+async def nothing(told: Any) -> bool:
+    return "SECRET" not in await told()
+
+
+async def same(told: Any, expected: Any) -> bool:
+    return bool(await told() == expected)
