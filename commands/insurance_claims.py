@@ -15,13 +15,13 @@ from domain.insurance_claims import (
     AnsweredLine,
     AttachedFile,
     AttachmentId,
+    ClaimAmount,
     ClaimContent,
     ClaimedLine,
     ClaimPaymentId,
     InsuranceClaim,
     InsuranceClaimDrafted,
     InvoiceClaims,
-    LineAmount,
     PayerReference,
     ReasonCode,
     Via,
@@ -30,12 +30,12 @@ from domain.insurance_claims import (
 )
 from domain.insurance_covers import InsuranceCover
 from domain.insurance_payers import Payer
-from domain.invoices import Invoice
+from domain.invoices import Invoice, LineAmount
 from domain.kit import At, Elsewhere, Event, Forbidden, Frozen, InvoiceId, Note, Positive, Reason
 from domain.kit.insurance import CoverId, InsuranceClaimId
 from domain.series import Series, printed, series_of
 
-Lines = Annotated[list[LineAmount], Meta(min_length=1, max_length=200)]
+Lines = Annotated[list[ClaimAmount], Meta(min_length=1, max_length=200)]
 Answers = Annotated[list[AnsweredLine], Meta(min_length=1, max_length=200)]
 WhichLines = Annotated[Lines | None, Meta(description="Lines of the invoice, and how much of each; unless said, all that no other claim asks for.")]
 Submission = Annotated[Via, Meta(description="`primary-payer` if that has forwarded it: it is on record, and nothing is to be sent.")]
@@ -226,16 +226,19 @@ class PayInsuranceClaim(Command):
         amount = max(claim.approved - paid, 1) if self.amount is None else self.amount
         payment = invoice.next_payment(claim.invoice_id)
         events = claim.pay(payment, amount, on, paid, self.payer_reference)
-        return [*events, Elsewhere(state=Invoice, id=claim.invoice_id, events=invoice.pay(payment, amount, "insurance", on, at.today))]
+        wanted = [LineAmount(line=line, amount=part) for line, part in claim.spread(amount, lying(claim, invoice), dict(enumerate(invoice.dues, 1))).items()]
+        paying = invoice.pay(payment, amount, "insurance", on, at.today, wanted if sum(one.amount for one in wanted) == amount else None)
+        return [*events, Elsewhere(state=Invoice, id=claim.invoice_id, events=paying)]
 
 
 class ReverseInsurancePayment(Command):
-    """Give back what is left of one of the payer's payments: a refund on the invoice, which is due again by that much."""
+    """Have one of the payer's payments not have been, which was recorded by mistake; or, `returned`, give back what is left of it. The invoice is due again by that much."""
 
     state = InsuranceClaim
     permission = "billing.insurance.edit"
     payment_id: ClaimPaymentId
     reason: Reason
+    returned: bool = False
     reversed_on: date | None = None
 
     async def gather(self, look: Look) -> dict[str, Any]:
@@ -245,10 +248,11 @@ class ReverseInsurancePayment(Command):
         ensure_may(at, "billing.payments.refund")
         payment, on = invoice.payments.get(self.payment_id), self.reversed_on or at.today
         left = payment.amount if payment else 0
-        events = claim.reverse(self.payment_id, left, self.reason, on)
-        refunded = invoice.refund(
-            invoice.next_refund(claim.invoice_id), self.payment_id, left, reason=self.reason, method=None, on=on, today=at.today)
-        return [*events, Elsewhere(state=Invoice, id=claim.invoice_id, events=refunded)]
+        events = claim.reverse(self.payment_id, left, self.reason, on, returned=self.returned)
+        undone = invoice.refund(
+            invoice.next_refund(claim.invoice_id), self.payment_id, left, reason=self.reason, method=None, on=on, today=at.today,
+        ) if self.returned else invoice.reverse(self.payment_id, self.reason, on, at.today)
+        return [*events, Elsewhere(state=Invoice, id=claim.invoice_id, events=undone)]
 
 
 class VoidInsuranceClaim(OnInvoice, Command):
@@ -298,7 +302,7 @@ class UpdateInsuranceClaim(Command):
         edited: list[Any] = []
         if self.lines is not None or self.notes is not UNSET:
             claim.ensure_draft()
-            wanted = self.lines or [LineAmount(line=line.line, amount=line.claimed) for line in claim.lines]
+            wanted = self.lines or [ClaimAmount(line=line.line, amount=line.claimed) for line in claim.lines]
             notes = noted if self.notes is UNSET else self.notes
             content = claimed(at.id, invoice, together, wanted, notes, claim.rank, instead=claim.replaces_id)
             edited = claim.edit(ClaimContent(**content))
@@ -372,22 +376,27 @@ async def series_for(on: date | None, look: Look) -> Series:
 
 
 def billed(invoice: Invoice) -> dict[int, int]:
-    """Return what is billed on each line."""
-    return {line.no: line.total for line in invoice.lines}
+    """Return what is billed on each line, and was neither credited nor written off."""
+    return {line.no: line.total - off for line, off in zip(invoice.lines, invoice.credited, strict=True)}
 
 
 def paid_of(claim: InsuranceClaim, invoice: Invoice) -> int:
-    """Return what is left of the payer's payments: the invoice knows what was given back."""
-    return sum(invoice.payments[payment].amount for payment in claim.payments if payment in invoice.payments)
+    """Return what the payer has paid, and was not given back: the invoice knows."""
+    return sum(invoice.payments[payment].kept for payment in claim.payments if payment in invoice.payments)
+
+
+def lying(claim: InsuranceClaim, invoice: Invoice) -> dict[int, int]:
+    """Return what of the payer's money lies on each line."""
+    return {line.no: sum(invoice.payments[payment].left.get(line.no, 0) for payment in claim.payments) for line in invoice.lines}
 
 
 def claimed(
-    claim: UUID, invoice: Invoice, together: InvoiceClaims, wanted: Sequence[LineAmount] | None, notes: str | None, rank: Any, *, instead: UUID | None = None,
+    claim: UUID, invoice: Invoice, together: InvoiceClaims, wanted: Sequence[ClaimAmount] | None, notes: str | None, rank: Any, *, instead: UUID | None = None,
 ) -> dict[str, Any]:
     """Return what a claim asks; refuse beforehand what could not be submitted as things stand."""
     but = {claim, instead} if instead else {claim}
     totals = billed(invoice)
-    lines: list[ClaimedLine] = chosen(invoice.lines, wanted, {line: total - together.on(line, but) for line, total in totals.items()})
+    lines: list[ClaimedLine] = chosen(invoice.lines, totals, wanted, {line: total - together.on(line, but) for line, total in totals.items()})
     together.hold(claim, {line.line: line.claimed for line in lines}, totals, rank, instead=instead)
     return {"lines": lines, "billed": sum(line.billed for line in lines), "claimed": sum(line.claimed for line in lines), "notes": notes}
 

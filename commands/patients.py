@@ -8,6 +8,7 @@ from msgspec import field
 
 from commands.kit import Command, Creation, Decision, Look
 from domain.appointments import OPEN, Appointment
+from domain.credits import Credit
 from domain.erasures import Erasure, erasure_of
 from domain.insurance_claims import InsuranceClaim
 from domain.insurance_covers import InsuranceCover
@@ -44,8 +45,8 @@ from domain.staff import Staff
 from schemas.appointments import AppointmentRow
 from schemas.patients import MedicalHistoryRow, PatientRow
 
-Thing = Appointment | InsuranceClaim | InsuranceCover | Invoice | Quotation | Recall | Receipt | Recurrence | WalkIn
-MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "insurance_claims": InsuranceClaim, "insurance_covers": InsuranceCover, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn}
+Thing = Appointment | Credit | InsuranceClaim | InsuranceCover | Invoice | Quotation | Recall | Receipt | Recurrence | WalkIn
+MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "credits": Credit, "insurance_claims": InsuranceClaim, "insurance_covers": InsuranceCover, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn}
 """What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
 
 STAYS: dict[str, str] = {

@@ -48,8 +48,8 @@ MOST_ATTACHMENTS = 50
 FileMedia = Literal["application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp"]
 
 
-class LineAmount(Frozen):
-    """An amount of one line of the invoice."""
+class ClaimAmount(Frozen):
+    """How much of one line of the invoice is claimed."""
 
     line: LineNumber
     amount: Positive
@@ -185,13 +185,14 @@ class InsuranceClaimPaid(Event):
 
 
 class InsuranceClaimPaymentReversed(Event):
-    """What was left of a payment went back to the payer: a refund on the invoice, saved with this or not at all."""
+    """It had been recorded by mistake, or went back to the payer: a reversal or a refund on the invoice, saved with this or not at all."""
 
     patient_id: PatientId
     payer_id: PayerId
     invoice_id: InvoiceId
     payment_id: ClaimPaymentId
     amount: Money
+    returned: bool
     reversed_on: date
     reason: Reason
 
@@ -244,7 +245,7 @@ class InvoiceClaimed(Event):
     """What a claim asks of an invoice from now on, or has been promised of it, line by line: nothing, once it asks no more."""
 
     claim_id: InsuranceClaimId
-    lines: list[LineAmount]
+    lines: list[ClaimAmount]
     rank: Rank
     forwarded: bool = False
 
@@ -345,9 +346,9 @@ class InvoiceClaims(State):
         """Ask so much of the lines for a claim, and no more for the one that it replaces."""
         for line, amount in lines.items():
             left = billed.get(line, 0) - self.on(line, {claim, instead} if instead else {claim})
-            if amount > left:
+            if amount > max(left, self.asked.get(claim, {}).get(line, 0)):  # a credit note since leaves what was asked as it is
                 raise ClaimedBeyondBill(line=line, left=max(left, 0))
-        wanted = [LineAmount(line=line, amount=amount) for line, amount in sorted(lines.items()) if amount]
+        wanted = [ClaimAmount(line=line, amount=amount) for line, amount in sorted(lines.items()) if amount]
         let_go: list[Event] = [InvoiceClaimed(claim_id=instead, lines=[], rank=rank)] if instead and instead in self.asked else []
         same = {one.line: one.amount for one in wanted} == self.asked.get(claim, {}) and (claim in self.forwarded) == (forwarded and rank == "primary")
         return let_go if same else [*let_go, InvoiceClaimed(claim_id=claim, lines=wanted, rank=rank, forwarded=forwarded)]
@@ -509,15 +510,22 @@ class InsuranceClaim(State):
             patient_id=self.patient_id, payer_id=self.payer_id, invoice_id=self.invoice_id, payment_id=payment_id, amount=amount, paid_on=on,
             payer_reference=reference)]
 
-    def reverse(self, payment_id: UUID, left: int, reason: str, on: date) -> list[Event]:
-        """Note that what was left of a payment goes back."""
+    def spread(self, amount: int, lying: Mapping[int, int], dues: Mapping[int, int]) -> dict[int, int]:
+        """Return on which lines the payer's money goes: on those that it has approved, as far as they are due."""
+        lines = sorted(self.answer or {})
+        room = [max(0, min((self.answer or {})[line] - lying.get(line, 0), dues[line])) for line in lines]
+        return {line: part for line, part in zip(lines, in_order(amount, room), strict=True) if part}
+
+    def reverse(self, payment_id: UUID, left: int, reason: str, on: date, *, returned: bool) -> list[Event]:
+        """Note that a payment never was, or that what is left of it goes back."""
         self.ensure_there()
         if payment_id not in self.payments:
             raise ClaimPaymentNotFound(paymentId=str(payment_id))
         if not left:
             raise ClaimPaymentReversedAlready
         return [InsuranceClaimPaymentReversed(
-            patient_id=self.patient_id, payer_id=self.payer_id, invoice_id=self.invoice_id, payment_id=payment_id, amount=left, reversed_on=on, reason=reason)]
+            patient_id=self.patient_id, payer_id=self.payer_id, invoice_id=self.invoice_id, payment_id=payment_id, amount=left, returned=returned, reversed_on=on,
+            reason=reason)]
 
     def delete(self, reason: str, paid: int, today: date) -> list[Event]:
         """Discard a draft, void a claim that has a number: one that was given out stays in the books."""
@@ -587,20 +595,20 @@ class InsuranceClaim(State):
             raise ClaimNotReplaceable
 
 
-def chosen(billed: Sequence[BilledLine], wanted: Sequence[LineAmount] | None, left: Mapping[int, int]) -> list[ClaimedLine]:
+def chosen(lines: Sequence[BilledLine], billed: Mapping[int, int], wanted: Sequence[ClaimAmount] | None, left: Mapping[int, int]) -> list[ClaimedLine]:
     """Return the lines of a claim: those wanted; unless any are named, every line of which something is left."""
-    by_number = {line.no: line for line in billed}
-    asked = [LineAmount(line=no, amount=left[no]) for no in sorted(by_number) if left[no] > 0] if wanted is None else wanted
+    by_number = {line.no: line for line in lines}
+    asked = [ClaimAmount(line=no, amount=left[no]) for no in sorted(by_number) if left[no] > 0] if wanted is None else wanted
     if not asked and wanted is None:
         raise ClaimedBeyondBill(left=0)
     numbers = [one.line for one in asked]
     if not asked or len(set(numbers)) < len(numbers) or not {*numbers} <= by_number.keys() or any(one.amount <= 0 for one in asked):
         raise ClaimLinesUnclear(lines=sorted(by_number))
-    return [claimed_line(by_number[one.line], one.amount) for one in asked]
+    return [claimed_line(by_number[one.line], billed[one.line], one.amount) for one in asked]
 
 
-def claimed_line(line: BilledLine, amount: int) -> ClaimedLine:
-    return ClaimedLine(line=line.no, description=line.description, procedure_code=line.procedure_code, billed=line.total, claimed=amount)
+def claimed_line(line: BilledLine, billed: int, amount: int) -> ClaimedLine:
+    return ClaimedLine(line=line.no, description=line.description, procedure_code=line.procedure_code, billed=billed, claimed=amount)
 
 
 def ensure_answers(claimed: Sequence[ClaimedLine], answered: Sequence[AnsweredLine]) -> None:

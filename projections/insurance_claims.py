@@ -49,7 +49,7 @@ from schemas.kit.row import table_of
 
 _REST = ", ".join(f"c.{column.name}" for column in table_of(InsuranceClaimRow).columns if column.name not in {"status", "paid"})
 
-# what is left of a payment, the invoice knows: it may have been given back there
+# what was given back of a payment, the invoice knows: it may have been done there
 installs(f"""
 create or replace view insurance_claim_entries with (security_invoker = true) as
 select c.clinic_id, c.position, {_REST}, l.paid, p.name as payer_name, v.member_number,
@@ -58,7 +58,7 @@ select c.clinic_id, c.position, {_REST}, l.paid, p.name as payer_name, v.member_
 from insurance_claims c left join insurance_payers p on p.clinic_id = c.clinic_id and p.id = c.payer_id
 left join insurance_covers v on v.clinic_id = c.clinic_id and v.id = c.cover_id and v.patient_id = c.patient_id
 cross join lateral (
-    select coalesce(sum(y.amount - y.refunded), 0)::bigint as paid from jsonb_array_elements(c.payments) x
+    select coalesce(sum(case when y.reversed then 0 else y.amount - y.refunded end), 0)::bigint as paid from jsonb_array_elements(c.payments) x
     join payments y on y.clinic_id = c.clinic_id and y.id = (x.value ->> 'id')::uuid) l;
 grant select on insurance_claim_entries to anamnesis_gateway;
 """)  # noqa: S608 - columns of ours

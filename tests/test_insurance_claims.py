@@ -45,6 +45,7 @@ from domain.insurance_claims import (
     AnswerUnbalanced,
     AnswerUnclear,
     ApprovedBelowPaid,
+    ClaimAmount,
     ClaimAnsweredAlready,
     ClaimedBeyondBill,
     ClaimForwarded,
@@ -59,7 +60,6 @@ from domain.insurance_claims import (
     ClaimPaymentTooLarge,
     ClaimReplacedAlready,
     InvoiceClaims,
-    LineAmount,
     claims_of,
 )
 from domain.insurance_covers import CoverAdded, CoverNotValid, InsuranceCover
@@ -70,6 +70,7 @@ from domain.invoices import (
     InvoicePartlyPaid,
     PaymentRecorded,
     PaymentTooLarge,
+    PaymentUsedAlready,
     worked_out,
 )
 from domain.kit import Elsewhere, Event, Forbidden, Frozen, Refused
@@ -165,8 +166,8 @@ def made(rank: str = "primary", **more: Any) -> CreateInsuranceClaim:
     return CreateInsuranceClaim(invoice_id=INVOICE, cover_id=COVERS[rank], **more)
 
 
-def some(**amounts: int) -> list[LineAmount]:
-    return [LineAmount(line=int(name[1:]), amount=amount) for name, amount in amounts.items()]
+def some(**amounts: int) -> list[ClaimAmount]:
+    return [ClaimAmount(line=int(name[1:]), amount=amount) for name, amount in amounts.items()]
 
 
 def said(*lines: tuple[int, int, int], group: Any = "CO") -> list[AnsweredLine]:
@@ -274,7 +275,8 @@ def test_a_payers_money_is_a_payment_on_the_invoice_and_goes_back_by_reversal() 
     world.refuses(ClaimPartlyPaid, VoidInsuranceClaim(reason="No"))
     world.refuses(InvoicePartlyPaid, VoidInvoice(reason="No"), INVOICE)
     world(RefundPayment(payment_id=payment.payment_id, amount=5_000, reason="Part of it went back"), INVOICE)
-    back = world(ReverseInsurancePayment(payment_id=payment.payment_id, reason="Wrong patient"))
+    world.refuses(PaymentUsedAlready, ReverseInsurancePayment(payment_id=payment.payment_id, reason="A mistake"))
+    back = world(ReverseInsurancePayment(payment_id=payment.payment_id, reason="Wrong patient", returned=True))
     assert kinds(back) == ["InsuranceClaimPaymentReversed", "Invoice: PaymentRefunded"]
     assert (back[0].amount, world.invoice.balance) == (15_000, sum(TOTALS.values()))
     world.refuses(ClaimPaymentReversedAlready, ReverseInsurancePayment(payment_id=payment.payment_id, reason="Again"))
@@ -370,6 +372,7 @@ class Lives(RuleBasedStateMachine):
         self.world = World(FEW)
         self.books: dict[UUID, Oracle] = {}
         self.cash = 0
+        self.received: dict[UUID, int] = {}
         self.numbers = 0
         self.given_out: list[int] = []
 
@@ -405,7 +408,7 @@ class Lives(RuleBasedStateMachine):
     @rule(rank=st.sampled_from(["primary", "secondary"]), lines=st.dictionaries(st.sampled_from([1, 2, 3]), st.integers(1, 9), min_size=1), at_once=st.booleans())
     def draft(self, rank: str, lines: dict[int, int], at_once: bool) -> None:
         id_ = UUID(int=1000 + len(self.books))
-        wanted = [LineAmount(line=line, amount=min(amount, FEW[line] + 1)) for line, amount in lines.items()]
+        wanted = [ClaimAmount(line=line, amount=min(amount, FEW[line] + 1)) for line, amount in lines.items()]
         lines = {one.line: one.amount for one in wanted}
         if self.tell(self.room(lines, set()), made(rank, lines=wanted, submit=at_once, via="primary-payer"), id_) is not None:
             self.numbers += at_once
@@ -416,7 +419,7 @@ class Lives(RuleBasedStateMachine):
     def replacing(self, data: st.DataObject) -> None:
         of, id_ = self.pick(data, "submitted", "answered", "appealed"), UUID(int=1000 + len(self.books))
         book = self.books[of]
-        wanted = [LineAmount(line=line, amount=amount) for line, amount in book.claimed.items()]
+        wanted = [ClaimAmount(line=line, amount=amount) for line, amount in book.claimed.items()]
         allowed = book.status in {"submitted", "answered", "appealed"} and not book.paid and self.room(book.claimed, {of})
         if self.tell(allowed, ReplaceInsuranceClaim(replaces_id=of, lines=wanted), id_) is not None:
             self.books[id_] = Oracle(rank=book.rank, claimed=book.claimed, replaces=of)
@@ -486,14 +489,16 @@ class Lives(RuleBasedStateMachine):
             (recorded, *_) = decision[1].events
             assert isinstance(recorded, PaymentRecorded)
             assert (recorded.amount, recorded.method) == (paying, "insurance")
+            self.received[recorded.payment_id] = paying
             self.write(id_, payments={**book.payments, recorded.payment_id: paying})
 
     @precondition(lambda self: any(book.payments for book in self.books.values()))
-    @rule(data=st.data())
-    def reverse(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), returned=st.booleans())
+    def reverse(self, data: st.DataObject, returned: bool) -> None:
         id_, payment = data.draw(st.sampled_from([(id_, payment) for id_, book in sorted(self.books.items()) for payment in book.payments]))
         book = self.books[id_]
-        if self.tell(bool(book.payments[payment]), ReverseInsurancePayment(payment_id=payment, reason="Wrong"), id_) is not None:
+        allowed = book.payments[payment] > 0 and (returned or book.payments[payment] == self.received[payment])
+        if self.tell(allowed, ReverseInsurancePayment(payment_id=payment, reason="Wrong", returned=returned), id_) is not None:
             self.write(id_, payments={**book.payments, payment: 0})
 
     @precondition(lambda self: any(book.payments for book in self.books.values()))
