@@ -8,6 +8,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, UnsetType
 
 from commands.kit import Command, Creation, Decision, Look
+from domain.fee_schedules import FeeSchedule, beyond_fees, fee_schedule_of
 from domain.insurance_claims import (
     SERIES,
     AdjustmentGroup,
@@ -25,12 +26,13 @@ from domain.insurance_claims import (
     PayerReference,
     ReasonCode,
     Via,
+    WrittenOffLine,
     chosen,
     claims_of,
 )
 from domain.insurance_covers import InsuranceCover
 from domain.insurance_payers import Payer
-from domain.invoices import Invoice, LineAmount
+from domain.invoices import CREDITS, Invoice, LineAmount
 from domain.kit import At, Elsewhere, Event, Forbidden, Frozen, InvoiceId, Note, Positive, Reason
 from domain.kit.insurance import CoverId, InsuranceClaimId
 from domain.series import Series, printed, series_of
@@ -255,6 +257,38 @@ class ReverseInsurancePayment(Command):
         return [*events, Elsewhere(state=Invoice, id=claim.invoice_id, events=undone)]
 
 
+class WriteOffInsuranceClaim(Command):
+    """Write off what the invoice bills beyond the payer's fees, as the clinic has agreed with it, on lines of which the payer has approved something.
+
+    Nothing happens unless `amount` is what it comes to. What the payer has denied is never written off, nor what it or another payer is still asked or is to pay.
+    """
+
+    state = InsuranceClaim
+    permission = "billing.insurance.edit"
+    amount: Positive | None = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        claim = await look.require(InsuranceClaim, look.at.id)
+        return {
+            **await billed_as(look, claim.invoice_id), "payer": await look.require(Payer, claim.payer_id),
+            "fees": await look.load(FeeSchedule, fee_schedule_of(claim.payer_id)),
+            "series": await look.load(Series, series_of(look.at.clinic, CREDITS["write-off"], look.at.today.year))}
+
+    def decide(
+        self, claim: InsuranceClaim, at: At, *, invoice: Invoice, together: InvoiceClaims, payer: Payer, fees: FeeSchedule, series: Series,
+    ) -> Decision:
+        ensure_may(at, "billing.invoices.write_off")
+        claim.ensure_may_write_off(agreed=payer.contractual)
+        lines, note = beyond(claim, invoice, together, fees), invoice.next_credit_note(claim.invoice_id)
+        noted = claim.write_off(lines, self.amount, note, at.today)
+        kind, year = CREDITS["write-off"], at.today.year
+        allotted = series.allot(kind, year)
+        off = invoice.credit(
+            note, printed(year, allotted.number), None, [LineAmount(line=line.line, amount=line.amount) for line in lines], cause="write-off",
+            reason=f"Beyond the payer's fees: insurance claim {claim.number}.", on=at.today, today=at.today)
+        return [*noted, Elsewhere(state=Invoice, id=claim.invoice_id, events=off), Elsewhere(state=Series, id=series_of(at.clinic, kind, year), events=[allotted])]
+
+
 class VoidInsuranceClaim(OnInvoice, Command):
     """Take back a claim altogether, of which nothing is paid; its number stays in the books."""
 
@@ -388,6 +422,22 @@ def paid_of(claim: InsuranceClaim, invoice: Invoice) -> int:
 def lying(claim: InsuranceClaim, invoice: Invoice) -> dict[int, int]:
     """Return what of the payer's money lies on each line."""
     return {line.no: sum(invoice.payments[payment].left.get(line.no, 0) for payment in claim.payments) for line in invoice.lines}
+
+
+def beyond(claim: InsuranceClaim, invoice: Invoice, together: InvoiceClaims, fees: FeeSchedule) -> list[WrittenOffLine]:
+    """Return what is billed beyond the payer's fees on the lines of which it has approved something, as far as it is due and no payer is to pay it."""
+    billed_lines = {line.no: line for line in invoice.lines}
+    ours = [billed_lines[line] for line, approved in (claim.answer or {}).items() if approved]
+    agreed = {line.no: line.quantity * fee.price for line in ours if (fee := fees.on(line.procedure_code, claim.treated_on)) is not None}
+    over = beyond_fees({line.no: (line.net, line.total) for line in ours}, agreed)
+    found = []
+    for no, amount in sorted(over.items()):
+        covered = sum(payment.left.get(no, 0) for payment in invoice.payments.values() if payment.method == "insurance")
+        left = min(amount, invoice.dues[no - 1] - max(0, together.on(no) - covered))
+        if left > 0:
+            total = billed_lines[no].total
+            found.append(WrittenOffLine(line=no, billed=total, allowed=total - amount, amount=left))
+    return found
 
 
 def claimed(

@@ -6,7 +6,7 @@ from functools import reduce
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID, uuid5
 
-from msgspec import Meta, field
+from msgspec import Meta, field, to_builtins
 from msgspec.structs import replace
 
 from domain.kit import (
@@ -218,6 +218,18 @@ class InsuranceClaimReinstated(Event):
     stage: Literal["submitted", "answered", "appealed"]
 
 
+class InsuranceClaimWrittenOff(Event):
+    """What is billed beyond the payer's fees is not asked of anybody: a write-off on the invoice, saved with this or not at all."""
+
+    patient_id: PatientId
+    payer_id: PayerId
+    invoice_id: InvoiceId
+    credit_note_id: Annotated[UUID, Meta(description="Id of the write-off on the invoice.")]
+    written_off_on: date
+    amount: Money
+    lines: list[WrittenOffLine]
+
+
 class InsuranceClaimAttached(AttachedFile, Event):
     patient_id: PatientId
 
@@ -237,7 +249,7 @@ class InsuranceClaimReassigned(Event):
 InsuranceClaimEvent = (
     InsuranceClaimDrafted | InsuranceClaimEdited | InsuranceClaimDiscarded | InsuranceClaimSubmitted | InsuranceClaimWithdrawn | InsuranceClaimAnswered
     | InsuranceClaimAppealed | InsuranceClaimAppealWithdrawn | InsuranceClaimPaid | InsuranceClaimPaymentReversed | InsuranceClaimVoided
-    | InsuranceClaimReplaced | InsuranceClaimReinstated | InsuranceClaimAttached | InsuranceClaimDetached | InsuranceClaimReassigned
+    | InsuranceClaimReplaced | InsuranceClaimReinstated | InsuranceClaimWrittenOff | InsuranceClaimAttached | InsuranceClaimDetached | InsuranceClaimReassigned
 )
 
 
@@ -318,6 +330,22 @@ class ApprovedBelowPaid(Refused):
     """The payer has paid more than that. Reverse the payment first."""
 
 
+class WriteOffNotAgreed(Refused):
+    """The clinic has agreed to no such rule with that payer. A payer's `writeOff` says whether it has."""
+
+
+class WrittenOffAlready(Refused):
+    """What is beyond the payer's fees on that claim was written off before."""
+
+
+class NothingToWriteOff(Refused):
+    """Nothing of what is due is beyond the payer's fees, on lines of which it has approved something."""
+
+
+class WriteOffUnconfirmed(Refused):
+    """Say as `amount` what is to be written off; `details` say what it comes to."""
+
+
 class AttachmentNotFound(NotFound):
     """That claim has no such attachment."""
 
@@ -378,6 +406,7 @@ class InsuranceClaim(State):
     replaces_id: UUID | None = None
     replaced_by: UUID | None = None
     payments: tuple[UUID, ...] = ()
+    written_off: bool = False
     attachments: frozenset[UUID] = frozenset()
 
     def evolve(self, event: InsuranceClaimEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - one for each kind of event
@@ -410,6 +439,8 @@ class InsuranceClaim(State):
                 return replace(self, stage="replaced", was=self.stage if self.stage in ("submitted", "answered", "appealed") else "none", replaced_by=by)
             case InsuranceClaimReinstated(stage=stage):
                 return replace(self, stage=stage, was="none", replaced_by=None)
+            case InsuranceClaimWrittenOff():
+                return replace(self, written_off=True)
             case InsuranceClaimAttached(attachment_id=attachment):
                 return replace(self, attachments=self.attachments | {attachment})
             case InsuranceClaimDetached(attachment_id=attachment):
@@ -546,6 +577,26 @@ class InsuranceClaim(State):
     def come_back(self) -> list[Event]:
         """Stand again, for what replaced it was withdrawn."""
         return [InsuranceClaimReinstated(patient_id=self.patient_id, stage=self.was)] if self.was != "none" else []
+
+    def write_off(self, lines: list[WrittenOffLine], amount: int | None, credit_note: UUID, on: date) -> list[Event]:
+        """Note what is beyond the payer's fees, once, if somebody has seen what it comes to."""
+        total = sum(line.amount for line in lines)
+        if not total:
+            raise NothingToWriteOff
+        if amount != total:
+            raise WriteOffUnconfirmed(amount=total, lines=to_builtins(lines))
+        return [InsuranceClaimWrittenOff(
+            patient_id=self.patient_id, payer_id=self.payer_id, invoice_id=self.invoice_id, credit_note_id=credit_note, written_off_on=on, amount=total, lines=lines)]
+
+    def ensure_may_write_off(self, *, agreed: bool) -> None:
+        """Refuse what was not answered, or denied; what was written off; and what nobody has agreed to."""
+        self.ensure_open()
+        if self.stage != "answered" or not self.approved:
+            raise ClaimNotAnswered
+        if self.written_off:
+            raise WrittenOffAlready
+        if not agreed:
+            raise WriteOffNotAgreed
 
     def attach(self, file: AttachedFile) -> list[Event]:
         self.ensure_there()

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from litestar import Response, Router, delete, get, post
 from litestar.params import PathParameter, QueryParameter
+from msgspec import convert
 
 from commands.insurance_claims import (
     AcceptInsuranceClaim,
@@ -24,9 +25,10 @@ from commands.insurance_claims import (
     UpdateInsuranceClaim,
     VoidInsuranceClaim,
     WithdrawInsuranceClaim,
+    WriteOffInsuranceClaim,
 )
 from commands.kit.ids import derived
-from domain.insurance_claims import AttachmentNotFound, InsuranceClaim, TooManyAttachments
+from domain.insurance_claims import AttachmentNotFound, InsuranceClaim, NothingToWriteOff, TooManyAttachments, WriteOffUnconfirmed
 from domain.kit import NotFound, Refused, day
 from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit import desk as kit
@@ -46,6 +48,7 @@ from schemas.insurance_claims import (
     InsuranceClaims,
     InvoiceCoverage,
     PayerOutstanding,
+    WriteOffPreview,
 )
 
 LIMIT = MOST + (64 << 10)  # bytes of a request with a file
@@ -83,6 +86,18 @@ async def borne(desk: Desk, invoiceId: InvoiceId) -> InvoiceCoverage:  # noqa: N
     """Show: who bears an invoice, and the patient's share of it."""
     no_query(desk.call.query())
     return await coverage(desk.reader, invoiceId, desk.who.subject if own_column(InsuranceClaimRow, desk.who) else None)
+
+
+@get("/{id:uuid}/write-off", operation_id="PreviewClaimWriteOff", opt={
+    "permission": WriteOffInsuranceClaim.permission, "refusals": [refusal for refusal in refusals_of(WriteOffInsuranceClaim) if refusal is not WriteOffUnconfirmed]})
+async def preview(desk: Desk, id: ClaimId) -> WriteOffPreview:  # noqa: A002
+    """Preview: what would be written off, as things stand. Nothing is stored; to have it done, say the amount."""
+    no_query(desk.call.query())
+    try:
+        await desk.rehearse(WriteOffInsuranceClaim(), id)
+    except WriteOffUnconfirmed as told:
+        return convert(told.details, WriteOffPreview)
+    raise NothingToWriteOff
 
 
 @get("/{id:uuid}/attachments", operation_id="ListClaimAttachments", opt={"permission": InsuranceClaimRow.permission, "refusals": [NotFound]})
@@ -179,6 +194,8 @@ router = Router("/api/v1/protected/insurance-claims", tags=["Insurance"], route_
     create("/{replacesId:uuid}/replacement", ReplaceInsuranceClaim),
     act("/{id:uuid}/payments", PayInsuranceClaim),
     act("/{id:uuid}/reversals", ReverseInsurancePayment),
+    preview,
+    act("/{id:uuid}/write-off", WriteOffInsuranceClaim),
     act("/{id:uuid}/void", VoidInsuranceClaim),
     act("/{id:uuid}", DeleteInsuranceClaim, "DELETE"),
     attached,

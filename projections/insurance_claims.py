@@ -27,6 +27,7 @@ from domain.insurance_claims import (
     InsuranceClaimSubmitted,
     InsuranceClaimVoided,
     InsuranceClaimWithdrawn,
+    InsuranceClaimWrittenOff,
     in_order,
 )
 from domain.kit import Fact, NotFound
@@ -118,6 +119,8 @@ def changed(row: InsuranceClaimRow, event: Any, fact: Fact) -> dict[str, Any]:  
             return {"payments": [*row.payments, one]}
         case InsuranceClaimPaymentReversed() as back:
             return {"payments": [replace(one, reversed=back.amount, reversed_on=back.reversed_on) if one.id == back.payment_id else one for one in row.payments]}
+        case InsuranceClaimWrittenOff(amount=amount):
+            return {"written_off": row.written_off + amount}
         case InsuranceClaimVoided(reason=reason):
             return {"status": "void", "void_reason": reason}
         case InsuranceClaimReplaced(by_id=by):
@@ -152,7 +155,7 @@ def settled(row: InsuranceClaimRow) -> InsuranceClaimRow:
     if status in ANSWERED:
         status = "denied" if not row.approved else "paid" if paid >= row.approved else "accepted" if row.approved == row.claimed else "partly-approved"
     return replace(
-        row, status=status, paid=paid, patient_share=row.billed - row.approved, lines=[replace(line, paid=part) for line, part in zip(row.lines, parts, strict=True)])
+        row, status=status, paid=paid, patient_share=max(row.billed - row.approved - row.written_off, 0), lines=[replace(line, paid=part) for line, part in zip(row.lines, parts, strict=True)])
 
 
 def as_dict(line: Any) -> dict[str, Any]:
@@ -181,5 +184,5 @@ async def coverage(reader: Reader, invoice: UUID, patient: UUID | None = None) -
     approved = sum(one.approved for one in found if one.status in ANSWERED)
     return InvoiceCoverage(
         invoice_id=invoice, currency=row.currency, total=row.total, asked=sum(one.claimed for one in found if one.status in {"submitted", "appealed"}),
-        approved=approved, paid_by_payers=sum(one.paid for one in found), paid=row.paid - row.refunded, due=row.due,
-        patient_share=max(row.total - approved, 0), claims=[one.id for one in found])
+        approved=approved, credited=row.credited, written_off=row.written_off, paid_by_payers=sum(one.paid for one in found), paid=row.paid - row.refunded, due=row.due,
+        patient_share=max(row.total - row.credited - row.written_off - approved, 0), claims=[one.id for one in found])

@@ -32,8 +32,13 @@ def insurance_covers(row: CoverRow | None, fact: Fact) -> CoverRow | None:
     return row
 
 
-async def eligibility(reader: Reader, patient: UUID, on: date) -> Eligibility:
-    """Return how a patient is insured on a day; of two that come first, since two records are one, the one that is noted longer."""
+async def covers_on(reader: Reader, patient: UUID, on: date) -> list[CoverEntry]:
+    """Return a patient's covers on a day, in the order in which the payers are asked; of two that come first, since two records are one, the one that is noted longer."""
     found = [cover for cover in await reader.find(CoverEntry, patient_id=patient) if valid(cover, on)]
-    found.sort(key=lambda cover: (cover.rank != "primary", cover.created_at, cover.id))
-    return Eligibility(patient_id=patient, date=on, insured=bool(found), covers=found)
+    return sorted(found, key=lambda cover: (cover.rank != "primary", cover.created_at, cover.id))
+
+
+async def eligibility(reader: Reader, patient: UUID, on: date) -> Eligibility:
+    """Return how a patient is insured on a day."""
+    covers = await covers_on(reader, patient, on)
+    return Eligibility(patient_id=patient, date=on, insured=bool(covers), covers=covers)

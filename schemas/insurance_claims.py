@@ -15,6 +15,7 @@ from domain.insurance_claims import (
     FileMedia,
     PayerReference,
     Via,
+    WrittenOffLine,
 )
 from domain.insurance_covers import MemberNumber
 from domain.kit import Frozen, InvoiceId, Money, PatientId, Personal, Text
@@ -84,7 +85,8 @@ class InsuranceClaimRow(Row):
     approved: Money | None = None
     denied: Money | None = None
     paid: Money = 0
-    patient_share: Money | None = None  # of what is billed on these lines, what this payer has not approved, once it has answered
+    written_off: Money = 0  # beyond the payer's fees
+    patient_share: Money | None = None  # of what is billed on these lines, what this payer has not approved and the clinic has not written off, once it is answered
     submitted_on: date | None = None
     via: Via | None = None
     answered_on: date | None = None
@@ -119,6 +121,13 @@ class InsuranceClaims(Frozen):
     """The claims of a patient, the last one first."""
 
     items: list[InsuranceClaimEntry]
+
+
+class WriteOffPreview(Frozen):
+    """What would be written off of a claim's invoice, beyond the payer's fees: the amount that has to be said to have it done."""
+
+    amount: Money
+    lines: list[WrittenOffLine]
 
 
 class ClaimAge(Frozen):
@@ -162,8 +171,10 @@ class InvoiceCoverage(Frozen):
     total: Money
     asked: Money  # of payers that have not answered
     approved: Money
+    credited: Money
+    written_off: Money
     paid_by_payers: Money
     paid: Money  # by anybody
     due: Money
-    patient_share: Money  # of the total, what no payer has approved; what is still asked may make it less
+    patient_share: Money  # of the total, what no payer has approved, and the clinic neither credited nor wrote off; what is still asked may make it less
     claims: list[InsuranceClaimId]

@@ -33,12 +33,14 @@ from commands.insurance_claims import (
     UpdateInsuranceClaim,
     VoidInsuranceClaim,
     WithdrawInsuranceClaim,
+    WriteOffInsuranceClaim,
 )
 from commands.insurance_covers import AddCover
 from commands.insurance_payers import AddPayer
 from commands.invoices import RecordPayment, RefundPayment, VoidInvoice
 from commands.kit import Command
 from commands.kit.handling import Receipt
+from domain.fee_schedules import Fee, FeeSchedule, FeesSet, fee_schedule_of
 from domain.insurance_claims import (
     Adjustment,
     AnsweredLine,
@@ -60,6 +62,10 @@ from domain.insurance_claims import (
     ClaimPaymentTooLarge,
     ClaimReplacedAlready,
     InvoiceClaims,
+    NothingToWriteOff,
+    WriteOffNotAgreed,
+    WriteOffUnconfirmed,
+    WrittenOffAlready,
     claims_of,
 )
 from domain.insurance_covers import CoverAdded, CoverNotValid, InsuranceCover
@@ -334,6 +340,49 @@ def test_a_form_changes_a_draft_and_says_where_a_claim_stands() -> None:
     world(UpdateInsuranceClaim(status="void", reason="Wrong payer"))
     world.refuses(ClaimNotSubmitted, UpdateInsuranceClaim(status="accepted"))
     assert world(UpdateInsuranceClaim()) == []
+
+
+def test_what_is_beyond_the_payers_fees_is_written_off_by_whoever_says_how_much() -> None:
+    world, payer = World(), PAYERS["primary"]
+    schedule = fee_schedule_of(payer)
+    world.states[payer] = Payer.replay([PayerAdded(name="primary", write_off="contractual")])
+    world.states[schedule] = FeeSchedule.replay([FeesSet(payer_id=payer, fees=[
+        Fee(procedure_code="D1", price=60_000, valid_from=noon.today), Fee(procedure_code="D2", price=1, valid_from=noon.today)])])
+    world(made(submit=True))
+    world.refuses(ClaimNotAnswered, WriteOffInsuranceClaim(amount=20_000))
+    world(DenyInsuranceClaim(code="29"))
+    world.refuses(ClaimNotAnswered, WriteOffInsuranceClaim(amount=20_000))  # denied is not written off
+    world(AnswerInsuranceClaim(lines=said((1, 50_000, 30_000), (2, 0, 9_999), (3, 1, 0))))
+    told = world.refuses(WriteOffUnconfirmed, WriteOffInsuranceClaim()).details
+    assert told == {"amount": 20_000, "lines": [{"line": 1, "billed": 80_000, "allowed": 60_000, "amount": 20_000}]}  # line 2 is denied, line 3 has no fee
+    for wrong in (19_999, 20_001):
+        world.refuses(WriteOffUnconfirmed, WriteOffInsuranceClaim(amount=wrong))
+    world.at = replace(noon, grants=noon.grants - {"billing.invoices.write_off"})
+    world.refuses(Forbidden, WriteOffInsuranceClaim(amount=20_000))
+    world.at = noon
+    decision = world(WriteOffInsuranceClaim(amount=20_000))
+    assert kinds(decision) == ["InsuranceClaimWrittenOff", "Invoice: InvoiceCredited", "Series: NumberAllotted"]
+    assert (decision[1].events[0].cause, decision[1].events[0].total, decision[0].credit_note_id) == ("write-off", 20_000, decision[1].events[0].credit_note_id)
+    world.refuses(WrittenOffAlready, WriteOffInsuranceClaim(amount=20_000))
+    world(PayInsuranceClaim())
+    assert world.invoice.balance == 10_000 + 9_999  # the patient's share is due as before
+    assert world(made("secondary"), OTHER)[0].billed == 60_000 + 9_999
+
+
+def test_nothing_is_written_off_that_a_payer_is_to_pay_or_nobody_agreed_to() -> None:
+    world, payer = World(), PAYERS["primary"]
+    world(made(submit=True))
+    world(AnswerInsuranceClaim(lines=said((1, 50_000, 30_000), (2, 9_999, 0), (3, 1, 0))))
+    world.refuses(WriteOffNotAgreed, WriteOffInsuranceClaim(amount=1))
+    world.states[payer] = Payer.replay([PayerAdded(name="primary", write_off="contractual")])
+    world.refuses(NothingToWriteOff, WriteOffInsuranceClaim(amount=1))
+    fee = Fee(procedure_code="D1", price=10_000, valid_from=noon.today)
+    world.states[fee_schedule_of(payer)] = FeeSchedule.replay([FeesSet(payer_id=payer, fees=[fee])])
+    world(RecordPayment(amount=15_000, method="cash"), INVOICE)
+    assert world.refuses(WriteOffUnconfirmed, WriteOffInsuranceClaim()).details["amount"] == 15_000  # 80,000 less 50,000 for the payer, less 15,000 paid
+    world(WriteOffInsuranceClaim(amount=15_000))
+    world(PayInsuranceClaim())
+    assert world.invoice.balance == 0
 
 
 # --- whatever happens

@@ -23,3 +23,6 @@ class ClassCoverage(Frozen):
 
     procedure_class: ProcedureClass
     percent: Percent
+
+
+FeeScheduleId = Annotated[UUID, Ref("fee_schedules")]
