@@ -1,14 +1,14 @@
 """What may be asked of a patient's cover."""
 
-from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
 from commands.kit import Command, Creation, Look
-from domain.insurance_covers import CoverTerms, InsuranceCover, MemberNumber, PrimaryCoverTaken, primacy
+from domain.insurance_covers import CoverTerms, InsuranceCover, MemberNumber, PrimaryCoverTaken, overlap
 from domain.insurance_payers import Payer
 from domain.kit import At, Event, PatientId, Personal, Reason
 from domain.patients import Patient
+from schemas.insurance_covers import CoverRow
 
 
 class AddCover(Creation, CoverTerms):
@@ -61,8 +61,8 @@ class RemoveCover(Command):
 
 async def surroundings(look: Look, terms: CoverTerms, patient: UUID) -> dict[str, Any]:
     """Return the payer, and whether another cover comes first in that time: for a clear answer; what comes in between, the cover's own claim refuses."""
-    first = terms.rank == "primary" and (terms.valid_to or date.max) >= terms.valid_from
-    taken = first and any(holders - {look.at.id} for holders in await look.holders([primacy(patient, terms.valid_from, terms.valid_to)]))
+    others = await look.find(CoverRow, patient_id=patient, rank="primary") if terms.rank == "primary" else []
+    taken = any(other.id != look.at.id and overlap(other, terms) for other in others)
     return {"payer": await look.require(Payer, terms.payer_id), "taken": taken}
 
 

@@ -155,6 +155,11 @@ def valid(cover: Any, on: date) -> bool:
     return bool(cover.valid_from <= on and (cover.valid_to is None or on <= cover.valid_to))
 
 
+def overlap(one: Any, other: Any) -> bool:
+    """Say whether there are days on which both covers are valid."""
+    return (one.valid_to is None or other.valid_from <= one.valid_to) and (other.valid_to is None or one.valid_from <= other.valid_to)
+
+
 def primacy(patient: UUID, first: date, last: date | None, *, forced: bool = False) -> TimeClaim:
     """Return the claim to come first for a patient on these days."""
     start = datetime(first.year, first.month, first.day, tzinfo=UTC)
