@@ -112,12 +112,12 @@ async def attached(desk: Desk, id: ClaimId) -> Attachments:  # noqa: A002
 async def attach(desk: Desk, id: ClaimId) -> Response[InsuranceClaimRow]:  # noqa: A002
     """Attach a file to a claim.
 
-    A form with `file`, and `name` if it is to be called something, or a PDF itself. What it is is read off its bytes: PDF, PNG, JPEG, GIF or WebP, 8 MiB at most. It is kept encrypted under the
+    A form with `file`, and `name` if it is to be called something, or the file itself. What it is is read off its bytes: PDF, PNG, JPEG, GIF or WebP, 8 MiB at most. It is kept encrypted under the
     patient's key.
     """
     no_query(desk.call.query())
     desk.require(AttachToInsuranceClaim.permission)
-    form, body = await received(desk.call, "application/pdf", LIMIT)
+    form, body = await received(desk.call, ("application/pdf", "image/"), LIMIT)
     media, state = media_of(body), await state_of(desk, id)
     key = desk.call.key
     digest = sha256(body).hexdigest()
@@ -136,7 +136,7 @@ async def attach(desk: Desk, id: ClaimId) -> Response[InsuranceClaimRow]:  # noq
 
 
 @get("/{id:uuid}/attachments/{fileId:uuid}", operation_id="GetClaimAttachment", summary="Download: an attachment", opt={
-    "permission": InsuranceClaimRow.permission, "media": "application/octet-stream", "refusals": [NotFound]})
+    "permission": InsuranceClaimRow.permission, "media": "*/*", "refusals": [NotFound]})
 async def attachment(desk: Desk, id: ClaimId, fileId: FileId) -> Response[bytes]:  # noqa: A002, N803
     """The file as it was sent, as a download of the type that was seen."""
     no_query(desk.call.query())

@@ -8,7 +8,7 @@ What may go wrong: a file is put before the event that names it is stored; where
 """
 
 import os
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 from urllib.parse import quote
 from uuid import UUID
 
@@ -26,7 +26,7 @@ _NONCE = 12
 
 PaperMedia = Literal["application/pdf", "image/png", "image/jpeg", "image/gif", "image/webp"]
 FORM = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "contentMediaType": "application/octet-stream"}, "name": {"type": "string"}}}
-TAKES: dict[str, Any] = {"multipart/form-data": {"schema": FORM}, "application/pdf": {"schema": {"type": "string"}}}
+TAKES: dict[str, Any] = {"multipart/form-data": {"schema": FORM}, **{media: {"schema": {"type": "string"}} for media in get_args(PaperMedia)}}
 GIVEN_OUT = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'; sandbox", "cache-control": "private, no-store"}
 
 
