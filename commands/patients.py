@@ -11,6 +11,8 @@ from domain.appointments import OPEN, Appointment
 from domain.credits import Credit
 from domain.erasures import Erasure, erasure_of
 from domain.installments import InstallmentPlan
+from domain.insurance_claims import InsuranceClaim
+from domain.insurance_covers import InsuranceCover
 from domain.invoices import Invoice
 from domain.kit import AccountId, At, Elsewhere, Email, Event, Forbidden, PatientId, Phone, Reason
 from domain.patients import (
@@ -44,8 +46,8 @@ from domain.staff import Staff
 from schemas.appointments import AppointmentRow
 from schemas.patients import MedicalHistoryRow, PatientRow
 
-Thing = Appointment | Credit | InstallmentPlan | Invoice | Quotation | Recall | Receipt | Recurrence | WalkIn
-MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "credits": Credit, "installments": InstallmentPlan, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn}
+Thing = Appointment | Credit | InstallmentPlan | InsuranceClaim | InsuranceCover | Invoice | Quotation | Recall | Receipt | Recurrence | WalkIn
+MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "credits": Credit, "installments": InstallmentPlan, "insurance_claims": InsuranceClaim, "insurance_covers": InsuranceCover, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn}
 """What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
 
 STAYS: dict[str, str] = {

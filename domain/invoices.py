@@ -320,12 +320,18 @@ class Received(Frozen):
     paid_on: date
     left: dict[int, Money]
     received: Money = 0  # before anything was given back
+    refunded: Money = 0
     credit: bool = False  # it was the patient's credit, no money came
     reversed: bool = False
 
     @property
     def amount(self) -> int:
         return sum(self.left.values())
+
+    @property
+    def kept(self) -> int:
+        """What came and was not given back, whether it lies on the invoice or became credit."""
+        return 0 if self.reversed else self.received - self.refunded
 
 
 class Invoice(State):
@@ -385,7 +391,7 @@ class Invoice(State):
     def returned(self, event: PaymentRefunded) -> Self:
         payment = self.payments[event.payment_id]
         left = payment.left | {a.line: payment.left[a.line] - a.amount for a in event.allocations}
-        payments = {**self.payments, event.payment_id: replace(payment, left=left)}
+        payments = {**self.payments, event.payment_id: replace(payment, left=left, refunded=payment.refunded + event.amount)}
         return replace(self, paid=moved(self.paid, event.allocations, -1), payments=payments, refunds=self.refunds + 1)
 
     def shifted(self, event: PaymentReallocated) -> Self:

@@ -43,12 +43,16 @@ from gateway import (
     expenses,
     factors,
     favourites,
+    fee_schedules,
     figures,
     health,
     holds,
     households,
     imports,
     installments,
+    insurance_claims,
+    insurance_covers,
+    insurance_payers,
     invite_codes,
     invoices,
     lead_forms,
@@ -102,7 +106,7 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, appointments.public, portal_invitations.door, events.router, events.feed, health.health, health.metrics, docs.schema, docs.docs, docs.asyncapi, docs.events,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointment_types, appointments, attendance, audit, balances, billing, calendar_feeds, charts, clinics, closed_days, commission_rules, commissions, consents, credits, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, figures, holds, households, imports, installments, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, payroll, permission_templates, places, plans, portal_invitations, public_documents, quotations,
+    activity, analytics, api_keys, appointment_types, appointments, attendance, audit, balances, billing, calendar_feeds, charts, clinics, closed_days, commission_rules, commissions, consents, credits, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, fee_schedules, figures, holds, households, imports, insurance_claims, insurance_covers, insurance_payers, installments, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, payroll, permission_templates, places, plans, portal_invitations, public_documents, quotations,
     queue, rebuilds, receipts, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, trials, upgrades, webhooks,
 ))
 

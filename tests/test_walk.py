@@ -888,6 +888,73 @@ async def commissions(me: Person, ids: Json) -> None:
     assert figures["lines"] == len(lines) > 0
 
 
+async def insured(me: Person, ids: Json) -> None:
+    """A payer with its fees, and a patient whom it insures."""
+    coverage = [{"procedureClass": "major", "percent": 5_000}]
+    ids["insurance_payers"] = payer = (await me("AddPayer", {"name": "Zilveren Kruis", "payerNumber": "3311"}))["id"]
+    await me("ChangePayer", {"name": "Zilveren Kruis", "payerNumber": "3311", "writeOff": "contractual", "coverage": coverage}, id=payer)
+    await me("ArchivePayer", id=payer)
+    await me("RestorePayer", {}, id=payer)
+    assert [one["id"] for one in (await me("BrowsePayerRow"))["items"]] == [payer]
+    assert (await me("GetPayerRow", id=payer))["writeOff"] == "contractual"
+    sheet = b"procedureCode,fee,class,validFrom\nD2740,300.00,major,2020-01-01\n"
+    assert (await me("ValidateFeeImport", sheet, query={"payerId": payer}))["created"] == (await me("RunFeeImport", sheet, query={"payerId": payer}))["created"] == 1
+    await me("SetFees", {"fees": [{"procedureCode": "D2740", "price": 40_000, "validFrom": "2020-01-01"}, {"procedureCode": "D1", "price": 1, "validFrom": "2020-01-01"}]})
+    await me("RemoveFees", {"fees": [{"procedureCode": "D1", "validFrom": "2020-01-01"}]})
+    assert {(one["standard"], one["price"]) for one in (await me("BrowseFeeRow"))["items"]} == {(False, 30_000), (True, 40_000)}
+    ids["insurance_covers"] = cover = (await me("AddCover", {"patientId": ids["patients"], "payerId": payer, "memberNumber": "W1", "validFrom": "2020-01-01"}))["id"]
+    await me("ChangeCover", {"payerId": payer, "memberNumber": "W123", "validFrom": "2020-01-01"}, id=cover)
+    spare = (await me("AddCover", {"patientId": ids["patients"], "payerId": payer, "memberNumber": "W2", "validFrom": "2020-01-01", "rank": "secondary"}))["id"]
+    await me("RemoveCover", id=spare)
+    assert (await me("GetCoverEntry", id=cover))["memberNumber"] == "W123"
+    assert [one["id"] for one in (await me("BrowseCoverEntry", query={"patientId": ids["patients"]}))["items"]] == [cover]
+    assert (await me("GetEligibility", query={"patientId": ids["patients"]}))["insured"]
+    assert (await me("GetSuggestedPrice", query={"patientId": ids["patients"], "procedureCode": "D2740"}))["price"] == 30_000
+    told = await me("EstimateShares", {"patientId": ids["patients"], "lines": [{"procedureCode": "D2740"}]})
+    assert (told["payersBear"], told["writeOff"], told["patientShare"]) == (15_000, 10_000, 15_000)
+
+
+async def insurance(me: Person, ids: Json) -> None:
+    """A claim is answered, paid, appealed and replaced; one is denied; and what is beyond the payer's fees is written off."""
+    bill, cover = {"patientId": ids["patients"], "lines": [{"description": "Crown", "procedureCode": "D2740", "unitPrice": 40_000}], "issue": True}, ids["insurance_covers"]
+    invoice = (await me("CreateInvoice", bill))["id"]
+    ids["insurance_claims"] = claim = (await me("CreateInsuranceClaim", {"invoiceId": invoice, "coverId": cover}))["id"]
+    await me("UpdateInsuranceClaim", {"notes": "For the crown"}, id=claim)
+    await me("SubmitInsuranceClaim", {}, id=claim)
+    await me("WithdrawInsuranceClaim", {}, id=claim)
+    await me("SubmitInsuranceClaim", {}, id=claim)
+    file = (await me("AttachToInsuranceClaim", LOGO, id=claim))["attachments"][0]["id"]
+    assert [one["id"] for one in (await me("ListClaimAttachments", id=claim))["items"]] == [file]
+    await me("GetClaimAttachment", id=claim, fileId=file)
+    await me("DetachFromInsuranceClaim", id=claim, fileId=file)
+    answer = {"lines": [{"line": 1, "approved": 15_000, "adjustments": [{"group": "CO", "code": "45", "amount": 25_000}]}]}
+    await me("AnswerInsuranceClaim", answer, id=claim)
+    await me("AppealInsuranceClaim", {"reason": "The X-ray shows it"}, id=claim)
+    await me("AnswerInsuranceClaim", answer, id=claim)
+    payment = (await me("PayInsuranceClaim", {"amount": 5_000}, id=claim))["payments"][0]["id"]
+    await me("ReverseInsurancePayment", {"paymentId": payment, "reason": "Another patient's"}, id=claim)
+    off = (await me("PreviewClaimWriteOff", id=claim))["amount"]
+    assert off == 10_000
+    await me("WriteOffInsuranceClaim", {"amount": off}, id=claim)
+    assert (await me("GetInvoiceRow", id=invoice))["due"] == 30_000
+    other = (await me("ReplaceInsuranceClaim", {"submit": True}, replacesId=claim))["id"]
+    await me("AcceptInsuranceClaim", {}, id=other)
+    await me("PayInsuranceClaim", {}, id=other)
+    assert (await me("GetInsuranceClaimEntry", id=other))["status"] == "paid"
+    borne = await me("GetInvoiceCoverage", invoiceId=invoice)
+    assert (borne["paidByPayers"], borne["writtenOff"], borne["patientShare"], borne["due"]) == (30_000, 10_000, 0, 0)
+    second = (await me("CreateInvoice", bill))["id"]
+    denied, voided = [(await me("CreateInsuranceClaim", {"invoiceId": second, "coverId": cover, "lines": [{"line": 1, "amount": 20_000}], "submit": True}))["id"] for _ in range(2)]
+    await me("DenyInsuranceClaim", {"code": "29"}, id=denied)
+    await me("VoidInsuranceClaim", {"reason": "Sent twice"}, id=voided)
+    await me("DeleteInsuranceClaim", id=(await me("CreateInsuranceClaim", {"invoiceId": second, "coverId": cover}))["id"])
+    assert (await me("GetInvoiceRow", id=second))["due"] == 40_000  # a denial changes no balance
+    found = {one["id"]: one["status"] for one in (await me("BrowseInsuranceClaimEntry", query={"patientId": ids["patients"]}))["items"]}
+    assert found == {claim: "replaced", other: "paid", denied: "denied", voided: "void"}
+    assert {one["id"] for one in (await me("ListClaimsOfPatient", patientId=ids["patients"]))["items"]} == {*found}
+    assert {one["status"] for one in (await me("GetClaimFigures"))["ages"]} == {*found.values()}
+
+
 async def expenses(me: Person, ids: Json) -> None:
     """What the day cost, one thing of which was none; and what is left of it."""
     today = str(today_there())
@@ -1281,6 +1348,7 @@ CHAPTERS = [
     installments,
     payroll,
     commissions,
+    insured, insurance,
     expenses,
     letters,
     figures,
