@@ -15,8 +15,8 @@ from domain.kit.sources import Source
 from gateway.kit import Desk, browse
 from gateway.kit.query import no_query
 from gateway.kit.sheets import CSV, named, of_structs
-from projections.figures import PeriodTooLong, cohorts, growth, lines_of, performance, sources, value
-from projections.reports import EARLIEST, LATEST, PeriodImpossible, period
+from projections.figures import cohorts, growth, lines_of, performance, sources, value
+from projections.reports import EARLIEST, LATEST, PeriodImpossible, PeriodTooLong, period
 from schemas.figures import (
     Bucket,
     Cohorting,

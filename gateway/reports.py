@@ -9,13 +9,26 @@ from litestar.params import QueryParameter
 from domain.kit import day
 from gateway.kit import Desk
 from gateway.kit.query import no_query
-from projections.reports import PeriodImpossible, financial_summary, period, stats
-from schemas.reports import FinancialSummary, Grouping, Stats
+from projections.reports import PeriodImpossible, PeriodTooLong, financial_statement, financial_summary, period, stats
+from schemas.reports import FinancialStatement, FinancialSummary, Grouping, Stats, Unit
 
 From = Annotated[date | None, QueryParameter(name="from", description="The first day; the first of the month if not given.")]
 To = Annotated[date | None, QueryParameter(name="to", description="The last day, included; today if not given.")]
 By = Annotated[Grouping | None, QueryParameter(name="groupBy", description="Also give the amounts of each day, month or doctor.")]
 Every = Annotated[Grouping, QueryParameter(name="groupBy", description="By what the amounts are broken down.")]
+Parts = Annotated[Unit, QueryParameter(name="groupBy", description="Into which parts the time is divided; the first and the last may be cut short.")]
+
+
+@get("/financial-statement", operation_id="GetFinancialStatement", opt={"permission": "reports.financial", "refusals": [PeriodImpossible, PeriodTooLong]})
+async def statement(desk: Desk, since: From = None, until: To = None, by: Parts = "month") -> FinancialStatement:
+    """Show: profit and loss.
+
+    What was earned and what was spent in those days, by category, part by part, and beside as many days before (of whole months, as many months). What was struck out does not count.
+    """
+    no_query(desk.call.query(), ("from", "to", "groupBy"))
+    clinic = await desk.clinic()
+    first, last = period(since, until, day(datetime.now(UTC), clinic.zone))
+    return await financial_statement(desk.reader, first, last, by, clinic.currency)
 
 
 @get("/financial-summary", operation_id="GetFinancialSummary", opt={"permission": "reports.financial", "refusals": [PeriodImpossible]})
@@ -61,7 +74,7 @@ async def counted(desk: Desk, since: From = None, until: To = None) -> Stats:
 
 
 router = Router("/api/v1/protected", tags=["Reports"], route_handlers=[
-    Router("/reports", route_handlers=[finances, counted]),
+    Router("/reports", route_handlers=[statement, finances, counted]),
     Router("/analytics", route_handlers=[overview]),
     Router("/stats", route_handlers=[revenue]),
 ])

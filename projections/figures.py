@@ -9,9 +9,9 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.kit import Invalid
 from domain.kit.sources import Source
 from projections.kit.reading import Reader
+from projections.reports import ensure_short
 from schemas.figures import (
     Bucket,
     Cohort,
@@ -25,8 +25,6 @@ from schemas.figures import (
     Value,
     ValueGroup,
 )
-
-MOST = 3_700  # days or months in one answer: ten years of days
 
 PERFORMANCE = """
 with seen as (
@@ -127,16 +125,6 @@ from patient_lifetimes where clinic_id = %s and registered_on is not null and (%
     and (%s::text is null or source = %s)
 group by source order by patients desc, source nulls last
 """
-
-
-class PeriodTooLong(Invalid):
-    """That is more than ten years of days in one answer. Ask for fewer, or for months."""
-
-
-def ensure_short(since: date, until: date, unit: Bucket | None) -> None:
-    """Refuse what nobody could look at."""
-    if unit == "day" and (until - since).days >= MOST:
-        raise PeriodTooLong(**{"from": since.isoformat(), "to": until.isoformat()})
 
 
 async def performance(

@@ -38,11 +38,12 @@ from domain.patients import PatientRegistered
 from gateway.figures import twelve_months
 from gateway.kit import sheets
 from gateway.kit.sheets import SheetTooLong, of_rows, of_structs, sheet
-from projections.figures import PeriodTooLong, cohorts, ensure_short, growth, lines_of, performance, sources, value
+from projections.figures import cohorts, growth, lines_of, performance, sources, value
 from projections.kit import PROJECTIONS, tables
 from projections.kit.reading import Reading, Wanted
 from projections.kit.rows import Change, mapper_of
 from projections.lifetimes import lifetimes, whose
+from projections.reports import PeriodTooLong, ensure_short
 from projections.visits import visits
 from schemas.figures import CohortLine, Growth
 from schemas.lifetimes import LifetimeRow
