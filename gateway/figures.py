@@ -1,28 +1,26 @@
 """Where the figures live on the web."""
 
-from collections.abc import Iterable
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from litestar import Response, Router, get
 from litestar.params import QueryParameter
-from msgspec import Struct
 
 from commands.kit.receipt import own_column
 from domain.kit import NotFound, day
 from domain.kit.sources import Source
 from gateway.kit import Desk, browse
+from gateway.kit.forms import FORMS, As, Plot, PlotTooWide, Series, told
+from gateway.kit.forms import money as amounts
 from gateway.kit.query import no_query
-from gateway.kit.sheets import CSV, named, of_structs
-from projections.figures import cohorts, growth, lines_of, performance, sources, value
+from projections.figures import cohorts, doctors_named, growth, lines_of, performance, sources, value
 from projections.reports import EARLIEST, LATEST, PeriodImpossible, PeriodTooLong, period
 from schemas.figures import (
     Bucket,
     Cohorting,
     CohortLine,
     DoctorPerformance,
-    Format,
     Growth,
     LifetimeValue,
     PatientGrowth,
@@ -48,14 +46,13 @@ Only = Annotated[Source | None, QueryParameter(name="source", description="Only 
 By = Annotated[Bucket | None, QueryParameter(name="groupBy", description="A line for each day or month; one for all of them if not given.")]
 In = Annotated[Bucket, QueryParameter(name="groupBy", description="A line for each day or month.")]
 Groups = Annotated[Cohorting | None, QueryParameter(name="groupBy", description="Also by the month of the first visit, or by source.")]
-As = Annotated[Format, QueryParameter(name="format", description="`csv` for a sheet.")]
 
-COUNTED = {"permission": VisitRow.permission, "csv": True}
-VALUED = {"permission": Lifetime.permission, "csv": True}
+COUNTED = {"permission": VisitRow.permission, **FORMS, "refusals": [PlotTooWide]}
+VALUED = {"permission": Lifetime.permission, **FORMS, "refusals": [PlotTooWide]}
 MONEY = Lifetime.permission
 
 
-@get("/doctor-performance", operation_id="GetDoctorPerformance", opt={**COUNTED, "refusals": [PeriodImpossible, PeriodTooLong, NotFound]})
+@get("/doctor-performance", operation_id="GetDoctorPerformance", opt={**COUNTED, "refusals": [PeriodImpossible, PeriodTooLong, NotFound, PlotTooWide]})
 async def performed(desk: Desk, since: From = None, until: To = None, doctor: Doctor = None, by: By = None, form: As = "json") -> Response[DoctorPerformance]:
     """Show: what each doctor did.
 
@@ -68,10 +65,13 @@ async def performed(desk: Desk, since: From = None, until: To = None, doctor: Do
     await ensure_ours(desk, doctor)
     found = await performance(desk.reader, first, last, by, doctor, own(desk), money=MONEY in desk.who.grants)
     made = DoctorPerformance(since=first, until=last, currency=clinic.currency, items=found)
-    return told(made, form, "doctor-performance", Performance, found)
+    names = await doctors_named(desk.reader, (one.doctor_id for one in found))
+    return told(desk, made, form, "doctor-performance", Performance, found, lambda say: Plot(
+        say("Doctors"), [f"{names.get(one.doctor_id) or say('None')} {one.day or one.month or ''}".strip() for one in found],
+        [Series(say("Completed"), [one.completed for one in found]), Series(say("Cancelled"), [one.cancelled for one in found]), Series(say("Missed"), [one.no_show for one in found])]))
 
 
-@get("/patient-growth", operation_id="GetPatientGrowth", opt={**COUNTED, "refusals": [PeriodImpossible, PeriodTooLong]})
+@get("/patient-growth", operation_id="GetPatientGrowth", opt={**COUNTED, "refusals": [PeriodImpossible, PeriodTooLong, PlotTooWide]})
 async def grew(desk: Desk, since: From = None, until: To = None, source: Only = None, by: In = "day", form: As = "json") -> Response[PatientGrowth]:
     """Show: how the number of patients grew.
 
@@ -80,7 +80,9 @@ async def grew(desk: Desk, since: From = None, until: To = None, source: Only = 
     no_query(desk.call.query(), ("from", "to", "source", "groupBy", "format"))
     first, last = period(since, until, day(datetime.now(UTC), (await desk.clinic()).zone))
     found = await growth(desk.reader, first, last, by, source)
-    return told(PatientGrowth(since=first, until=last, items=found), form, "patient-growth", Growth, found)
+    return told(desk, PatientGrowth(since=first, until=last, items=found), form, "patient-growth", Growth, found, lambda say: Plot(
+        say("Patients"), [str(one.day or one.month) for one in found],
+        [Series(say("New"), [one.new_patients for one in found]), Series(say("Active"), [one.active for one in found])]))
 
 
 @get("/patient-ltv/summary", operation_id="GetLifetimeValue", opt=VALUED)
@@ -94,10 +96,13 @@ async def valued(
     no_query(desk.call.query(), ("from", "to", "source", "groupBy", "format"))
     made = await value(desk.reader, since, until, by, source, (await desk.clinic()).currency)
     whole = ValueGroup(**{name: getattr(made, name) for name in ValueGroup.__struct_fields__ if hasattr(made, name)})
-    return told(made, form, "patient-ltv", ValueGroup, made.groups if by else [whole])
+    groups = made.groups if by else [whole]
+    return told(desk, made, form, "patient-ltv", ValueGroup, groups, lambda say: Plot(
+        say("Lifetime value"), [str(one.month or one.source or (say("Not said") if by else say("All"))) for one in groups], [Series(say("Received"), [one.received for one in groups])],
+        amounts(made.currency)))
 
 
-@get("/cohort", operation_id="GetRetentionCohorts", opt={**COUNTED, "refusals": [NotFound]})
+@get("/cohort", operation_id="GetRetentionCohorts", opt={**COUNTED, "refusals": [NotFound, PlotTooWide]})
 async def retained(desk: Desk, year: Year = None, doctor: FirstDoctor = None, source: Only = None, form: As = "json") -> Response[RetentionCohorts]:
     """Show: who comes back.
 
@@ -108,7 +113,8 @@ async def retained(desk: Desk, year: Year = None, doctor: FirstDoctor = None, so
     first, last = (date(year, 1, 1), date(year, 12, 31)) if year else (twelve_months(today), today)
     await ensure_ours(desk, doctor)
     found = await cohorts(desk.reader, first, last, doctor, own(desk), source, today)
-    return told(RetentionCohorts(items=found), form, "cohort", CohortLine, lines_of(found))
+    return told(desk, RetentionCohorts(items=found), form, "cohort", CohortLine, lines_of(found), lambda say: Plot(
+        say("Retention"), [f"{one.month:%Y-%m} +{cell.since}" for one in found for cell in one.months], [Series(say("Seen"), [cell.patients for one in found for cell in one.months])]))
 
 
 @get("/referral-sources", operation_id="GetReferralSources", opt=COUNTED)
@@ -120,14 +126,8 @@ async def referred(desk: Desk, since: RegisteredFrom = None, until: RegisteredTo
     no_query(desk.call.query(), ("from", "to", "source", "format"))
     found = await sources(desk.reader, since, until, source, money=MONEY in desk.who.grants)
     made = ReferralSources(since=since, until=until, currency=(await desk.clinic()).currency, items=found)
-    return told(made, form, "referral-sources", SourceFigures, found)
-
-
-def told(made: Any, form: Format, name: str, line: type[Struct], items: Iterable[Struct]) -> Response[Any]:
-    """Return the answer in the form that was asked for."""
-    if form == "json":
-        return Response(made)
-    return Response(of_structs(line, items), media_type=CSV.decode(), headers={k.decode(): v.decode() for k, v in named(name)})
+    return told(desk, made, form, "referral-sources", SourceFigures, found, lambda say: Plot(
+        say("Where patients come from"), [one.source or say("Not said") for one in found], [Series(say("Patients"), [one.patients for one in found])]))
 
 
 def own(desk: Desk) -> UUID | None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from domain.kit.sources import Source
 from projections.kit.reading import Reader
 from projections.reports import ensure_short
+from projections.staff import named
 from schemas.figures import (
     Bucket,
     Cohort,
@@ -25,6 +26,8 @@ from schemas.figures import (
     Value,
     ValueGroup,
 )
+
+doctors_named = named
 
 PERFORMANCE = """
 with seen as (

@@ -8,7 +8,6 @@ from msgspec import field
 from domain.kit import Frozen, StaffId
 from domain.kit.sources import Source
 
-Format = Literal["json", "csv"]
 Bucket = Literal["day", "month"]
 Cohorting = Literal["month", "source"]
 
