@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 from msgspec.structs import replace
 
-from domain.kit import Event, Frozen, Invalid, Money, NotFound, State
+from domain.kit import Event, Frozen, Invalid, Money, State
 from domain.kit.bills import EARLIEST, LARGEST, ProcedureCode
 
 COSTS = UUID("5b7c2f1e-4d0a-5e93-8a61-c7d90e2b4f36")
@@ -61,7 +61,4 @@ class ProcedureCost(State):
         return [] if cost in self.costs else [ProcedureCostSet(procedure_code=code, since=cost.since, material=cost.material, lab=cost.lab)]
 
     def drop(self, code: str, since: date) -> list[Event]:
-        found = next((cost for cost in self.costs if cost.since == since), None)
-        if found is None:
-            raise NotFound(kind="procedure_costs", id=since.isoformat())
-        return [ProcedureCostDropped(procedure_code=code, since=since, material=found.material, lab=found.lab)]
+        return [ProcedureCostDropped(procedure_code=code, since=since, material=one.material, lab=one.lab) for one in self.costs if one.since == since]

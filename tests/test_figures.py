@@ -92,7 +92,8 @@ def test_a_kept_visit_is_measured_from_the_moments_in_which_its_steps_were_noted
     row = visited(booked, *COME, at=(-600, -7, 3, 28))
     assert row == VisitRow(
         id=THIS, patient_id=NOOR, doctor_id=ANNE, day=MON, starts_at=NINE, minutes=30, status="completed", arrived_at=NINE - timedelta(minutes=7),
-        seated_at=NINE + timedelta(minutes=3), wait_seconds=600, delay_seconds=180, chair_seconds=1500)
+        seated_at=NINE + timedelta(minutes=3), wait_seconds=600, delay_seconds=180, chair_seconds=1500, hour=9,
+        booked_on=date(2026, 1, 4), lead_days=1)
 
 
 @pytest.mark.parametrize(("minutes", "late"), [(-2, False), (5, False), (6, True)])
