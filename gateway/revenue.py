@@ -7,7 +7,6 @@ from litestar import Response, Router, get
 from litestar.params import QueryParameter
 
 from domain.kit import NotFound, day
-from domain.kit.bills import Method
 from gateway.figures import Doctor, From, Only, To, ensure_ours
 from gateway.kit import Desk, browse
 from gateway.kit import desk as kit
@@ -15,11 +14,21 @@ from gateway.kit.forms import FORMS, As, Plot, PlotTooWide, Say, Series, money, 
 from gateway.kit.query import no_query
 from projections.reports import PeriodImpossible, PeriodTooLong, period
 from projections.revenue import Wish, ageing, over_time, summary
-from schemas.revenue import Ageing, AgeSum, OverdueInvoice, PatientAges, RevenueBy, RevenueGroup, RevenueOverTime, RevenueSummary
+from schemas.revenue import (
+    Ageing,
+    AgeSum,
+    Means,
+    OverdueInvoice,
+    PatientAges,
+    RevenueBy,
+    RevenueGroup,
+    RevenueOverTime,
+    RevenueSummary,
+)
 
 Parts = Annotated[RevenueBy, QueryParameter(name="groupBy", description="Into which parts of the time, or by what.")]
 Procedure = Annotated[str | None, QueryParameter(name="procedureCode", description="Only this procedure; empty for what names none.")]
-Paid = Annotated[Method | None, QueryParameter(name="method", description="Only what changed hands so.")]
+Paid = Annotated[Means | None, QueryParameter(name="method", description="Only what changed hands so.")]
 On = Annotated[date | None, QueryParameter(name="on", description="As it was at the end of this day; today if not given.")]
 Each = Annotated[bool, QueryParameter(name="patients", description="Also by patient, whoever owes most first; up to a thousand.")]
 FINANCIAL = {"permission": "reports.financial", "refusals": [PeriodImpossible, PeriodTooLong]}

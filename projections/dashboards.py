@@ -52,9 +52,9 @@ where c.clinic_id = %s and c.date = %s and c.status not in ('cancelled', 'no-sho
 VISITS = """select count(*) filter (where status in ('booked', 'confirmed') and date >= %s) as upcoming, count(*) filter (where status = 'completed') as completed,
     count(*) filter (where status = 'cancelled') as cancelled, count(*) filter (where status = 'no-show') as no_show
 from calendar where clinic_id = %s and patient_id = %s"""
-BILLS = """select coalesce(sum(total), 0)::bigint as billed, coalesce(sum(paid), 0)::bigint as paid, coalesce(sum(refunded), 0)::bigint as refunded,
+BILLS = """select coalesce(sum(total - credited - written_off), 0)::bigint as billed, coalesce(sum(paid), 0)::bigint as paid, coalesce(sum(refunded), 0)::bigint as refunded,
     coalesce(sum(due), 0)::bigint as due, coalesce(sum(due) filter (where due_on < %s), 0)::bigint as overdue
-from invoices where clinic_id = %s and patient_id = %s and status in ('issued', 'partly-paid', 'paid')"""
+from invoices where clinic_id = %s and patient_id = %s and status in ('issued', 'partly-paid', 'paid', 'credited')"""
 TYPES = """select type, count(*) as visits, max(date) as last from calendar
 where clinic_id = %s and patient_id = %s and status = 'completed' group by type order by visits desc, type"""
 SEEN_BY = """select c.doctor_id, s.name as doctor_name, count(*) as visits, max(c.date) as last
@@ -78,8 +78,8 @@ TASKS: dict[TaskKind, tuple[str, str]] = {
     "recalls-due": (
         RecallRow.permission, ASKED + "null::bigint as amount from asked, recalls where clinic_id = clinic and status in ('scheduled', 'contacted') and date <= today"),
 }
-BILLS_OF_ALL = """select coalesce(sum(billed - voided), 0)::bigint as billed, coalesce(sum(collected), 0)::bigint as paid, coalesce(sum(refunded), 0)::bigint as refunded,
-    coalesce(sum(billed - voided - collected + refunded), 0)::bigint as due,
+BILLS_OF_ALL = """select coalesce(sum(billed - voided - credited - written_off), 0)::bigint as billed, coalesce(sum(collected), 0)::bigint as paid,
+    coalesce(sum(refunded), 0)::bigint as refunded, coalesce(sum(billed - voided - credited - written_off - collected + refunded + on_account), 0)::bigint as due,
     (select coalesce(sum(due), 0)::bigint from invoices where clinic_id = %s and status in ('issued', 'partly-paid') and due_on < %s) as overdue
 from revenue_days where clinic_id = %s"""
 May = Callable[[str], bool]
@@ -190,7 +190,7 @@ async def visits_of(reader: Reader, patient: UUID, today: date, limit: int, curs
 
 
 async def billing_of(reader: Reader, patient: UUID, today: date, currency: str, limit: int, cursor: str | None) -> PatientBilling:
-    conditions = (("patient_id", "=", patient), ("status", "any", ["issued", "partly-paid", "paid", "void"]))  # a draft is the clinic's own affair
+    conditions = (("patient_id", "=", patient), ("status", "any", ["issued", "partly-paid", "paid", "credited", "void"]))  # a draft is the clinic's own affair
     page: Any = await reader.page(InvoiceRow, Wanted(conditions, "created_at", descending=True, limit=limit, cursor=cursor))
     bills = await owed(reader, patient, today)
     return PatientBilling(

@@ -13,14 +13,16 @@ from schemas.procedure_costs import ProcedureCostRow, ProcedureFigures, Procedur
 
 PROFITABILITY = """
 with sold as (
-    select procedure_code, day, sum(units - voided_units) as units, sum(billed) as billed, sum(voided) as voided, sum(tax - voided_tax) as tax, sum(collected - refunded) as received
+    select procedure_code, day, sum(units - voided_units) as units, sum(billed) as billed, sum(voided) as voided, sum(credited) as credited, sum(written_off) as written_off,
+        sum(tax - voided_tax - credited_tax) as tax, sum(collected - refunded) as received
     from procedure_days where clinic_id = %s and day between %s and %s and (%s::uuid is null or doctor_id = %s) and (%s::text is null or procedure_code = %s)
     group by procedure_code, day
 ), cost as (
     select procedure_code, since, lead(since) over (partition by procedure_code order by since) as until, material, lab from procedure_costs where clinic_id = %s
 ), summed as (
     select s.procedure_code, coalesce(sum(units), 0)::bigint as units, coalesce(sum(billed), 0)::bigint as billed, coalesce(sum(voided), 0)::bigint as voided,
-        coalesce(sum(tax), 0)::bigint as tax, coalesce(sum(billed - voided - tax), 0)::bigint as net_revenue, coalesce(sum(received), 0)::bigint as received,
+        coalesce(sum(credited), 0)::bigint as credited, coalesce(sum(written_off), 0)::bigint as written_off,
+        coalesce(sum(tax), 0)::bigint as tax, coalesce(sum(billed - voided - credited - written_off - tax), 0)::bigint as net_revenue, coalesce(sum(received), 0)::bigint as received,
         coalesce(sum(units * material), 0)::bigint as material, coalesce(sum(units * lab), 0)::bigint as lab, coalesce(bool_or(material is not null), false) as known
     from sold s left join cost c on c.procedure_code = s.procedure_code and s.day >= c.since and (c.until is null or s.day < c.until) group by s.procedure_code
 )

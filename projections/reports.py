@@ -13,7 +13,8 @@ from schemas.reports import FinancialStatement, FinancialSummary, Grouping, Mone
 
 EARLIEST, LATEST = 1900, 2200
 MONEY = """coalesce(sum(billed), 0)::bigint as billed, coalesce(sum(voided), 0)::bigint as voided,
-    coalesce(sum(billed - voided), 0)::bigint as revenue, coalesce(sum(tax - voided_tax), 0)::bigint as tax,
+    coalesce(sum(credited), 0)::bigint as credited, coalesce(sum(written_off), 0)::bigint as written_off,
+    coalesce(sum(billed - voided - credited - written_off), 0)::bigint as revenue, coalesce(sum(tax - voided_tax - credited_tax), 0)::bigint as tax,
     coalesce(sum(collected), 0)::bigint as collected, coalesce(sum(refunded), 0)::bigint as refunded,
     coalesce(sum(collected - refunded), 0)::bigint as received, coalesce(sum(invoices), 0)::bigint as invoices,
     coalesce(sum(payments), 0)::bigint as payments
@@ -24,7 +25,7 @@ GROUPS = {
     "month": f"select date_trunc('month', day)::date as month, {MONEY} group by month order by month",
     "doctor": f"select doctor_id, {MONEY} group by doctor_id order by revenue desc, doctor_id",
 }
-OUTSTANDING = """select coalesce(sum(billed - voided - collected + refunded), 0)::bigint as amount
+OUTSTANDING = """select coalesce(sum(billed - voided - credited - written_off - collected + refunded + on_account), 0)::bigint as amount
 from revenue_days where clinic_id = %s and day <= %s"""
 VISITS = """select coalesce(sum(booked), 0)::bigint as booked, coalesce(sum(completed), 0)::bigint as completed,
     coalesce(sum(cancelled), 0)::bigint as cancelled, coalesce(sum(late_cancelled), 0)::bigint as late_cancelled,
@@ -38,14 +39,14 @@ RESULTS = """
 with buckets as (
     select greatest(since, %s::date) as since, until from ({buckets}) whole
 ), earned as (
-    select since, sum(billed) as billed, sum(voided) as voided, sum(tax - voided_tax) as tax, sum(collected) as collected, sum(refunded) as refunded
+    select since, sum(billed) as billed, sum(voided) as voided, sum(credited) as credited, sum(written_off) as written_off, sum(tax - voided_tax - credited_tax) as tax, sum(collected) as collected, sum(refunded) as refunded
     from buckets join revenue_days on clinic_id = %s and day between since and until group by since
 ), paid as (
     select since, sum(amount) as spent, sum(expenses.tax) as spent_tax
     from buckets join expenses on clinic_id = %s and not struck_out and spent_on between since and until group by since
 )
-select since, until, coalesce(billed, 0)::bigint as billed, coalesce(voided, 0)::bigint as voided, coalesce(tax, 0)::bigint as tax,
-    coalesce(collected, 0)::bigint as collected, coalesce(refunded, 0)::bigint as refunded, coalesce(spent, 0)::bigint as spent, coalesce(spent_tax, 0)::bigint as spent_tax
+select since, until, coalesce(billed, 0)::bigint as billed, coalesce(voided, 0)::bigint as voided, coalesce(credited, 0)::bigint as credited,
+    coalesce(written_off, 0)::bigint as written_off, coalesce(tax, 0)::bigint as tax, coalesce(collected, 0)::bigint as collected, coalesce(refunded, 0)::bigint as refunded, coalesce(spent, 0)::bigint as spent, coalesce(spent_tax, 0)::bigint as spent_tax
 from buckets left join earned using (since) left join paid using (since) order by since
 """
 STEPS: dict[Unit, str] = {"day": "1 day", "week": "1 week", "month": "1 month", "quarter": "3 months", "year": "1 year"}
@@ -66,6 +67,8 @@ class Sums(Struct):
     until: date
     billed: int
     voided: int
+    credited: int
+    written_off: int
     tax: int
     collected: int
     refunded: int
@@ -134,7 +137,7 @@ async def results(reader: Reader, since: date, until: date, unit: Unit) -> list[
 
 
 def result(s: Sums) -> Result:
-    net, net_spent, received = s.billed - s.voided - s.tax, s.spent - s.spent_tax, s.collected - s.refunded
+    net, net_spent, received = s.billed - s.voided - s.credited - s.written_off - s.tax, s.spent - s.spent_tax, s.collected - s.refunded
     return Result(
         **asdict(s), net_revenue=net, net_spent=net_spent, result=net - net_spent, received=received, cash_result=received - s.spent)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from domain.kit.bills import Method
+from domain.invoices import PaidBy
 from domain.kit.sources import Source
 from projections.kit import installs
 from projections.kit.reading import Reader
@@ -21,11 +21,11 @@ from schemas.revenue import AGES, Ageing, AgeSum, PatientAges, RevenueBy, Revenu
 
 installs("""
 create or replace view overdue_invoices with (security_invoker = true) as
-select d.clinic_id, d.position, d.id, d.number, d.patient_id, d.patient_name, d.currency, d.issued_on, d.due_on, d.total, d.paid, d.refunded, d.due, d.days_overdue,
+select d.clinic_id, d.position, d.id, d.number, d.patient_id, d.patient_name, d.currency, d.issued_on, d.due_on, d.total, d.paid, d.refunded, d.credited, d.written_off, d.due, d.days_overdue,
     case when d.days_overdue <= 30 then '0-30' when d.days_overdue <= 60 then '31-60' when d.days_overdue <= 90 then '61-90' else '90+' end as age
 from (
     select i.clinic_id, i.position, i.id, i.number, i.patient_id, nullif(concat_ws(' ', p.given_name, p.family_name), '') as patient_name, i.currency, i.issued_on, i.due_on, i.total,
-        i.paid, i.refunded, i.due, ((now() at time zone c.zone)::date - i.due_on)::bigint as days_overdue
+        i.paid, i.refunded, i.credited, i.written_off, i.due, ((now() at time zone c.zone)::date - i.due_on)::bigint as days_overdue
     from invoices i join clinics c on c.clinic_id = i.clinic_id and c.id = i.clinic_id
     left join patients p on p.clinic_id = i.clinic_id and p.id = i.patient_id
     where i.status in ('issued', 'partly-paid')
@@ -33,36 +33,38 @@ from (
 grant select on overdue_invoices to anamnesis_gateway;
 """)
 
-FIGURES = ("billed", "voided", "tax", "collected", "refunded", "invoices", "payments")
+FIGURES = ("billed", "voided", "credited", "written_off", "on_account", "tax", "collected", "refunded", "invoices", "payments")
 SUMS = ", ".join(f"coalesce(sum({name}), 0)::bigint as {name}" for name in FIGURES)
-COLUMNS = "day, doctor_id, {code} as procedure_code, null::text as method, null::text as source, billed, voided, tax - voided_tax as tax, collected, refunded, invoices, payments"
+COLUMNS = "day, doctor_id, {code} as procedure_code, null::text as method, null::text as source, billed, voided, credited, written_off, on_account, tax - voided_tax - credited_tax as tax, collected, refunded, invoices, payments"
 SOURCES = {
     "days": f"select clinic_id, {COLUMNS.format(code='null::text')} from revenue_days",  # noqa: S608 - columns of ours
     "procedures": f"select clinic_id, {COLUMNS.format(code='procedure_code')} from procedure_days",  # noqa: S608 - likewise
-    "till": """select clinic_id, day, null::uuid as doctor_id, null::text as procedure_code, method, null::text as source, 0 as billed, 0 as voided, 0 as tax,
-        received as collected, refunded, 0 as invoices, payments from till_days where payments + refunds > 0""",
+    "till": """select clinic_id, day, null::uuid as doctor_id, null::text as procedure_code, method, null::text as source, 0 as billed, 0 as voided, 0 as credited, 0 as written_off,
+        0 as on_account, 0 as tax, received - reversed as collected, refunded, 0 as invoices, payments - reversals as payments from till_days where payments + refunds + reversals > 0""",
     "lines": """select t.clinic_id, t.day, coalesce(t.doctor_id, '00000000-0000-0000-0000-000000000000'::uuid) as doctor_id, coalesce(t.procedure_code, '') as procedure_code, t.method,
         case when l.survivor_id is null then l.source else s.source end as source, case t.tally when 'billed' then t.amount else 0 end as billed,
-        case t.tally when 'voided' then t.amount else 0 end as voided, case t.tally when 'billed' then t.tax when 'voided' then -t.tax else 0 end as tax,
+        case t.tally when 'voided' then t.amount else 0 end as voided, case t.tally when 'credited' then t.amount else 0 end as credited,
+        case t.tally when 'written-off' then t.amount else 0 end as written_off, case t.tally when 'on-account' then t.amount else 0 end as on_account,
+        case t.tally when 'billed' then t.tax when 'voided' then -t.tax when 'credited' then -t.tax else 0 end as tax,
         case t.tally when 'collected' then t.amount else 0 end as collected, case t.tally when 'refunded' then t.amount else 0 end as refunded,
-        (t.tally = 'billed' and t.no = 0)::int as invoices, (t.tally = 'collected' and t.no = 0)::int as payments
+        case t.tally when 'billed' then t.counted else 0 end as invoices, case t.tally when 'collected' then t.counted else 0 end as payments
     from tallies t left join lifetimes l on l.clinic_id = t.clinic_id and l.patient_id = t.patient_id
-    left join lifetimes s on s.clinic_id = l.clinic_id and s.patient_id = l.survivor_id where t.tally in ('billed', 'voided', 'collected', 'refunded')""",
+    left join lifetimes s on s.clinic_id = l.clinic_id and s.patient_id = l.survivor_id where t.tally in ('billed', 'voided', 'credited', 'written-off', 'on-account', 'collected', 'refunded')""",
 }
 OF = """from ({source}) x where clinic_id = %s and day between %s and %s and (%s::uuid is null or doctor_id = %s) and (%s::text is null or procedure_code = %s)
     and (%s::text is null or method = %s) and (%s::text is null or source = %s)"""
 IN_TIME = """with buckets as (select greatest(since, %s::date) as since, until from ({buckets}) whole), found as (select day, {sums} {of} group by day)
 select since, until, {sums} from buckets left join found on day between since and until group by since, until order by since"""
-OF_EACH = "select ({key})::text as key, {sums} {of} group by 1 order by sum(billed - voided) desc, sum(collected - refunded) desc, 1"
+OF_EACH = "select ({key})::text as key, {sums} {of} group by 1 order by sum(billed - voided - credited - written_off) desc, sum(collected - refunded) desc, 1"
 KEYS: dict[str, str] = {"doctor": "doctor_id", "procedure": "procedure_code", "method": "method", "source": "source"}
-DUE = "select ({key})::text as key, coalesce(sum(billed - voided - collected + refunded), 0)::bigint as due {of} group by 1"
+DUE = "select ({key})::text as key, coalesce(sum(billed - voided - credited - written_off - collected + refunded + on_account), 0)::bigint as due {of} group by 1"
 
 LATE = """select coalesce(sum(due), 0)::bigint as due, count(*) as invoices from invoices where clinic_id = %s and status in ('issued', 'partly-paid') and due_on < %s"""
 # What was open on a day is what is open now, less what has happened since: the further back, the more lines are read, and today none.
 OPEN = """
 with later as (
-    select id, sum(case when tally in ('billed', 'refunded') then amount else -amount end) as moved from tallies
-    where clinic_id = %s and day > %s and tally in ('billed', 'voided', 'collected', 'refunded') group by id
+    select id, sum(case when tally in ('billed', 'refunded', 'on-account') then amount else -amount end) as moved from tallies
+    where clinic_id = %s and day > %s and tally in ('billed', 'voided', 'credited', 'written-off', 'collected', 'refunded', 'on-account') and kind = 'invoices' group by id
 ), due as (
     select i.patient_id, i.due - coalesce(l.moved, 0) as due, %s::date - i.due_on as late
     from invoices i left join later l on l.id = i.id where i.clinic_id = %s and i.issued_on <= %s and i.status in ('issued', 'partly-paid')
@@ -91,7 +93,7 @@ class Wish(NamedTuple):
     by: RevenueBy
     doctor: UUID | None = None
     procedure: str | None = None
-    method: Method | None = None
+    method: PaidBy | None = None
     source: Source | None = None
 
     @property
@@ -109,6 +111,9 @@ class Wish(NamedTuple):
 class Sums(Struct):
     billed: int
     voided: int
+    credited: int
+    written_off: int
+    on_account: int
     tax: int
     collected: int
     refunded: int
@@ -137,8 +142,9 @@ class Late(Struct):
 
 def whole(sums: Any) -> dict[str, Any]:
     """Return sums and what follows from them."""
-    said = {name: getattr(sums, name) for name in FIGURES}
-    return {**said, "revenue": said["billed"] - said["voided"], "received": said["collected"] - said["refunded"]}
+    said = {name: getattr(sums, name) for name in FIGURES if name != "on_account"}
+    revenue = said["billed"] - said["voided"] - said["credited"] - said["written_off"]
+    return {**said, "revenue": revenue, "received": said["collected"] - said["refunded"]}
 
 
 def added(groups: list[RevenueGroup]) -> dict[str, int]:
@@ -163,7 +169,7 @@ async def in_time(reader: Reader, wish: Wish) -> tuple[list[RevenueGroup], int |
     items = []
     for sums in found:
         said = whole(sums)
-        due += said["revenue"] - said["received"]
+        due += said["revenue"] - said["received"] + sums.on_account
         items.append(RevenueGroup(**said, since=sums.since, until=sums.until, outstanding=due if told else None))
     return items, due if told else None
 

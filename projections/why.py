@@ -13,8 +13,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from domain.invoices import PaidBy
 from domain.kit import PLATFORM, Invalid
-from domain.kit.bills import Method
 from domain.kit.sources import Source
 from projections.kit.reading import CursorInvalid, Reader
 from schemas.tallies import Figure, Tally, Why, WhyLine
@@ -38,15 +38,16 @@ class WhyTooBroad(Invalid):
     """What is outstanding is explained for the whole clinic, a doctor or a patient."""
 
 
-BILLED: Mapping[Tally, int] = {"billed": 1, "voided": -1}
+BILLED: Mapping[Tally, int] = {"billed": 1, "voided": -1, "credited": -1, "written-off": -1}
+DONE: Mapping[Tally, int] = {"billed": 1, "voided": -1}
 RECEIVED: Mapping[Tally, int] = {"collected": 1, "refunded": -1}
 SPENT: Mapping[Tally, int] = {"spent": 1}
 FIGURES: dict[Figure, Counted] = {
-    "billed": Counted({"billed": 1}), "voided": Counted({"voided": 1}), "revenue": Counted(BILLED), "tax": Counted(BILLED, "t.tax"), "net-revenue": Counted(BILLED, NET),
+    "billed": Counted({"billed": 1}), "voided": Counted({"voided": 1}), "credited": Counted({"credited": 1}), "written-off": Counted({"written-off": 1}), "revenue": Counted(BILLED), "tax": Counted(BILLED, "t.tax"), "net-revenue": Counted(BILLED, NET),
     "collected": Counted({"collected": 1}), "refunded": Counted({"refunded": 1}), "received": Counted(RECEIVED),
-    "outstanding": Counted({**BILLED, "collected": -1, "refunded": 1}, whole=True),
-    "invoices": Counted({"billed": 1}, "1", where="t.no = 0"), "payments": Counted({"collected": 1}, "1", where="t.no = 0"),
-    "units": Counted(BILLED, "t.units"), "procedure-cost": Counted(BILLED, COST), "procedure-profit": Counted(BILLED, f"({NET} - {COST})"),
+    "outstanding": Counted({**BILLED, "collected": -1, "refunded": 1, "on-account": 1}, whole=True),
+    "invoices": Counted({"billed": 1}, "t.counted"), "payments": Counted({"collected": 1}, "t.counted"),
+    "units": Counted(DONE, "t.units"), "procedure-cost": Counted(DONE, COST), "procedure-profit": Counted(BILLED, f"({NET} - {COST})"),
     "spent": Counted(SPENT), "spent-tax": Counted(SPENT, "t.tax"), "net-spent": Counted(SPENT, NET),
     "result": Counted({**BILLED, "spent": -1}, NET), "cash-result": Counted({**RECEIVED, "spent": -1}),
     "booked": Counted({"booked": 1}, permission=STATS), "completed": Counted({"completed": 1}, permission=STATS), "cancelled": Counted({"cancelled": 1}, permission=STATS),
@@ -70,7 +71,7 @@ LINES = """select p.seq as position, p.no, p.event, p.kind, p.id, i.number, p.da
 from (select t.*, ({signed})::bigint as worth {found} and {beyond} order by t.day desc, t.seq desc, t.no desc limit %s) p
 left join invoices i on i.clinic_id = %s and i.id = p.id order by p.day desc, p.seq desc, p.no desc"""
 
-OUTSTANDING = """select coalesce(sum(billed - voided - collected + refunded), 0)::bigint as amount, null::bigint as lines
+OUTSTANDING = """select coalesce(sum(billed - voided - credited - written_off - collected + refunded + on_account), 0)::bigint as amount, null::bigint as lines
 from revenue_days where clinic_id = %s and day <= %s and (%s::uuid is null or doctor_id = %s) and (%s::uuid is null or doctor_id = %s)"""
 
 
@@ -82,7 +83,7 @@ class Asked(NamedTuple):
     until: date
     doctor: UUID | None = None
     procedure: str | None = None
-    method: Method | None = None
+    method: PaidBy | None = None
     source: Source | None = None
     patient: UUID | None = None
     own: UUID | None = None  # beside whom whoever asks may see nobody

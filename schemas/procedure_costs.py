@@ -24,13 +24,15 @@ class ProcedureCostRow(Row):
 class ProcedureFigures(Frozen):
     """What a procedure came to; the code is empty for what names none.
 
-    `netRevenue` is what was billed less what was taken back, without tax; `units` how many of them; `cost` those times what one cost on its day, and `profit` the difference.
+    `netRevenue` is what was billed less what was voided, credited and written off, without tax; `units` how many of them; `cost` those times what one cost on its day, and `profit` the difference.
     """
 
     procedure_code: str
     units: int
     billed: int
     voided: int
+    credited: int
+    written_off: int
     tax: int
     net_revenue: int
     received: int

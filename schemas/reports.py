@@ -13,10 +13,15 @@ Unit = Literal["day", "week", "month", "quarter", "year"]
 
 
 class Money(Frozen):
-    """Amounts with their tax. `revenue` is what was billed less what was voided; `received` what was collected less what was given back."""
+    """Amounts with their tax. `revenue` is what was billed less what was voided, credited and written off; `received` what was collected less what was given back.
+
+    `collected` has what patients paid without an invoice, which is nobody's (the id 0) until it pays for a doctor's work. `tax` is less that of what was voided and credited, not of what was written off.
+    """
 
     billed: int
     voided: int
+    credited: int
+    written_off: int
     revenue: int
     tax: int
     collected: int
@@ -74,7 +79,7 @@ class Stats(Frozen):
 class Result(Frozen):
     """What some days came to, in two ways that are never mixed.
 
-    By what was done: `netRevenue` is what was billed less what was taken back, without its tax; `netSpent` the expenses without theirs; `result` the difference.
+    By what was done: `netRevenue` is what was billed less what was voided, credited and written off, without tax; `netSpent` the expenses without theirs; `result` the difference.
     By what changed hands: `received` and `spent`, tax included, and `cashResult`.
     """
 
@@ -82,6 +87,8 @@ class Result(Frozen):
     until: date = field(name="to")
     billed: int
     voided: int
+    credited: int
+    written_off: int
     tax: int
     net_revenue: int
     spent: int

@@ -1,18 +1,19 @@
 """Revenue as figures: over time and by what earned it, the month beside the one before, and what is overdue, by age."""
 
 from datetime import date
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Meta, field
 
+from domain.invoices import PaidBy
 from domain.kit import Frozen, PatientId, StaffId
 from domain.kit import Money as Amount
-from domain.kit.bills import Method
 from domain.kit.sources import Source
 from schemas.kit import Row
 from schemas.reports import Money
 
+Means: TypeAlias = PaidBy
 RevenueBy = Literal["day", "week", "month", "quarter", "year", "doctor", "procedure", "method", "source"]
 Age = Literal["not-due", "0-30", "31-60", "61-90", "90+"]
 AGES: tuple[Age, ...] = ("not-due", "0-30", "31-60", "61-90", "90+")
@@ -22,7 +23,7 @@ class RevenueGroup(Money):
     """One part of the time, or what one doctor (the id 0: none), procedure (empty: none), method or source (null: not said) came to.
 
     `outstanding` is what was still to be paid at the end of that part of the time, of doctors and procedures at the end of all of it; null where it cannot be told apart so.
-    Only what is received has a method: of methods, nothing is billed.
+    Only what is received has a method: of methods, nothing is billed. `credit` is what moved to a doctor from what a patient had with the clinic, or back.
     """
 
     since: Annotated[date | None, Meta(description="The first day of the part.")] = field(name="from", default=None)
@@ -30,7 +31,7 @@ class RevenueGroup(Money):
     doctor_id: StaffId | None = None
     doctor_name: str | None = None
     procedure_code: str | None = None
-    method: Method | None = None
+    method: PaidBy | None = None
     source: Source | None = None
     outstanding: int | None = None
 
@@ -78,6 +79,8 @@ class OverdueInvoice(Row):
     total: Amount
     paid: Amount
     refunded: Amount
+    credited: Amount
+    written_off: Amount
     due: Amount
     days_overdue: int
     age: Age

@@ -6,20 +6,23 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, field
 
 from domain.expenses import ExpenseCategory
+from domain.invoices import PaidBy
 from domain.kit import Frozen, Id, PatientId, StaffId
-from domain.kit.bills import Method
 from schemas.kit import Row
 
 Tally = Literal[
-    "billed", "voided", "collected", "refunded", "spent", "booked", "completed", "cancelled", "late-cancelled", "no-show", "rescheduled", "registered"]
+    "billed", "voided", "credited", "written-off", "collected", "refunded", "on-account", "spent", "booked", "completed", "cancelled", "late-cancelled", "no-show", "rescheduled", "registered"]
 Figure = Literal[
-    "billed", "voided", "revenue", "tax", "net-revenue", "collected", "refunded", "received", "outstanding", "invoices", "payments", "units",
+    "billed", "voided", "credited", "written-off", "revenue", "tax", "net-revenue", "collected", "refunded", "received", "outstanding", "invoices", "payments", "units",
     "procedure-cost", "procedure-profit", "spent", "spent-tax", "net-spent", "result", "cash-result",
     "booked", "upcoming", "completed", "cancelled", "late-cancelled", "no-show", "rescheduled", "new-patients"]
 
 
 class TallyRow(Row):
-    """What one event adds to one count on a day, of one doctor and procedure: an amount with the tax in it, or a number of visits or patients. Negative where it takes back."""
+    """What one event adds to one count on a day, of one doctor and procedure: an amount with the tax in it, or a number of visits or patients. Negative where it takes back.
+
+    `counted` is how many documents it makes more, `units` how many of a procedure. What moves to or from a patient's credit leaves nobody's (the id 0) money for a doctor's, or comes back.
+    """
 
     table: ClassVar[str] = "tallies"
     permission: ClassVar[str] = "reports.revenue"
@@ -31,6 +34,7 @@ class TallyRow(Row):
     amount: int
     tax: int = 0
     units: int = 0
+    counted: int = 0
     kind: str
     id: Id
     event: str
@@ -38,7 +42,7 @@ class TallyRow(Row):
     patient_id: PatientId | None = None
     doctor_id: StaffId | None = None
     procedure_code: str | None = None
-    method: Method | None = None
+    method: PaidBy | None = None
     category: ExpenseCategory | None = None
 
     indexes: ClassVar[tuple[str, ...]] = ("day, seq, no", "patient_id, day, seq")
@@ -59,6 +63,10 @@ class ProcedureDayRow(Row):
     refunded: int = 0
     voided: int = 0
     voided_tax: int = 0
+    credited: int = 0
+    credited_tax: int = 0
+    written_off: int = 0
+    on_account: int = 0
     invoices: int = 0
     payments: int = 0
     units: int = 0
@@ -80,7 +88,7 @@ class WhyLine(Frozen):
     patient_id: PatientId | None
     doctor_id: StaffId | None
     procedure_code: str | None
-    method: Method | None
+    method: PaidBy | None
 
 
 class Why(Frozen):

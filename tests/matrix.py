@@ -13,7 +13,8 @@ STAFF = ("admin", "doctor", "receptionist")
 ROLES = (*STAFF, "patient", "superadmin", "key", "nobody")
 PLANS = ("Pro", "Pro+", "Enterprise")
 OURS = {
-    "appointments.overbook": "appointments.create", "billing.payments.refund": "billing.payments.record", "appointments.remind": "appointments.create",
+    "appointments.overbook": "appointments.create", "billing.payments.refund": "billing.payments.record", "billing.invoices.credit": "billing.payments.record",
+    "billing.invoices.write_off": "settings.working_hours.manage", "appointments.remind": "appointments.create",
     "settings.reminders.manage": "settings.working_hours.manage", "appointments.view_board": "appointments.create", "appointments.show_code": "appointments.create",
 }  # not in the reference -> like which
 ROLES_ONLY = "role:"  # a key that some roles hold for other things

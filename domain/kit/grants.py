@@ -261,6 +261,8 @@ leads.configure                           Pro  -   -   -
 TABLE += """
 appointments.overbook                      Pro  DR  DR  -
 billing.payments.refund                    Pro  DR  DR  -
+billing.invoices.credit                    Pro  DR  DR  -
+billing.invoices.write_off                 Pro  -   -   -
 appointments.remind                        Pro  DR  DR  -
 settings.reminders.manage                  Pro  -   -   -
 appointments.view_board                    Pro  DR  DR  -
