@@ -124,7 +124,7 @@ def tallies(_: TallyRow | None, fact: Fact, key: Key) -> TallyRow:
         part = parts[no]
         return TallyRow(
             **common(fact, no), day=day, tally=part.tally, amount=part.amount, tax=part.tax, units=part.units, counted=part.counted,
-            patient_id=event.record_id or event.patient_id, doctor_id=part.doctor, procedure_code=part.procedure, method=part.method)
+            number=getattr(event, "number", None), patient_id=event.record_id or event.patient_id, doctor_id=part.doctor, procedure_code=part.procedure, method=part.method)
     if kind in (ExpenseRecorded, ExpenseCorrected, ExpenseStruckOut):
         return TallyRow(**common(fact, no), **of_expense(event, kind, no))
     if kind is PatientRegistered:

@@ -62,12 +62,12 @@ FROM = """from tallies t
 left join lateral (
     select material, lab from procedure_costs c where c.clinic_id = t.clinic_id and c.procedure_code = t.procedure_code and c.since <= t.day order by c.since desc limit 1
 ) c on {costs}
-where t.clinic_id = %s and t.day between %s and %s and t.tally = any(%s::text[]) and {where} and {value} <> 0"""
+where t.clinic_id = %s and t.day between %s and %s and t.tally = any(%s::text[]) and (%s::bigint is null or t.seq <= %s) and {where} and {value} <> 0"""
 OF_SOURCE = """exists (select from lifetimes l left join lifetimes s on s.clinic_id = l.clinic_id and s.patient_id = l.survivor_id
     where l.clinic_id = t.clinic_id and l.patient_id = t.patient_id and case when l.survivor_id is null then l.source else s.source end = %s)"""
 OF_PATIENT = "t.patient_id in (select %s::uuid union all select id from patients p where p.clinic_id = t.clinic_id and p.merged_into = %s)"
 SUMMED = "select coalesce(sum({signed}), 0)::bigint as amount, count(*) as lines {found}"
-LINES = """select p.seq as position, p.no, p.event, p.kind, p.id, i.number, p.day, p.worth as amount, p.recorded_at, p.patient_id, p.doctor_id, p.procedure_code, p.method
+LINES = """select p.seq as position, p.no, p.event, p.kind, p.id, coalesce(p.number, i.number) as number, p.day, p.worth as amount, p.recorded_at, p.patient_id, p.doctor_id, p.procedure_code, p.method
 from (select t.*, ({signed})::bigint as worth {found} and {beyond} order by t.day desc, t.seq desc, t.no desc limit %s) p
 left join invoices i on i.clinic_id = %s and i.id = p.id order by p.day desc, p.seq desc, p.no desc"""
 
@@ -87,6 +87,7 @@ class Asked(NamedTuple):
     source: Source | None = None
     patient: UUID | None = None
     own: UUID | None = None  # beside whom whoever asks may see nobody
+    upto: int | None = None  # as far as was known at a position
 
     @property
     def broken_down(self) -> bool:
@@ -123,12 +124,12 @@ async def why(reader: Reader, asked: Asked, currency: str, limit: int, cursor: s
     signs = " ".join(f"when '{tally}' then {sign}" for tally, sign in counted.parts.items())
     signed = counted.value if set(counted.parts.values()) == {1} else f"case t.tally {signs} end * {counted.value}"
     found = FROM.format(costs="true" if COST in counted.value else "false", where=where, value=counted.value)
-    given = [reader.clinic, since, asked.until, [*counted.parts], *params]
+    given = [reader.clinic, since, asked.until, [*counted.parts], asked.upto, asked.upto, *params]
     day, seq, no = read(cursor) if cursor else (date.max, 0, 0)
     beyond = "(t.day, t.seq, t.no) < (%s, %s, %s)" if cursor else "true"
     items = await reader.select(
         WhyLine, LINES.format(signed=signed, found=found, beyond=beyond), *given, *((day, seq, no) if cursor else ()), limit + 1, reader.clinic)
-    summed = await due(reader, asked) if counted.whole and asked.patient is None else (await reader.select(Summed, SUMMED.format(signed=signed, found=found), *given))[0]
+    summed = await due(reader, asked) if counted.whole and asked.patient is None and asked.upto is None else (await reader.select(Summed, SUMMED.format(signed=signed, found=found), *given))[0]
     more = len(items) > limit
     return Why(
         figure=asked.figure, since=None if counted.whole else asked.since, until=asked.until, currency=currency, amount=summed.amount, lines=summed.lines,

@@ -38,6 +38,7 @@ class TallyRow(Row):
     kind: str
     id: Id
     event: str
+    number: str | None = None  # of the document that the event made; others have that of what they happened to
     recorded_at: datetime
     patient_id: PatientId | None = None
     doctor_id: StaffId | None = None

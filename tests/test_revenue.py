@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
+import msgspec
 import psycopg
 import pytest
 import pytest_asyncio
@@ -285,6 +286,24 @@ async def explained(reader: Any, asked: Asked, happened: Mapping[int, Any]) -> i
         assert line.day <= asked.until
     assert sum(line.amount for line in seen) == whole
     return whole
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@slow
+@forall(seed=st.integers(0, 2**32), share=st.floats(0, 1))
+async def test_a_figure_as_of_a_moment_is_what_was_told_by_then(told_of, reading, seed, share):
+    (write, audited), clinic, then = told_of, uuid4(), uuid4()
+    history = ledger(Random(seed), clinic)
+    upto = round(share * len(history))
+    write(history)
+    write([msgspec.structs.replace(fact, clinic=then) for fact in history[:upto]])
+    reader, before = await reading.of(clinic), await reading.of(then)
+    for figure in ("billed", "revenue", "received", "outstanding", "booked", "spent", "payments"):
+        asked = Asked(figure, date(1900, 1, 1), LAST)
+        was = await why(before, asked, "EUR", 500, None)
+        now = await why(reader, asked._replace(upto=upto), "EUR", 500, None)
+        assert (now.amount, [(line.position, line.no, line.amount) for line in now.items]) == (was.amount, [(line.position, line.no, line.amount) for line in was.items])
+    assert (await why(reader, Asked("outstanding", LAST, LAST, upto=upto), "EUR", 1, None)).amount == audited(DUE, clinic=then, until=LAST)[0]
 
 
 @pytest.mark.asyncio(loop_scope="module")
