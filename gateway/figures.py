@@ -14,7 +14,7 @@ from gateway.kit import Desk, browse
 from gateway.kit.forms import FORMS, As, Plot, PlotTooWide, Series, told
 from gateway.kit.forms import money as amounts
 from gateway.kit.query import no_query
-from projections.figures import cohorts, doctors_named, growth, lines_of, performance, sources, value
+from projections.figures import cohorts, doctors_named, growth, leads, lines_of, performance, sources, value
 from projections.reports import EARLIEST, LATEST, PeriodImpossible, PeriodTooLong, period
 from schemas.figures import (
     Bucket,
@@ -22,6 +22,8 @@ from schemas.figures import (
     CohortLine,
     DoctorPerformance,
     Growth,
+    LeadFigures,
+    LeadSources,
     LifetimeValue,
     PatientGrowth,
     Performance,
@@ -130,6 +132,20 @@ async def referred(desk: Desk, since: RegisteredFrom = None, until: RegisteredTo
         say("Where patients come from"), [one.source or say("Not said") for one in found], [Series(say("Patients"), [one.patients for one in found])]))
 
 
+@get("/lead-sources", operation_id="GetLeadSources", opt={"permission": "leads.view", **FORMS, "refusals": [PeriodImpossible, PlotTooWide]})
+async def wrote(desk: Desk, since: From = None, until: To = None, form: As = "json") -> Response[LeadSources]:
+    """Show: by which doors people wrote to the clinic, and what became of them.
+
+    Each form of its website and each referral source's link: how many wrote on those days, how many are patients by now and, for those with `reports.revenue`, what they came to.
+    """
+    no_query(desk.call.query(), ("from", "to", "format"))
+    clinic = await desk.clinic()
+    first, last = period(since, until, day(datetime.now(UTC), clinic.zone))
+    found = await leads(desk.reader, first, last, clinic.zone, money=MONEY in desk.who.grants)
+    return told(desk, LeadSources(since=first, until=last, currency=clinic.currency, items=found), form, "lead-sources", LeadFigures, found, lambda say: Plot(
+        say("Who wrote"), [one.name or say("None") for one in found], [Series(say("Leads"), [one.leads for one in found]), Series(say("Patients"), [one.converted for one in found])]))
+
+
 def own(desk: Desk) -> UUID | None:
     """Return beside whom somebody may see nobody."""
     return desk.who.subject if own_column(VisitRow, desk.who) else None
@@ -155,5 +171,6 @@ router = Router("/api/v1/protected/analytics", tags=["Reports"], route_handlers=
     valued,
     retained,
     referred,
+    wrote,
     browse("/visits", VisitRow, by=["doctor_id", "status", "day.."], sort="-day", sorts=["starts_at"], csv=True),
 ])

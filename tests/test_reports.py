@@ -13,6 +13,7 @@ import pytest_asyncio
 from commands.appointments import ChangeAppointmentStatus
 from commands.expenses import RecordExpense
 from commands.invoices import CreateInvoice, CreditInvoice, RecordPayment, VoidInvoice
+from commands.leads import ConvertLead, SubmitLead
 from commands.patients import ChangePatient
 from commands.procedure_costs import SetProcedureCost
 from domain.kit.bills import Line
@@ -34,11 +35,24 @@ async def clinic(module_database, make_nats):
         await town(CreditInvoice(reason="Chipped", amount=21_00), id=town.owed)
         await town(RecordExpense(category="rent", description="Rent", amount=30_00, spent_on=town.now.date()))
         await town(SetProcedureCost(procedure_code="D2740", material=10_00, lab=5_00))
+        town.form, lead = await town.written()
+        town.converted = await town(ConvertLead(gender="female"), id=lead)
+        await town(SubmitLead(form_id=town.form, number=1, first_name="Bo", phone="+31 6 1234 9999"))
         visit = (await town(town.visit())).id
         await town(ChangeAppointmentStatus(status="cancelled", reason="Ill"), id=visit)
         town.web, town.boss = web, await web.person(town.id, "admin")
         town.last = await town(town.visit(town.at(60)))
         yield town
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_by_which_doors_people_wrote_and_what_became_of_them(clinic):
+    (form,) = (await asked(clinic, "/analytics/lead-sources", **MONTH)).json()["items"]
+    assert (form["kind"], form["id"], form["name"], form["leads"], form["open"], form["converted"], form["conversionRate"], form["received"]) == (
+        "form", str(clinic.form), "Contact page", 2, 1, 1, 0.5, 0)
+    assert (await asked(clinic, "/analytics/lead-sources", **{"from": "2026-02-01", "to": "2026-02-28"})).json()["items"] == []
+    desk = await clinic.web.person(clinic.id, "receptionist")
+    assert (await asked(clinic, "/analytics/lead-sources", desk, **MONTH)).json()["items"][0]["received"] is None
 
 
 MONTH = {"from": "2026-01-01", "to": "2026-01-31"}
@@ -133,7 +147,7 @@ DRAWN = [
     ("/analytics/appointment-trends", {"groupBy": by}) for by in ("week", "weekday", "hour", "lead-time", "status", "doctor")] + [
     ("/analytics/appointment-trends", {"status": "completed"}), ("/analytics/procedure-profitability", {}), ("/analytics/ageing", {}), ("/analytics/ageing", {"patients": "true"}),
     ("/analytics/doctor-performance", {}), ("/analytics/patient-growth", {}), ("/analytics/patient-ltv/summary", {}), ("/analytics/patient-ltv/summary", {"groupBy": "source"}),
-    ("/analytics/cohort", {}), ("/analytics/referral-sources", {}), ("/reports/financial-statement", {}), ("/reports/financial-summary", {}), ("/reports/financial-summary", {"groupBy": "doctor"}),
+    ("/analytics/cohort", {}), ("/analytics/lead-sources", {}), ("/analytics/referral-sources", {}), ("/reports/financial-statement", {}), ("/reports/financial-summary", {}), ("/reports/financial-summary", {"groupBy": "doctor"}),
     ("/analytics/financial-summary", {}), ("/stats/revenue", {"groupBy": "month"})]
 
 

@@ -715,6 +715,7 @@ async def leads(me: Person, ids: Json) -> None:
     await me("ChangeLeadStatus", {"status": "contacted", "note": "Comes on Monday"}, id=id_)
     done = await me("ConvertLead", {"gender": "male"}, id=id_)
     assert (done["lead"]["status"], (await me("GetLeadRow", id=id_))["patientId"]) == ("converted", done["lead"]["patientId"])
+    assert ("form", form, 1) in {(one["kind"], one["id"], one["converted"]) for one in (await me("GetLeadSources"))["items"]}
     await me("DisableLeadForm", id=form)
     assert [one["active"] for one in (await me("ListLeadForms"))["items"]] == [False]
 

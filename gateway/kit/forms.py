@@ -21,7 +21,7 @@ SPANISH = {
     "Revenue": "Ingresos", "Billed": "Facturado", "Collected": "Cobrado", "Outstanding": "Pendiente", "Appointments": "Citas", "Completed": "Realizadas", "Cancelled": "Canceladas",
     "Missed": "Ausencias", "What is due, by age": "Pendiente por antigüedad", "Due": "Pendiente", "Profit by procedure": "Beneficio por procedimiento", "Net revenue": "Ingresos netos",
     "Cost": "Coste", "Profit": "Beneficio", "Doctors": "Médicos", "Patients": "Pacientes", "New": "Nuevos", "Active": "Activos", "Lifetime value": "Valor de vida", "Received": "Recibido",
-    "Retention": "Retención", "Seen": "Vistos", "Where patients come from": "Procedencia de los pacientes", "Not said": "Sin indicar", "None": "Ninguno", "All": "Todos",
+    "Retention": "Retención", "Seen": "Vistos", "Where patients come from": "Procedencia de los pacientes", "Who wrote": "Quién ha escrito", "Leads": "Contactos", "Not said": "Sin indicar", "None": "Ninguno", "All": "Todos",
     "Profit and loss": "Pérdidas y ganancias", "Spent": "Gastado", "Result": "Resultado", "Mon": "lun", "Tue": "mar", "Wed": "mié", "Thu": "jue", "Fri": "vie", "Sat": "sáb", "Sun": "dom",
 }
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
