@@ -63,14 +63,15 @@ LineNumber = Annotated[int, Meta(ge=1, description="Which of the invoice's lines
 TERM = timedelta(days=30)
 
 
-class DoctorShare(Frozen):
-    """What a doctor's procedure earns on an invoice; a line without a doctor has none."""
+class DoctorShare(Frozen, omit_defaults=True):
+    """What a doctor's procedure earns on an invoice; a line without a doctor has none. `units` is how many of it: one, where earlier releases did not say."""
 
     doctor_id: StaffId | None = None
     procedure_code: ProcedureCode | None = None
     net: Money
     tax: Money
     total: Money
+    units: int = 1
 
 
 class Allocation(Frozen):
@@ -705,9 +706,9 @@ def by_doctor(lines: Iterable[BilledLine]) -> list[DoctorShare]:
     """Return what each doctor's procedures earn, in the order of the lines."""
     found: dict[tuple[UUID | None, str | None], list[int]] = {}
     for line in lines:
-        sums = found.setdefault((line.doctor_id, line.procedure_code), [0, 0, 0])
-        sums[:] = sums[0] + line.net, sums[1] + line.tax, sums[2] + line.total
-    return [DoctorShare(doctor_id=d, procedure_code=p, net=net, tax=tax, total=total) for (d, p), (net, tax, total) in found.items()]
+        sums = found.setdefault((line.doctor_id, line.procedure_code), [0, 0, 0, 0])
+        sums[:] = sums[0] + line.net, sums[1] + line.tax, sums[2] + line.total, sums[3] + line.quantity
+    return [DoctorShare(doctor_id=d, procedure_code=p, net=net, tax=tax, total=total, units=units) for (d, p), (net, tax, total, units) in found.items()]
 
 
 def worked_out(

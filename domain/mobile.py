@@ -5,12 +5,13 @@ from uuid import UUID, uuid5
 
 from msgspec.structs import replace
 
-from domain.kit import Event, State
+from domain.kit import Event, Forbidden, State
 
 MOBILE = UUID("7d3e5c1a-92b4-5f6d-8e0c-3a1b5d7f9e24")
 
 MobileRole = Literal["admin", "doctor", "receptionist", "patient"]
 MobileModule = Literal["dashboard", "appointments", "patients", "finance", "chat", "lab-work", "inventory"]
+PROGRAMS = {"superadmin", "key"}  # whoever holds the key may look
 STAFF: tuple[MobileRole, ...] = ("admin", "doctor", "receptionist")
 
 
@@ -30,6 +31,10 @@ SCREENS: dict[MobileModule, Screen] = {
     "lab-work": Screen("lab.cases.view", STAFF),
     "inventory": Screen("inventory.view", STAFF),
 }
+
+
+class MobileModuleOff(Forbidden):
+    """Your clinic has switched this part of the app off for your role. An admin can switch it on."""
 
 
 class MobileModuleSwitched(Event):
@@ -66,4 +71,4 @@ class MobilePermissions(State):
 def open_to(module: MobileModule, role: str, holds: frozenset[str]) -> bool:
     """Say whether somebody could use a part of the app, unless the clinic has switched it off."""
     screen = SCREENS[module]
-    return screen.permission in holds and (role == "superadmin" or role in screen.roles)
+    return screen.permission in holds and (role in PROGRAMS or role in screen.roles)

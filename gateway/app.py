@@ -32,6 +32,7 @@ from gateway import (
     commissions,
     consents,
     credits,  # noqa: A004 - what it is called
+    dashboards,
     demo_requests,
     docs,
     duplicates,
@@ -70,6 +71,7 @@ from gateway import (
     plans,
     portal_invitations,
     portraits,
+    procedure_costs,
     public_documents,
     queue,
     quotations,
@@ -84,8 +86,10 @@ from gateway import (
     reminders,
     reports,
     retention,
+    revenue,
     rooms,
     schedules,
+    screens,
     seats,
     sessions,
     signups,
@@ -93,9 +97,11 @@ from gateway import (
     subscription_invoices,
     subscriptions,
     sync,
+    trends,
     trials,
     upgrades,
     webhooks,
+    why,
 )
 from gateway.kit.app import Gateway, desk
 from gateway.kit.document import Json
@@ -106,8 +112,8 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, appointments.public, portal_invitations.door, events.router, events.feed, health.health, health.metrics, docs.schema, docs.docs, docs.asyncapi, docs.events,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointment_types, appointments, attendance, audit, balances, billing, calendar_feeds, charts, clinics, closed_days, commission_rules, commissions, consents, credits, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, fee_schedules, figures, holds, households, imports, insurance_claims, insurance_covers, insurance_payers, installments, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, payroll, permission_templates, places, plans, portal_invitations, public_documents, quotations,
-    queue, rebuilds, receipts, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, trials, upgrades, webhooks,
+    activity, analytics, api_keys, appointment_types, appointments, attendance, audit, balances, billing, calendar_feeds, charts, clinics, closed_days, commission_rules, commissions, consents, credits, dashboards, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, fee_schedules, figures, holds, households, imports, insurance_claims, insurance_covers, insurance_payers, installments, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, payroll, permission_templates, places, plans, portal_invitations, procedure_costs, public_documents, quotations,
+    queue, rebuilds, receipts, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, revenue, rooms, schedules, screens, seats, signups, staff, subscription_invoices, subscriptions, sync, trends, trials, upgrades, webhooks, why,
 ))
 
 

@@ -1,29 +1,29 @@
 """Where the figures live on the web."""
 
-from collections.abc import Iterable
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from litestar import Response, Router, get
 from litestar.params import QueryParameter
-from msgspec import Struct
 
 from commands.kit.receipt import own_column
 from domain.kit import NotFound, day
 from domain.kit.sources import Source
 from gateway.kit import Desk, browse
+from gateway.kit.forms import FORMS, As, Plot, PlotTooWide, Series, told
+from gateway.kit.forms import money as amounts
 from gateway.kit.query import no_query
-from gateway.kit.sheets import CSV, named, of_structs
-from projections.figures import PeriodTooLong, cohorts, growth, lines_of, performance, sources, value
-from projections.reports import EARLIEST, LATEST, PeriodImpossible, period
+from projections.figures import cohorts, doctors_named, growth, leads, lines_of, performance, sources, value
+from projections.reports import EARLIEST, LATEST, PeriodImpossible, PeriodTooLong, period
 from schemas.figures import (
     Bucket,
     Cohorting,
     CohortLine,
     DoctorPerformance,
-    Format,
     Growth,
+    LeadFigures,
+    LeadSources,
     LifetimeValue,
     PatientGrowth,
     Performance,
@@ -48,14 +48,13 @@ Only = Annotated[Source | None, QueryParameter(name="source", description="Only 
 By = Annotated[Bucket | None, QueryParameter(name="groupBy", description="A line for each day or month; one for all of them if not given.")]
 In = Annotated[Bucket, QueryParameter(name="groupBy", description="A line for each day or month.")]
 Groups = Annotated[Cohorting | None, QueryParameter(name="groupBy", description="Also by the month of the first visit, or by source.")]
-As = Annotated[Format, QueryParameter(name="format", description="`csv` for a sheet.")]
 
-COUNTED = {"permission": VisitRow.permission, "csv": True}
-VALUED = {"permission": Lifetime.permission, "csv": True}
+COUNTED = {"permission": VisitRow.permission, **FORMS, "refusals": [PlotTooWide]}
+VALUED = {"permission": Lifetime.permission, **FORMS, "refusals": [PlotTooWide]}
 MONEY = Lifetime.permission
 
 
-@get("/doctor-performance", operation_id="GetDoctorPerformance", opt={**COUNTED, "refusals": [PeriodImpossible, PeriodTooLong, NotFound]})
+@get("/doctor-performance", operation_id="GetDoctorPerformance", opt={**COUNTED, "refusals": [PeriodImpossible, PeriodTooLong, NotFound, PlotTooWide]})
 async def performed(desk: Desk, since: From = None, until: To = None, doctor: Doctor = None, by: By = None, form: As = "json") -> Response[DoctorPerformance]:
     """Show: what each doctor did.
 
@@ -68,10 +67,13 @@ async def performed(desk: Desk, since: From = None, until: To = None, doctor: Do
     await ensure_ours(desk, doctor)
     found = await performance(desk.reader, first, last, by, doctor, own(desk), money=MONEY in desk.who.grants)
     made = DoctorPerformance(since=first, until=last, currency=clinic.currency, items=found)
-    return told(made, form, "doctor-performance", Performance, found)
+    names = await doctors_named(desk.reader, (one.doctor_id for one in found))
+    return told(desk, made, form, "doctor-performance", Performance, found, lambda say: Plot(
+        say("Doctors"), [f"{names.get(one.doctor_id) or say('None')} {one.day or one.month or ''}".strip() for one in found],
+        [Series(say("Completed"), [one.completed for one in found]), Series(say("Cancelled"), [one.cancelled for one in found]), Series(say("Missed"), [one.no_show for one in found])]))
 
 
-@get("/patient-growth", operation_id="GetPatientGrowth", opt={**COUNTED, "refusals": [PeriodImpossible, PeriodTooLong]})
+@get("/patient-growth", operation_id="GetPatientGrowth", opt={**COUNTED, "refusals": [PeriodImpossible, PeriodTooLong, PlotTooWide]})
 async def grew(desk: Desk, since: From = None, until: To = None, source: Only = None, by: In = "day", form: As = "json") -> Response[PatientGrowth]:
     """Show: how the number of patients grew.
 
@@ -80,7 +82,9 @@ async def grew(desk: Desk, since: From = None, until: To = None, source: Only = 
     no_query(desk.call.query(), ("from", "to", "source", "groupBy", "format"))
     first, last = period(since, until, day(datetime.now(UTC), (await desk.clinic()).zone))
     found = await growth(desk.reader, first, last, by, source)
-    return told(PatientGrowth(since=first, until=last, items=found), form, "patient-growth", Growth, found)
+    return told(desk, PatientGrowth(since=first, until=last, items=found), form, "patient-growth", Growth, found, lambda say: Plot(
+        say("Patients"), [str(one.day or one.month) for one in found],
+        [Series(say("New"), [one.new_patients for one in found]), Series(say("Active"), [one.active for one in found])]))
 
 
 @get("/patient-ltv/summary", operation_id="GetLifetimeValue", opt=VALUED)
@@ -94,10 +98,13 @@ async def valued(
     no_query(desk.call.query(), ("from", "to", "source", "groupBy", "format"))
     made = await value(desk.reader, since, until, by, source, (await desk.clinic()).currency)
     whole = ValueGroup(**{name: getattr(made, name) for name in ValueGroup.__struct_fields__ if hasattr(made, name)})
-    return told(made, form, "patient-ltv", ValueGroup, made.groups if by else [whole])
+    groups = made.groups if by else [whole]
+    return told(desk, made, form, "patient-ltv", ValueGroup, groups, lambda say: Plot(
+        say("Lifetime value"), [str(one.month or one.source or (say("Not said") if by else say("All"))) for one in groups], [Series(say("Received"), [one.received for one in groups])],
+        amounts(made.currency)))
 
 
-@get("/cohort", operation_id="GetRetentionCohorts", opt={**COUNTED, "refusals": [NotFound]})
+@get("/cohort", operation_id="GetRetentionCohorts", opt={**COUNTED, "refusals": [NotFound, PlotTooWide]})
 async def retained(desk: Desk, year: Year = None, doctor: FirstDoctor = None, source: Only = None, form: As = "json") -> Response[RetentionCohorts]:
     """Show: who comes back.
 
@@ -108,7 +115,8 @@ async def retained(desk: Desk, year: Year = None, doctor: FirstDoctor = None, so
     first, last = (date(year, 1, 1), date(year, 12, 31)) if year else (twelve_months(today), today)
     await ensure_ours(desk, doctor)
     found = await cohorts(desk.reader, first, last, doctor, own(desk), source, today)
-    return told(RetentionCohorts(items=found), form, "cohort", CohortLine, lines_of(found))
+    return told(desk, RetentionCohorts(items=found), form, "cohort", CohortLine, lines_of(found), lambda say: Plot(
+        say("Retention"), [f"{one.month:%Y-%m} +{cell.since}" for one in found for cell in one.months], [Series(say("Seen"), [cell.patients for one in found for cell in one.months])]))
 
 
 @get("/referral-sources", operation_id="GetReferralSources", opt=COUNTED)
@@ -120,14 +128,22 @@ async def referred(desk: Desk, since: RegisteredFrom = None, until: RegisteredTo
     no_query(desk.call.query(), ("from", "to", "source", "format"))
     found = await sources(desk.reader, since, until, source, money=MONEY in desk.who.grants)
     made = ReferralSources(since=since, until=until, currency=(await desk.clinic()).currency, items=found)
-    return told(made, form, "referral-sources", SourceFigures, found)
+    return told(desk, made, form, "referral-sources", SourceFigures, found, lambda say: Plot(
+        say("Where patients come from"), [one.source or say("Not said") for one in found], [Series(say("Patients"), [one.patients for one in found])]))
 
 
-def told(made: Any, form: Format, name: str, line: type[Struct], items: Iterable[Struct]) -> Response[Any]:
-    """Return the answer in the form that was asked for."""
-    if form == "json":
-        return Response(made)
-    return Response(of_structs(line, items), media_type=CSV.decode(), headers={k.decode(): v.decode() for k, v in named(name)})
+@get("/lead-sources", operation_id="GetLeadSources", opt={"permission": "leads.view", **FORMS, "refusals": [PeriodImpossible, PlotTooWide]})
+async def wrote(desk: Desk, since: From = None, until: To = None, form: As = "json") -> Response[LeadSources]:
+    """Show: by which doors people wrote to the clinic, and what became of them.
+
+    Each form of its website and each referral source's link: how many wrote on those days, how many are patients by now and, for those with `reports.revenue`, what they came to.
+    """
+    no_query(desk.call.query(), ("from", "to", "format"))
+    clinic = await desk.clinic()
+    first, last = period(since, until, day(datetime.now(UTC), clinic.zone))
+    found = await leads(desk.reader, first, last, clinic.zone, money=MONEY in desk.who.grants)
+    return told(desk, LeadSources(since=first, until=last, currency=clinic.currency, items=found), form, "lead-sources", LeadFigures, found, lambda say: Plot(
+        say("Who wrote"), [one.name or say("None") for one in found], [Series(say("Leads"), [one.leads for one in found]), Series(say("Patients"), [one.converted for one in found])]))
 
 
 def own(desk: Desk) -> UUID | None:
@@ -155,5 +171,6 @@ router = Router("/api/v1/protected/analytics", tags=["Reports"], route_handlers=
     valued,
     retained,
     referred,
+    wrote,
     browse("/visits", VisitRow, by=["doctor_id", "status", "day.."], sort="-day", sorts=["starts_at"], csv=True),
 ])

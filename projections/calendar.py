@@ -103,6 +103,11 @@ async def week(reader: Reader, first: date, last: date, whose: dict[str, UUID]) 
     return msgspec.json.encode(dict(zip(("appointments", "blocks"), await asyncio.gather(visits, blocks), strict=True)))
 
 
+async def of_day(reader: Reader, day: date, whose: dict[str, UUID]) -> list[Any]:
+    """Return the visits of a day in the order of time."""
+    return await _between(reader, CalendarEntry, "t.date between %s and %s", (day, day), whose)
+
+
 async def _between(reader: Reader, row: type[Row], days: str, ends: tuple[date, date], whose: dict[str, UUID]) -> list[Any]:
     """Ask for them in the order of time, and of the day first: no index has that order, so the planner is never led to walk through all of a clinic's time."""
     where = " and ".join(["t.clinic_id = %s", *(f"t.{column} = %s" for column in whose), days])

@@ -1,7 +1,7 @@
 """Figures as sums over visits, lifetimes and the days of doctors; each of these is folded from facts alone."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 from operator import attrgetter
 from uuid import UUID
@@ -9,9 +9,11 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from domain.kit import Invalid
+from domain.kit import midnight
 from domain.kit.sources import Source
 from projections.kit.reading import Reader
+from projections.reports import ensure_short
+from projections.staff import named
 from schemas.figures import (
     Bucket,
     Cohort,
@@ -19,6 +21,7 @@ from schemas.figures import (
     Cohorting,
     CohortLine,
     Growth,
+    LeadFigures,
     LifetimeValue,
     Performance,
     SourceFigures,
@@ -26,7 +29,7 @@ from schemas.figures import (
     ValueGroup,
 )
 
-MOST = 3_700  # days or months in one answer: ten years of days
+doctors_named = named
 
 PERFORMANCE = """
 with seen as (
@@ -128,15 +131,21 @@ from patient_lifetimes where clinic_id = %s and registered_on is not null and (%
 group by source order by patients desc, source nulls last
 """
 
-
-class PeriodTooLong(Invalid):
-    """That is more than ten years of days in one answer. Ask for fewer, or for months."""
-
-
-def ensure_short(since: date, until: date, unit: Bucket | None) -> None:
-    """Refuse what nobody could look at."""
-    if unit == "day" and (until - since).days >= MOST:
-        raise PeriodTooLong(**{"from": since.isoformat(), "to": until.isoformat()})
+LEADS = """
+with came as (
+    select 'form' as kind, form_id as door, patient_id, case when status = 'spam' then 'spam' when patient_id is not null then 'converted' when status = 'archived' then 'over' else 'open' end as fate
+    from leads where clinic_id = %s and submitted_at >= %s and submitted_at < %s
+    union all
+    select 'referral', referral_id, patient_id, case when patient_id is not null then 'converted' when status = 'dismissed' then 'over' else 'open' end
+    from referral_leads where clinic_id = %s and submitted_at >= %s and submitted_at < %s
+)
+select c.kind, c.door as id, coalesce(max(f.label), max(r.name)) as name, count(*) as leads, count(*) filter (where fate = 'spam') as spam, count(*) filter (where fate = 'open') as open,
+    count(*) filter (where fate = 'converted') as converted, round(count(*) filter (where fate = 'converted')::numeric / nullif(count(*) filter (where fate <> 'spam'), 0), 4)::float8 as conversion_rate,
+    coalesce(sum(l.visits), 0)::bigint as visits, coalesce(sum(l.received), 0)::bigint as received
+from came c left join lead_forms f on f.clinic_id = %s and f.id = c.door left join referrals r on r.clinic_id = %s and r.id = c.door
+left join patient_lifetimes l on l.clinic_id = %s and l.patient_id = c.patient_id
+group by c.kind, c.door order by converted desc, leads desc, c.door
+"""
 
 
 async def performance(
@@ -191,3 +200,10 @@ async def sources(reader: Reader, since: date | None, until: date | None, source
     """Return where the patients come from who were registered on those days."""
     found = await reader.select(SourceFigures, SOURCES, reader.clinic, since, since, until, until, source, source)
     return found if money else [replace(one, billed=None, voided=None, credited=None, received=None, average_received=None) for one in found]
+
+
+async def leads(reader: Reader, since: date, until: date, zone: str, *, money: bool) -> list[LeadFigures]:
+    """Return by which doors people wrote on those days of the clinic, and what became of them."""
+    clinic, start, end = reader.clinic, midnight(since, zone), midnight(until + timedelta(days=1), zone)
+    found = await reader.select(LeadFigures, LEADS, clinic, start, end, clinic, start, end, clinic, clinic, clinic)
+    return found if money else [replace(one, received=None) for one in found]

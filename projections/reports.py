@@ -1,12 +1,15 @@
 """Reports as sums over the days of the clinic and its doctors."""
 
-from datetime import date
+from datetime import date, timedelta
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from domain.kit import Invalid
+from projections.expenses import CATEGORIES
 from projections.kit.reading import Reader
-from schemas.reports import FinancialSummary, Grouping, Money, MoneyGroup, Stats, Visits
+from schemas.expenses import CategorySum
+from schemas.reports import FinancialStatement, FinancialSummary, Grouping, Money, MoneyGroup, Result, Stats, Unit, Visits
 
 EARLIEST, LATEST = 1900, 2200
 MONEY = """coalesce(sum(billed), 0)::bigint as billed, coalesce(sum(voided), 0)::bigint as voided,
@@ -30,10 +33,47 @@ VISITS = """select coalesce(sum(booked), 0)::bigint as booked, coalesce(sum(comp
 from appointment_days where clinic_id = %s and day between %s and %s"""
 PATIENTS = """select count(*) filter (where not archived) as patients, count(*) filter (where registered_on between %s and %s) as new_patients
 from patients where clinic_id = %s and registered_on <= %s and merged_into is null"""
+BUCKETS = """select made::date as since, least((made + interval '{step}')::date - 1, %s::date) as until
+from generate_series(date_trunc('{unit}', %s::date::timestamp), %s::date::timestamp, interval '{step}') made"""
+RESULTS = """
+with buckets as (
+    select greatest(since, %s::date) as since, until from ({buckets}) whole
+), earned as (
+    select since, sum(billed) as billed, sum(voided) as voided, sum(credited) as credited, sum(written_off) as written_off, sum(tax - voided_tax - credited_tax) as tax, sum(collected) as collected, sum(refunded) as refunded
+    from buckets join revenue_days on clinic_id = %s and day between since and until group by since
+), paid as (
+    select since, sum(amount) as spent, sum(expenses.tax) as spent_tax
+    from buckets join expenses on clinic_id = %s and not struck_out and spent_on between since and until group by since
+)
+select since, until, coalesce(billed, 0)::bigint as billed, coalesce(voided, 0)::bigint as voided, coalesce(credited, 0)::bigint as credited,
+    coalesce(written_off, 0)::bigint as written_off, coalesce(tax, 0)::bigint as tax, coalesce(collected, 0)::bigint as collected, coalesce(refunded, 0)::bigint as refunded, coalesce(spent, 0)::bigint as spent, coalesce(spent_tax, 0)::bigint as spent_tax
+from buckets left join earned using (since) left join paid using (since) order by since
+"""
+STEPS: dict[Unit, str] = {"day": "1 day", "week": "1 week", "month": "1 month", "quarter": "3 months", "year": "1 year"}
+RESULTS_BY = {unit: RESULTS.format(buckets=BUCKETS.format(unit=unit, step=step)) for unit, step in STEPS.items()}
+MOST = 3_700  # parts of the time in one answer: ten years of days
 
 
 class PeriodImpossible(Invalid):
     """The first day cannot come after the last, and both lie between the years 1900 and 2200."""
+
+
+class PeriodTooLong(Invalid):
+    """That is more than ten years of days in one answer. Ask for fewer, or for months."""
+
+
+class Sums(Struct):
+    since: date
+    until: date
+    billed: int
+    voided: int
+    credited: int
+    written_off: int
+    tax: int
+    collected: int
+    refunded: int
+    spent: int
+    spent_tax: int
 
 
 class Amount(Struct):
@@ -63,15 +103,64 @@ def period(since: date | None, until: date | None, today: date) -> tuple[date, d
     return since, until
 
 
+def ensure_short(since: date, until: date, unit: Unit | None) -> None:
+    """Refuse what nobody could look at."""
+    if unit == "day" and (until - since).days >= MOST:
+        raise PeriodTooLong(**{"from": since.isoformat(), "to": until.isoformat()})
+
+
+def before(since: date, until: date) -> tuple[date, date]:
+    """Return as many days right before; of whole months as many months, so that March is compared with February."""
+    if since.day == 1 and (until + timedelta(days=1)).day == 1:
+        months = 12 * since.year + since.month - 1
+        back = months - (12 * until.year + until.month - months)
+        return date(back // 12, back % 12 + 1, 1), since - timedelta(days=1)
+    length = until - since + timedelta(days=1)
+    return since - length, since - timedelta(days=1)
+
+
+async def financial_statement(reader: Reader, since: date, until: date, unit: Unit, currency: str) -> FinancialStatement:
+    """Return profit and loss of those days, part by part, and of as many right before."""
+    ensure_short(since, until, unit)
+    categories = await reader.select(CategorySum, CATEGORIES, reader.clinic, since, until)
+    parts = await results(reader, since, until, unit)
+    whole = summed_up(since, until, parts)
+    first, last = before(since, until)
+    return FinancialStatement(
+        **asdict(whole), currency=currency, margin=round(whole.result / whole.net_revenue, 4) if whole.net_revenue else None, categories=categories,
+        previous=summed_up(first, last, await results(reader, first, last, "year")), periods=parts)
+
+
+async def results(reader: Reader, since: date, until: date, unit: Unit) -> list[Result]:
+    found = await reader.select(Sums, RESULTS_BY[unit], since, until, since, until, reader.clinic, reader.clinic)
+    return [result(sums) for sums in found]
+
+
+def result(s: Sums) -> Result:
+    net, net_spent, received = s.billed - s.voided - s.credited - s.written_off - s.tax, s.spent - s.spent_tax, s.collected - s.refunded
+    return Result(
+        **asdict(s), net_revenue=net, net_spent=net_spent, result=net - net_spent, received=received, cash_result=received - s.spent)
+
+
+def summed_up(since: date, until: date, parts: list[Result]) -> Result:
+    """Return the whole of its parts."""
+    return result(Sums(since, until, *(sum(getattr(part, name) for part in parts) for name in Sums.__struct_fields__[2:])))
+
+
 async def financial_summary(reader: Reader, since: date, until: date, by: Grouping | None, currency: str) -> FinancialSummary:
     """Return what was billed and received in those days, and what was outstanding at their end."""
     total = await money(reader, since, until)
-    (outstanding,) = await reader.select(Amount, OUTSTANDING, reader.clinic, until)
     groups = await reader.select(MoneyGroup, GROUPS[by], reader.clinic, since, until) if by else []
     return FinancialSummary(
         **{name: getattr(total, name) for name in Money.__struct_fields__}, since=since, until=until, currency=currency,
-        outstanding=outstanding.amount, groups=groups,
+        outstanding=await outstanding(reader, until), groups=groups,
     )
+
+
+async def outstanding(reader: Reader, until: date) -> int:
+    """Return what was still to be paid at the end of a day."""
+    (found,) = await reader.select(Amount, OUTSTANDING, reader.clinic, until)
+    return found.amount
 
 
 async def money(reader: Reader, since: date, until: date) -> Money:

@@ -1,8 +1,10 @@
 """How a member of staff's events become their row, and what they may do by it."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.kit import Fact, NotFound, only
@@ -99,3 +101,15 @@ def explained(member: StaffRow, template: dict[str, bool], plan: Plan, off: froz
         for key, layer in found.layers.items()
     ]
     return StaffPermissions(staff_id=member.id, role=member.role, plan=plan, permissions=lines, template=template, overrides=member.overrides)
+
+
+class Named(Struct):
+    id: UUID
+    name: str | None
+
+
+async def named(reader: Reader, staff: Iterable[UUID]) -> dict[UUID, str | None]:
+    """Return what these are called, as far as there are such."""
+    asked = [*{*staff}]
+    found = await reader.select(Named, "select id, name from staff where clinic_id = %s and id = any(%s::uuid[])", reader.clinic, asked) if asked else []
+    return {one.id: one.name for one in found}

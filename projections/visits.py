@@ -1,6 +1,6 @@
 """What became of each appointment, from facts alone: the ground on which doctors' performance, growth and retention are counted."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from msgspec.structs import replace
@@ -18,7 +18,7 @@ from domain.appointments import (
     PatientSeated,
     SeatingUndone,
 )
-from domain.kit import Fact
+from domain.kit import Fact, day
 from projections.kit import projects
 from schemas.visits import VisitRow
 
@@ -40,9 +40,10 @@ def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: C901, 
     event: Any = fact.event
     kind = type(event)
     if kind is AppointmentBooked:
+        booked_on = day(fact.recorded_at, event.zone)
         return VisitRow(
             id=fact.id, patient_id=event.patient_id, doctor_id=event.doctor_id, day=event.on, starts_at=event.starts_at,
-            minutes=(event.ends_at - event.starts_at) // MINUTE, status="booked")
+            minutes=(event.ends_at - event.starts_at) // MINUTE, status="booked", hour=int(event.start_local[11:13]), booked_on=booked_on, lead_days=ahead(event.on, booked_on))
     if row is None:
         return None
     if kind is PatientArrived:
@@ -53,7 +54,9 @@ def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: C901, 
         return replace(row, status="completed", chair_seconds=(fact.recorded_at - row.seated_at) // SECOND if row.seated_at else None)
     if kind is AppointmentRescheduled:
         minutes = (event.ends_at - event.starts_at) // MINUTE
-        return replace(row, doctor_id=event.doctor_id, day=event.on, starts_at=event.starts_at, minutes=minutes, moves=row.moves + 1)
+        return replace(
+            row, doctor_id=event.doctor_id, day=event.on, starts_at=event.starts_at, minutes=minutes, moves=row.moves + 1, hour=int(event.start_local[11:13]),
+            lead_days=ahead(event.on, row.booked_on or event.on))
     if kind is AppointmentCancelled:
         return replace(row, status="cancelled", late_cancelled=event.late)
     if kind is PatientMissed:
@@ -65,6 +68,11 @@ def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: C901, 
     if kind is AppointmentReassigned:
         return replace(row, patient_id=event.patient_id)
     return row if row.status in OVER else None
+
+
+def ahead(on: date, booked_on: date) -> int:
+    """Return how many days ahead a visit was booked; one that is noted afterwards was not booked ahead."""
+    return max(0, (on - booked_on).days)
 
 
 def seated(row: VisitRow, fact: Fact) -> VisitRow:

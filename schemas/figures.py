@@ -1,14 +1,14 @@
 """Figures for whoever asks how the clinic does: doctors' performance, growth, lifetime value, retention, and where patients come from."""
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
+from uuid import UUID
 
-from msgspec import field
+from msgspec import Meta, field
 
 from domain.kit import Frozen, StaffId
 from domain.kit.sources import Source
 
-Format = Literal["json", "csv"]
 Bucket = Literal["day", "month"]
 Cohorting = Literal["month", "source"]
 
@@ -164,3 +164,30 @@ class ReferralSources(Frozen):
     until: date | None = field(name="to")
     currency: str
     items: list[SourceFigures]
+
+
+class LeadFigures(Frozen):
+    """Those who have written by one form of the clinic's website, or by one referral source's link; and what they came to so far, null for whoever may not see money.
+
+    `spam` is among `leads`; `converted` are those who are patients by now, and `conversionRate` their share of what is no spam.
+    """
+
+    kind: Literal["form", "referral"]
+    id: Annotated[UUID, Meta(description="Id of the form or of the referral source.")]
+    name: str | None
+    leads: int
+    spam: int
+    open: int
+    converted: int
+    conversion_rate: float | None
+    visits: int
+    received: int | None
+
+
+class LeadSources(Frozen):
+    """By which doors people wrote on those days, and what became of them."""
+
+    since: date = field(name="from")
+    until: date = field(name="to")
+    currency: str
+    items: list[LeadFigures]

@@ -6,8 +6,10 @@ from typing import Literal
 from msgspec import field
 
 from domain.kit import Frozen, StaffId
+from schemas.expenses import CategorySum
 
 Grouping = Literal["day", "month", "doctor"]
+Unit = Literal["day", "week", "month", "quarter", "year"]
 
 
 class Money(Frozen):
@@ -72,3 +74,38 @@ class Stats(Frozen):
     new_patients: int
     patients: int
     revenue: Money | None
+
+
+class Result(Frozen):
+    """What some days came to, in two ways that are never mixed.
+
+    By what was done: `netRevenue` is what was billed less what was voided, credited and written off, without tax; `netSpent` the expenses without theirs; `result` the difference.
+    By what changed hands: `received` and `spent`, tax included, and `cashResult`.
+    """
+
+    since: date = field(name="from")
+    until: date = field(name="to")
+    billed: int
+    voided: int
+    credited: int
+    written_off: int
+    tax: int
+    net_revenue: int
+    spent: int
+    spent_tax: int
+    net_spent: int
+    result: int
+    collected: int
+    refunded: int
+    received: int
+    cash_result: int
+
+
+class FinancialStatement(Result):
+    """The clinic's profit and loss from the first day to the last, both included; the same for as many days right before; what was spent on what; and each part of the time."""
+
+    currency: str
+    margin: float | None  # result as a share of net revenue
+    categories: list[CategorySum]
+    previous: Result
+    periods: list[Result]

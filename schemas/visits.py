@@ -13,10 +13,12 @@ class VisitRow(Row):
 
     `minutes` is what was set aside. Measured are, in seconds and by when each step was noted: `waitSeconds` from arrival to the chair, `delaySeconds` from the
     agreed start to the chair (negative: early), `chairSeconds` in the chair. `late` says that the chair was more than five minutes late. `moves` is how often it was rescheduled.
+    `hour` is the clock's hour at the start, `bookedOn` the day on which it was booked, and `leadDays` how many days lie between that and the visit.
     """
 
     table: ClassVar[str] = "visits"
     permission: ClassVar[str] = "reports.stats"
+    formula: ClassVar[int] = 2
     indexes: ClassVar[tuple[str, ...]] = ("day", "patient_id")
     own: ClassVar[dict[str, str]] = {"doctor": "doctor_id"}
     widened: ClassVar[dict[str, str]] = {"doctor": "appointments.view_all_doctors"}
@@ -35,3 +37,6 @@ class VisitRow(Row):
     delay_seconds: int | None = None
     chair_seconds: int | None = None
     late: bool = False
+    hour: int = 0
+    booked_on: dt.date | None = None
+    lead_days: int = 0

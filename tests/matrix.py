@@ -18,6 +18,7 @@ OURS = {
     "settings.reminders.manage": "settings.working_hours.manage", "appointments.view_board": "appointments.create", "appointments.show_code": "appointments.create",
     "billing.payroll.view_commissions": "appointments.block_time",
 }  # not in the reference -> like which
+ROLES_ONLY = "role:"  # a key that some roles hold for other things
 ONESELF = {"public", "self"}  # what is open to all, and what everybody may do about himself
 
 Route = tuple[str, str]  # method and path
@@ -69,6 +70,8 @@ def asked(word: str, role: str, plan: str) -> Answer:
     """Return what follows from one word of a guard."""
     if role == "superadmin" or word == "signed in":
         return YES
+    if word.startswith(ROLES_ONLY):
+        return YES if role in word.removeprefix(ROLES_ONLY).split("|") else NO
     if word in TABLE:
         return held(word, role, plan)
     mine = {"self": (*STAFF, "patient"), "admin": ("admin",), "superadmin": ()}[word]

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from datetime import date, timedelta
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis import given as forall
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
@@ -17,11 +19,12 @@ from domain.appointments import (
     AppointmentRescheduled,
     PatientMissed,
 )
+from domain.expenses import ExpenseRecorded, ExpenseStruckOut, Spent
 from domain.invoices import Allocation, DoctorShare, InvoiceIssued, InvoiceVoided, PaymentRecorded, PaymentRefunded
-from domain.kit import PLATFORM
+from domain.kit import PLATFORM, only
 from domain.patients import PatientArchived, PatientRegistered
 from projections.analytics import appointment_days, doctors, revenue_days, visits
-from projections.reports import PeriodImpossible, financial_summary, period, stats
+from projections.reports import PeriodImpossible, before, financial_statement, financial_summary, period, stats
 from schemas.analytics import AppointmentDayRow, RevenueDayRow
 from tests.kit import CLINIC, facts, noon
 from tests.remembering import reading, remember
@@ -211,8 +214,58 @@ def books(module_database):
         *facts(PatientRegistered(registered_on=MON), id=UUID(int=402), kind="patients", first=72),
         *facts(PatientRegistered(registered_on=TUE), PatientArchived(), id=UUID(int=403), kind="patients", first=73),
     ]
-    remember(module_database, *bill, *voided, *old, *elsewhere, *diary, *people)
+    spent = [
+        *facts(paid_for(MON, 40_00, 4_00), id=UUID(int=501), kind="expenses", first=81), *facts(paid_for(LAST_YEAR, 5_00, 0), id=UUID(int=502), kind="expenses", first=82),
+        *facts(paid_for(TUE, 999_00, 0), ExpenseStruckOut(was=spend(TUE, 999_00, 0), reason="x"), id=UUID(int=503), kind="expenses", first=83),
+    ]
+    remember(module_database, *bill, *voided, *old, *elsewhere, *diary, *people, *spent)
     return module_database
+
+
+def spend(on, amount, tax):
+    return Spent(category="rent", description="x", amount=amount, tax=tax, spent_on=on, method="transfer")
+
+
+def paid_for(on, amount, tax):
+    return ExpenseRecorded(**only(Spent, spend(on, amount, tax)), currency="EUR")
+
+
+async def test_a_statement_is_profit_and_loss_with_the_time_before_beside_it(books):
+    async with reading(books, CLINIC) as reader:
+        made = await financial_statement(reader, MON, WED, "day", "EUR")
+        year = await financial_statement(reader, date(2025, 12, 1), date(2026, 1, 31), "month", "EUR")
+    assert (made.billed, made.voided, made.tax, made.net_revenue) == (178_00, 7_00, 21_00, 150_00)
+    assert (made.spent, made.spent_tax, made.net_spent, made.result, made.margin) == (40_00, 4_00, 36_00, 114_00, 0.76)
+    assert (made.received, made.cash_result) == (70_00, 30_00)
+    assert [(one.category, one.count, one.amount) for one in made.categories] == [("rent", 1, 40_00)]
+    assert [(part.since, part.until, part.billed, part.spent, part.received) for part in made.periods] == [
+        (MON, MON, 178_00, 40_00, 0), (TUE, TUE, 0, 0, 100_00), (WED, WED, 0, 0, -30_00)]
+    assert (made.previous.since, made.previous.until, made.previous.billed) == (date(2026, 1, 2), date(2026, 1, 4), 0)
+    assert [(part.since, part.until, part.result) for part in year.periods] == [
+        (date(2025, 12, 1), date(2025, 12, 31), 4_00), (date(2026, 1, 1), date(2026, 1, 31), 114_00)]
+
+
+@forall(since=st.dates(date(2024, 1, 1), date(2026, 1, 1)), length=st.integers(0, 800), unit=st.sampled_from(["day", "week", "month", "quarter", "year"]))
+def test_the_time_before_ends_where_the_time_begins(since, length, unit):
+    until = since + timedelta(days=length)
+    first, last = before(since, until)
+    assert last == since - timedelta(days=1)
+    whole_months = since.day == 1 and (until + timedelta(days=1)).day == 1
+    assert first.day == 1 if whole_months else (last - first) == (until - since)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@forall(since=st.dates(date(2025, 12, 25), WED), length=st.integers(0, 400), unit=st.sampled_from(["day", "week", "month", "quarter", "year"]))
+async def test_the_parts_of_a_statement_cover_it_and_sum_to_it(books, since, length, unit):
+    until = since + timedelta(days=length)
+    async with reading(books, CLINIC) as reader:
+        made = await financial_statement(reader, since, until, unit, "EUR")
+        whole = await financial_summary(reader, since, until, None, "EUR")
+    assert (made.periods[0].since, made.periods[-1].until) == (since, until)
+    assert all(after.since == part.until + timedelta(days=1) for part, after in pairwise(made.periods))
+    for name in ("billed", "voided", "tax", "collected", "refunded", "received"):
+        assert getattr(made, name) == getattr(whole, name) == sum(getattr(part, name) for part in made.periods)
+    assert (made.net_revenue, made.result) == (whole.revenue - whole.tax, sum(part.result for part in made.periods))
 
 
 async def summary(books, by=None, since=MON, until=WED):

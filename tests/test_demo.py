@@ -81,6 +81,7 @@ UNTOLD = {  # events that the demo's story does without -> why
         "PayrollEmployeeAdded", "PayrollEmployeeChanged", "PeriodSettled", "PeriodReleased", "PayrollPeriodOpened", "PayrollPeriodTaken", "PayrollPeriodGivenBack",
         "PayrollPeriodRemoved", "PayrollRunDrafted", "PayrollRunChanged", "PayrollRunApproved", "PayrollRunPaid", "PayrollRunVoided"], "another program pays its people"),
     **dict.fromkeys(["CommissionRuleMade", "CommissionRuleChanged", "CommissionRuleRemoved"], "likewise"),
+    **dict.fromkeys(["ProcedureCostSet", "ProcedureCostDropped"], "what procedures cost them neither"),
     **dict.fromkeys(["ExpenseRecorded", "ExpenseCorrected", "ExpenseStruckOut"], "what its clinics spend is not told"),
     **dict.fromkeys(["PersonErased", "ErasureRefused"], "nobody asks to be forgotten"),
     **dict.fromkeys(["RetentionSet", "LegalHoldPlaced", "LegalHoldLifted"], "they keep their records as usual, and nobody sues"),

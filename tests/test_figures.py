@@ -38,11 +38,12 @@ from domain.patients import PatientRegistered
 from gateway.figures import twelve_months
 from gateway.kit import sheets
 from gateway.kit.sheets import SheetTooLong, of_rows, of_structs, sheet
-from projections.figures import PeriodTooLong, cohorts, ensure_short, growth, lines_of, performance, sources, value
+from projections.figures import cohorts, growth, lines_of, performance, sources, value
 from projections.kit import PROJECTIONS, tables
 from projections.kit.reading import Reading, Wanted
 from projections.kit.rows import Change, mapper_of
 from projections.lifetimes import lifetimes, whose
+from projections.reports import PeriodTooLong, ensure_short
 from projections.visits import visits
 from schemas.figures import CohortLine, Growth
 from schemas.lifetimes import LifetimeRow
@@ -91,7 +92,8 @@ def test_a_kept_visit_is_measured_from_the_moments_in_which_its_steps_were_noted
     row = visited(booked, *COME, at=(-600, -7, 3, 28))
     assert row == VisitRow(
         id=THIS, patient_id=NOOR, doctor_id=ANNE, day=MON, starts_at=NINE, minutes=30, status="completed", arrived_at=NINE - timedelta(minutes=7),
-        seated_at=NINE + timedelta(minutes=3), wait_seconds=600, delay_seconds=180, chair_seconds=1500)
+        seated_at=NINE + timedelta(minutes=3), wait_seconds=600, delay_seconds=180, chair_seconds=1500, hour=9,
+        booked_on=date(2026, 1, 4), lead_days=1)
 
 
 @pytest.mark.parametrize(("minutes", "late"), [(-2, False), (5, False), (6, True)])

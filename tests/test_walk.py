@@ -715,6 +715,7 @@ async def leads(me: Person, ids: Json) -> None:
     await me("ChangeLeadStatus", {"status": "contacted", "note": "Comes on Monday"}, id=id_)
     done = await me("ConvertLead", {"gender": "male"}, id=id_)
     assert (done["lead"]["status"], (await me("GetLeadRow", id=id_))["patientId"]) == ("converted", done["lead"]["patientId"])
+    assert ("form", form, 1) in {(one["kind"], one["id"], one["converted"]) for one in (await me("GetLeadSources"))["items"]}
     await me("DisableLeadForm", id=form)
     assert [one["active"] for one in (await me("ListLeadForms"))["items"]] == [False]
 
@@ -1060,6 +1061,36 @@ async def figures(me: Person, ids: Json) -> None:
     assert heard["received"] in {54_000, None}
     (visit,) = (await me("BrowseVisitRow", query={"status": "completed"}))["items"]
     assert (visit["id"], visit["moves"], visit["minutes"]) == (ids["appointments"], 1, 30)
+    assert (await me("GetFinancialStatement", query={**month, "groupBy": "quarter"}))["received"] == 54_000
+    assert (await me("GetRevenueSummary", query=month))["current"]["received"] == 54_000
+    assert (await me("GetRevenueOverTime", query={**month, "groupBy": "doctor"}))["items"][0]["doctorId"] == ids["staff"]
+    assert (await me("GetAgeing", query={"patients": "true"}))["due"] == 450
+    assert (await me("GetAppointmentTrends", query={**until_then, "groupBy": "status"}))["total"]["completed"] == 1
+    why = await me("GetWhy", query={**until_then, "figure": "completed"})
+    assert [(line["event"], line["id"]) for line in why["items"]] == [("AppointmentCompleted", ids["appointments"])]
+    await me("SetProcedureCost", {"material": 20_00, "lab": 80_00}, procedureCode="D2740")
+    assert (await me("BrowseProcedureCostRow"))["items"][0]["lab"] == 80_00
+    assert {one["procedureCode"] for one in (await me("GetProcedureProfitability", query=month))["items"]} >= {"D2740"}
+    await me("DropProcedureCost", query={"since": TODAY.isoformat()}, procedureCode="D2740")
+
+
+async def screens(me: Person, ids: Json) -> None:
+    """What the app shows, and what each role sees first."""
+    for screen in ("GetDashboardScreen", "GetAppointmentsScreen", "GetPatientsScreen", "GetFinanceScreen"):
+        told = await me(screen, query={"source": "mobile"})
+        assert (told["success"], told["meta"]["cached"]) == (True, False)
+    assert (await me("BrowseOverdueInvoice"))["items"] == []
+    assert (await me("GetAdminDashboard"))["currency"] == "EUR"
+    doctor, desk, guest = [await me.api.person(me.clinic, role, UUID(ids[whose]) if whose else None) for role, whose in (("doctor", "staff"), ("receptionist", ""), ("patient", "patients"))]
+    for somebody in (doctor, desk, guest):
+        somebody.position = me.position
+    assert (await doctor("GetDoctorDashboard"))["doctorId"] == ids["staff"]
+    assert (await desk("GetReceptionDashboard"))["tasks"]
+    whole = await guest("GetPatientDashboard")
+    assert whole["summary"] == await guest("GetPatientSummary")
+    assert whole["appointments"] == await guest("ListOwnVisits", query={"limit": "20"})
+    assert whole["billing"] == await guest("ListOwnInvoices", query={"limit": "20"})
+    assert whole["records"] == await guest("GetOwnRecords")
 
 
 async def records(me: Person, ids: Json) -> None:
@@ -1352,7 +1383,7 @@ CHAPTERS = [
     expenses,
     letters,
     figures,
-    credited,
+    credited, screens,
     subscriptions,
     subscription_invoices,
     upgrades,

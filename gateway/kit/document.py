@@ -272,6 +272,8 @@ def _success(book: Schemas, handler: HTTPRouteHandler, how: Any) -> Json:
         made["content"] = {media: {"schema": schema, "example": example(answer)}}
         if handler.opt.get("csv"):
             made["content"]["text/csv"] = {"schema": {"type": "string"}}
+        if handler.opt.get("svg"):
+            made["content"]["image/svg+xml"] = {"schema": {"type": "string"}}
     return made
 
 

@@ -21,7 +21,7 @@ from tests.kit import CLINIC
 from tests.laws.project import GOLDEN
 
 FILE = GOLDEN / "formulas.json"
-FIGURES = ("appointment_days", "lifetimes", "revenue_days", "visits")
+FIGURES = ("appointment_days", "lifetimes", "procedure_days", "revenue_days", "tallies", "visits")
 HISTORIES = 60
 
 

@@ -35,6 +35,8 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "FavouriteRow": "GET /patients?favouritesOnly=true",
     "PublicDocumentRow": "sharing answers with the link, and whoever has it sees the document",
     "TillDayRow": "what the end of a day says",
+    "TallyRow": "GetWhy shows the lines behind a figure",
+    "ProcedureDayRow": "revenue by procedure, and what procedures earn",
     "TrailRow": "lists as they were, for which it is an index",
     "SeatsRow": "how many of the licence's seats are taken",
 }
@@ -127,6 +129,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "StaffInvited.speciality": "the clinic's: what is offered",
     "SessionStarted.reason": "the platform's: why somebody acted in another's name, to be read by whoever audits it",
     "Allocation.procedure_code": "the price list's", "BilledLine.procedure_code": "the price list's", "DoctorShare.procedure_code": "the price list's",
+    **dict.fromkeys(["ProcedureCostSet.procedure_code", "ProcedureCostDropped.procedure_code"], "the price list's"),
     "BilledLine.description": "the price list's: what was sold, and stays in the books",
     "PaymentRefunded.reason": "the books': why money left, to be read as long as they are kept",
     "InvoiceVoided.reason": "the books': why a number was cancelled",
