@@ -280,6 +280,21 @@ class Invoice(State):
         )
         return [recorded, InvoiceSettled()] if amount == self.balance else [recorded]
 
+    def payable(self, amount: int | None) -> int:
+        """Return how much is to be paid, all that is due if no amount is named; refuse what cannot be."""
+        self.ensure_issued()
+        if not self.balance:
+            raise InvoiceAlreadyPaid
+        wanted = self.balance if amount is None else amount
+        ensure_positive(wanted)
+        if wanted > self.balance:
+            raise PaymentTooLarge(due=self.balance)
+        return wanted
+
+    def room(self, currency: str) -> int:
+        """Return how much of what is there already can be put to it."""
+        return self.balance if self.stage == "issued" and currency == self.currency else 0
+
     def settle(self, payment_id: UUID, method: Method, paid_on: date, today: date) -> list[Event]:
         self.ensure_issued()
         if not self.balance:
@@ -299,6 +314,11 @@ class Invoice(State):
             reason=reason, refunded_on=on, allocations=self.taken_back(payment, amount), record_id=self.elsewhere,
         )
         return [refunded] if self.balance else [refunded, InvoiceReopened()]
+
+    def left_of(self, payment_id: UUID | None) -> int:
+        """Return how much of a payment has not been given back; nothing of one that there is not."""
+        payment = self.payments.get(payment_id) if payment_id is not None and self.stage == "issued" else None
+        return payment.amount if payment else 0
 
     def void(self, reason: str, today: date) -> list[Event]:
         self.ensure_issued()
