@@ -117,6 +117,7 @@ class CardPayment(State):
     payment_id: UUID | None = None
     applications: int = 0
     returns: frozenset[str] = frozenset()
+    returned: Money = 0
 
     def evolve(self, event: CardPaymentEvent) -> Self:
         match event:
@@ -130,8 +131,8 @@ class CardPayment(State):
                     charge=event.charge, kept=event.kept, payment_id=event.payment_id)
             case CardPaymentApplied(amount=amount):
                 return replace(self, kept=self.kept - amount, applications=self.applications + 1)
-            case CardPaymentReturned(kept=kept, refund=refund):
-                return replace(self, kept=self.kept - kept, returns=self.returns | {refund})
+            case CardPaymentReturned(kept=kept, refund=refund, amount=amount):
+                return replace(self, kept=self.kept - kept, returns=self.returns | {refund}, returned=self.returned + amount)
 
     def open(self, asked: Asked) -> list[Event]:
         """Note that the patient was sent to a page; twice is once."""
@@ -173,6 +174,8 @@ class CardPayment(State):
         self.ensure_there()
         if refund in self.returns or self.invoice_id is None:
             return []
+        if self.returned + amount > self.amount:
+            raise ReturnTooLarge(left=self.amount - self.returned)
         kept = min(amount, self.kept)
         taken = min(amount - kept, left)
         return [CardPaymentReturned(

@@ -9,10 +9,12 @@ from uuid import UUID, uuid4
 import psycopg
 
 from commands.appointments import BookAppointment
+from commands.card_payments import ReceiveCardPayment
 from commands.clinics import OpenClinic
 from commands.invoices import CreateInvoice, MarkInvoicePaid
 from commands.kit import Command
 from commands.kit.handling import Handler, Receipt, Who
+from commands.kit.receipt import house
 from commands.lead_forms import CreateLeadForm
 from commands.leads import SubmitLead
 from commands.patients import RegisterPatient
@@ -25,8 +27,10 @@ from commands.referrals import AddReferralSource, MakeReferralLink
 from commands.rooms import AddRoom
 from commands.schedules import SetDoctorSchedule
 from commands.staff import HireStaff
+from domain.card_payments import Paid
 from domain.clinics import Clinic
 from domain.invoices import Invoice
+from domain.kit import PLATFORM
 from domain.kit.bills import Line
 from domain.kit.grants import Role, granted
 from domain.schedules import Hours
@@ -107,6 +111,12 @@ class Town:
 
     async def quotation(self) -> UUID:
         return (await self(CreateQuotation(patient_id=self.patient, lines=[Line(description="Crown", unit_price=10_000)]))).id
+
+    async def card_payment(self) -> UUID:
+        """A payment by card of which all is left over, for the invoice had been paid."""
+        await self(MarkInvoicePaid(), invoice := await self.invoice())
+        paid = Paid(charge="pi_1", amount=100, currency="EUR", received_on=self.now.date())
+        return (await self(ReceiveCardPayment(invoice_id=invoice, checkout=f"cs_{invoice.hex}", paid=paid), who=house(PLATFORM, self.id))).id
 
     async def receipt(self) -> UUID:
         await self(MarkInvoicePaid(), invoice := await self.invoice())

@@ -26,7 +26,7 @@ from tests.authenticator import Authenticator
 from tests.client import client
 from tests.clinic import handling
 from tests.served import ZONE, today_there, until
-from tests.till import sign
+from tests.till import KEY, sign
 from tests.walk import OPERATIONS, PASSWORD, Api, Json, Operation, Person, Request, undocumented
 
 TODAY = today_there()
@@ -827,6 +827,34 @@ async def quotations(me: Person, ids: Json) -> None:
     assert found == {quotation: "converted", other: "withdrawn"} == {id_: (await me("GetQuotationEntry", id=id_))["status"] for id_ in found}
 
 
+async def card_payments(me: Person, ids: Json) -> None:
+    """Two invoices are paid by card through their links; one of them had been paid at the desk in between."""
+    till, nobody = me.api.till, Person(me.api, {}, "", me.clinic)
+    keys = {"secretKey": KEY, "webhookSecret": "whsec_clinic"}
+    assert (await me("ConnectPaymentAccount", keys))["connected"]
+    assert (await me("GetPaymentAccount"))["hint"] == "till"
+    bills = [(await me("CreateInvoice", {"patientId": ids["patients"], "lines": LINES, "issue": True}))["id"] for _ in range(2)]
+    tokens = [(await me("ShareInvoice", id=bill))["token"] for bill in bills]
+    nobody.position = me.position
+    codes = [(await nobody("PayPublicDocument", {}, token=token))["url"].rpartition("/")[2] for token in tokens]
+    await nobody("GoToCheckout", token=tokens[1])
+    await me("MarkInvoicePaid", {"method": "cash"}, id=bills[1])
+    for code in codes:
+        till.pay_once(code)
+        message = till.completed(code)
+        header = {"stripe-signature": sign(message, "whsec_clinic")}
+        assert (await nobody("HearCardPayment", json.loads(message), headers=header, clinicId=me.clinic))["changed"]
+    me.position = nobody.position = await head(me)
+    by = {card["invoiceId"]: card for card in (await me("BrowseCardPaymentRow"))["items"]}
+    assert [by[bill]["status"] for bill in bills] == ["applied", "unapplied"]
+    kept = by[bills[1]]
+    third = (await me("CreateInvoice", {"patientId": ids["patients"], "lines": [{"description": "Check", "unitPrice": 1_000}], "issue": True}))["id"]
+    assert (await me("ApplyCardPayment", {"invoiceId": third}, id=kept["id"]))["kept"] == kept["kept"] - 1_000
+    assert (await me("ReturnCardPayment", {"amount": kept["kept"] - 1_000, "reason": "Paid twice"}, id=kept["id"]))["status"] == "applied"
+    assert (await me("GetCardPaymentRow", id=kept["id"]))["kept"] == 0
+    await me("DisconnectPaymentAccount")
+
+
 async def expenses(me: Person, ids: Json) -> None:
     """What the day cost, one thing of which was none; and what is left of it."""
     today = str(today_there())
@@ -1189,6 +1217,7 @@ CHAPTERS = [
     recalls,
     invoices,
     quotations,
+    card_payments,
     expenses,
     letters,
     figures,

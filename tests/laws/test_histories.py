@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from commands.kit import Creation
 from domain.appointment_types import AppointmentType, AppointmentTypeAdded
 from domain.appointments import Appointment, AppointmentBooked, AppointmentDetailsChanged
+from domain.card_payments import CardPayment, CardPaymentApplied, CardPaymentReceived
 from domain.clinics import GRACE, Clinic, ClinicClosing, ClinicOpened
 from domain.holds import Hold, HoldUsed, TimeHeld
 from domain.invoices import Invoice, InvoiceDrafted
@@ -78,6 +79,7 @@ ALTERED = AppointmentSeriesChanged(
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
 OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validUntil": None}, QuotationDrafted)
 RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
+LEFT_OVER = replace(convert(example(CardPaymentReceived), CardPaymentReceived), amount=500, applied=0, kept=500, because="paid-otherwise")
 ASKED = PortalInvited(patient_id=OTHER, address_key="5d41402abc4b2a76b9719d911017c592", number=1, expires_at=noon.now + GRACE)
 HELD = replace(convert(example(TimeHeld), TimeHeld), expires_at=noon.now + GRACE)
 BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly come, or only a command about something else leads
@@ -94,6 +96,7 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Lead: [*(WROTE := [LeadSubmitted(form_id=OTHER, first_name="Ada", phone="+31 6 1234 5678")]), LeadDeleted(), *WROTE],  # by a form of just that token
     Reminder: [convert(example(ReminderSkipped), ReminderSkipped)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
+    CardPayment: [LEFT_OVER, CardPaymentApplied(invoice_id=OTHER, payment_id=THIS, amount=200)],
     Quotation: [OFFERED, *Quotation.replay([OFFERED]).reassign(OTHER, THIS, noon.now)],
     Receipt: [RECEIPTED, *Receipt.replay([RECEIPTED]).reassign(OTHER, THIS, noon.now)],
 }

@@ -35,6 +35,7 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "PublicDocumentRow": "sharing answers with the link, and whoever has it sees the document",
     "TillDayRow": "what the end of a day says",
     "TrailRow": "lists as they were, for which it is an index",
+    "PaymentAccountRow": "PaymentAccountShown says where webhooks go as well",
     "SeatsRow": "how many of the licence's seats are taken",
 }
 UNHEARD: dict[str, str] = {  # events that no read model but the audit log wants -> why
@@ -50,7 +51,9 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "SetPin": "ChoosePin and DropPin", "ShowOneself": "SetProfileImage and RemoveProfileImage", "LockOut": "guessing too often", "StartSession": "every way of coming in", "EndSession": "every way of leaving",
     "InviteAccount": "CreateSuperadmin, ResendAccountInvite and RefreshPatientAccess",
     "JoinPortal": "AcceptPortalInvitation", "CheckInAppointment": "CheckIn", "ArriveByCode": "Arrive",
-    "MoveQueuedAppointment": "MoveQueueEntry, of somebody with an appointment", "RankQueuedAppointment": "RankQueueEntry, likewise", "ViewDocument": "GetPublicDocument and PrintPublicDocument", "AnswerQuotation": "AcceptPublicDocument and DeclinePublicDocument",
+    "MoveQueuedAppointment": "MoveQueueEntry, of somebody with an appointment", "RankQueuedAppointment": "RankQueueEntry, likewise", "ViewDocument": "GetPublicDocument and PrintPublicDocument",
+    "OpenCheckout": "PayPublicDocument and GoToCheckout", "ReceiveCardPayment": "HearCardPayment, and time", "LapseCheckout": "likewise", "NoteCardReturn": "ReturnCardPayment",
+    "AnswerQuotation": "AcceptPublicDocument and DeclinePublicDocument",
     "WithdrawPassword": "ForcePasswordReset", "NotePatientAccess": "RefreshPatientAccess",
     "OfferTotp": "BeginSecondFactorSetup", "EnableSecondFactor": "ConfirmSecondFactorSetup", "DisableSecondFactor": "SwitchSecondFactorOff",
     "AskSecondFactorCode": "SendSecondFactorCode", "UseRecoveryCode": "RecoverSignIn", "MakeRecoveryCodes": "RegenerateRecoveryCodes",
@@ -94,6 +97,9 @@ BARE = {  # ids that point at no stream -> why
         "MedicalEntryAdded", "MedicalEntryAmended", "MedicalEntryEnded", "MedicalEntryRefuted", "MedicalEntryReopened", "AmendMedicalEntry", "EndMedicalEntry", "RefuteMedicalEntry",
         "ReopenMedicalEntry")], "an entry is a part of its patient's stream"),
     **dict.fromkeys([f"{name}.document_id" for name in ("DocumentShared", "DocumentLinkRevoked", "DocumentViewed")], "of one of several kinds, which the document beside it says"),
+    **dict.fromkeys([f"{name}.{field}" for name in ("PaymentAccountConnected", "ConnectPaymentAccount") for field in ("secret_id", "webhook_id")], "the vault's, which is no stream"),
+    **dict.fromkeys([f"{name}.payment_id" for name in ("CardPaymentReceived", "CardPaymentApplied")], "a payment is a part of its invoice's stream"),
+    "CardPaymentReturned.payment_refund_id": "a refund is a part of its invoice's stream",
     "ReceiptIssued.payment_id": "a payment is a part of its invoice's stream", "IssueReceipt.payment_id": "the invoice itself says whether it has such a payment",
     "RefundPayment.payment_id": "the invoice itself says whether it has such a payment",
 }
@@ -124,6 +130,8 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "InvoiceVoided.reason": "the books': why a number was cancelled",
     "InvoiceIssued.number": "the books'", "QuotationIssued.number": "the books'", "ReceiptIssued.number": "the books'", "ReceiptIssued.invoice_number": "the books'", "ReceiptIssued.currency": "ours", "QuotationWithdrawn.reason": "the books': why a number was taken back",
     **dict.fromkeys([f"Quotation{event}.currency" for event in ("Drafted", "Edited", "Issued")], "ours"),
+    "PaymentAccountConnected.hint": "the clinic's: the last signs of a key",
+    "CardPaymentReturned.reason": "the books': why money left",
     "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
     **dict.fromkeys([f"{name}.{field}" for name in ("ExpenseRecorded", "ExpenseCorrected", "Spent") for field in ("description", "vendor", "reference")], "the clinic's own books: what it bought of whom"),
     "ExpenseRecorded.currency": "ours", "ExpenseStruckOut.reason": "the books': why something does not count",
