@@ -9,7 +9,7 @@ from msgspec import Meta
 from commands.kit import Command, Creation, Decision, Look
 from commands.public_documents import addressed, shared
 from domain.invoices import Bill, Invoice, PaymentId, worked_out
-from domain.kit import At, Elsewhere, Event, InvoiceId, Note, PatientId, Positive, Reason
+from domain.kit import At, Elsewhere, Event, InvoiceId, Note, PatientId, PlaceId, Positive, Reason
 from domain.kit.bills import Discount, Line, Method, ensure_doctors
 from domain.kit.letters import LetterLanguage
 from domain.patients import Patient
@@ -92,9 +92,10 @@ class RecordPayment(Command):
     amount: Positive
     method: Method
     paid_on: date | None = None
+    place_id: PlaceId | None = None
 
     def decide(self, invoice: Invoice, at: At) -> list[Event]:
-        return invoice.pay(invoice.next_payment(at.id), self.amount, self.method, self.paid_on or at.today, at.today)
+        return invoice.pay(invoice.next_payment(at.id), self.amount, self.method, self.paid_on or at.today, at.today, self.place_id)
 
 
 class MarkInvoicePaid(Command):
@@ -104,9 +105,10 @@ class MarkInvoicePaid(Command):
     permission = "billing.invoices.edit"
     method: Method = "other"
     paid_on: date | None = None
+    place_id: PlaceId | None = None
 
     def decide(self, invoice: Invoice, at: At) -> list[Event]:
-        return invoice.settle(invoice.next_payment(at.id), self.method, self.paid_on or at.today, at.today)
+        return invoice.settle(invoice.next_payment(at.id), self.method, self.paid_on or at.today, at.today, self.place_id)
 
 
 class RefundPayment(Command):
@@ -119,11 +121,12 @@ class RefundPayment(Command):
     reason: Reason
     method: Method | None = None
     refunded_on: date | None = None
+    place_id: PlaceId | None = None
 
     def decide(self, invoice: Invoice, at: At) -> list[Event]:
         return invoice.refund(
             invoice.next_refund(at.id), self.payment_id, self.amount,
-            reason=self.reason, method=self.method, on=self.refunded_on or at.today, today=at.today,
+            reason=self.reason, method=self.method, on=self.refunded_on or at.today, today=at.today, place_id=self.place_id,
         )
 
 

@@ -17,6 +17,7 @@ from domain.kit import (
     Money,
     NotFound,
     PatientId,
+    PlaceId,
     Reason,
     Refused,
     StaffId,
@@ -93,6 +94,7 @@ class PaymentRecorded(Event, Recorded, omit_defaults=True):
     method: Method
     paid_on: date
     allocations: list[Allocation]
+    place_id: PlaceId | None = None  # in whose till it is, if that is not the clinic's own
 
 
 class InvoiceSettled(Event): ...
@@ -107,6 +109,7 @@ class PaymentRefunded(Event, Recorded, omit_defaults=True):
     reason: Reason
     refunded_on: date
     allocations: list[Allocation]
+    place_id: PlaceId | None = None  # out of whose till it came, if that is not the clinic's own
 
 
 class InvoiceReopened(Event):
@@ -185,6 +188,7 @@ class Received(Frozen):
     paid_on: date
     left: dict[int, Money]
     received: Money = 0  # before anything was given back
+    place_id: UUID | None = None
 
     @property
     def amount(self) -> int:
@@ -227,7 +231,7 @@ class Invoice(State):
                 return replace(self, patient_id=patient)
 
     def received(self, event: PaymentRecorded) -> Self:
-        payment = Received(method=event.method, paid_on=event.paid_on, left={a.line: a.amount for a in event.allocations}, received=event.amount)
+        payment = Received(method=event.method, paid_on=event.paid_on, left={a.line: a.amount for a in event.allocations}, received=event.amount, place_id=event.place_id)
         return replace(self, paid=moved(self.paid, event.allocations, 1), payments={**self.payments, event.payment_id: payment})
 
     def returned(self, event: PaymentRefunded) -> Self:
@@ -268,7 +272,7 @@ class Invoice(State):
         )
         return [issued] if self.total else [issued, InvoiceSettled()]
 
-    def pay(self, payment_id: UUID, amount: int, method: Method, paid_on: date, today: date) -> list[Event]:
+    def pay(self, payment_id: UUID, amount: int, method: Method, paid_on: date, today: date, place_id: UUID | None = None) -> list[Event]:
         self.ensure_issued()
         ensure_past(paid_on, today, self.issued_on)
         ensure_positive(amount)
@@ -276,7 +280,7 @@ class Invoice(State):
             raise PaymentTooLarge(due=self.balance)
         recorded = PaymentRecorded(
             payment_id=payment_id, patient_id=self.patient_id, amount=amount, method=method, paid_on=paid_on,
-            allocations=self.allocated(amount), record_id=self.elsewhere,
+            allocations=self.allocated(amount), record_id=self.elsewhere, place_id=place_id,
         )
         return [recorded, InvoiceSettled()] if amount == self.balance else [recorded]
 
@@ -295,14 +299,14 @@ class Invoice(State):
         """Return how much of what is there already can be put to it."""
         return self.balance if self.stage == "issued" and currency == self.currency else 0
 
-    def settle(self, payment_id: UUID, method: Method, paid_on: date, today: date) -> list[Event]:
+    def settle(self, payment_id: UUID, method: Method, paid_on: date, today: date, place_id: UUID | None = None) -> list[Event]:
         self.ensure_issued()
         if not self.balance:
             raise InvoiceAlreadyPaid
-        return self.pay(payment_id, self.balance, method, paid_on, today)
+        return self.pay(payment_id, self.balance, method, paid_on, today, place_id)
 
     def refund(
-        self, refund_id: UUID, payment_id: UUID, amount: int, *, reason: str, method: Method | None, on: date, today: date
+        self, refund_id: UUID, payment_id: UUID, amount: int, *, reason: str, method: Method | None, on: date, today: date, place_id: UUID | None = None
     ) -> list[Event]:
         payment = self.payment(payment_id)
         ensure_past(on, today, payment.paid_on)
@@ -312,6 +316,7 @@ class Invoice(State):
         refunded = PaymentRefunded(
             payment_id=payment_id, refund_id=refund_id, patient_id=self.patient_id, amount=amount, method=method or payment.method,
             reason=reason, refunded_on=on, allocations=self.taken_back(payment, amount), record_id=self.elsewhere,
+            place_id=place_id or payment.place_id,
         )
         return [refunded] if self.balance else [refunded, InvoiceReopened()]
 

@@ -14,7 +14,7 @@ ROLES = (*STAFF, "patient", "superadmin", "key", "nobody")
 PLANS = ("Pro", "Pro+", "Enterprise")
 OURS = {
     "appointments.overbook": "appointments.create", "billing.payments.refund": "billing.payments.record", "appointments.remind": "appointments.create",
-    "settings.reminders.manage": "settings.working_hours.manage", "appointments.view_board": "appointments.create", "appointments.show_code": "appointments.create",
+    "settings.reminders.manage": "settings.working_hours.manage", "billing.till.manage": "billing.payments.record", "billing.till.reopen": "billing.expenses.delete", "appointments.view_board": "appointments.create", "appointments.show_code": "appointments.create",
 }  # not in the reference -> like which
 ONESELF = {"public", "self"}  # what is open to all, and what everybody may do about himself
 

@@ -27,7 +27,7 @@ ROLES = ("superadmin", "admin", "doctor", "receptionist", "patient")
 PLANS = ("Pro", "Pro+", "Enterprise")
 OURS = {  # not in the reference, like the keys they stand beside
     "appointments.overbook": "appointments.create", "billing.payments.refund": "appointments.create", "appointments.remind": "appointments.create",
-    "settings.reminders.manage": "settings.working_hours.manage", "appointments.view_board": "appointments.create", "appointments.show_code": "appointments.create",
+    "settings.reminders.manage": "settings.working_hours.manage", "billing.till.manage": "billing.payments.record", "billing.till.reopen": "billing.expenses.delete", "appointments.view_board": "appointments.create", "appointments.show_code": "appointments.create",
 }
 
 MODULES = {

@@ -261,6 +261,8 @@ leads.configure                           Pro  -   -   -
 TABLE += """
 appointments.overbook                      Pro  DR  DR  -
 billing.payments.refund                    Pro  DR  DR  -
+billing.till.manage                        Pro  DR  DR  -
+billing.till.reopen                        Pro  -   -   -
 appointments.remind                        Pro  DR  DR  -
 settings.reminders.manage                  Pro  -   -   -
 appointments.view_board                    Pro  DR  DR  -
