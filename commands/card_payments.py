@@ -3,19 +3,12 @@
 from typing import Any
 from uuid import UUID
 
+from commands.invoices import credits_of
 from commands.kit import Command, Creation, Decision, Look
-from domain.card_payments import (
-    Asked,
-    CardPayment,
-    CheckoutCode,
-    OtherPatientsInvoice,
-    Paid,
-    RefundCode,
-    WhyKept,
-    card_payment_of,
-)
+from domain.card_payments import Asked, CardPayment, CheckoutCode, Paid, RefundCode, WhyNot, card_payment_of
+from domain.credits import Credit, credit_of, taken_from, there
 from domain.invoices import Invoice
-from domain.kit import At, Elsewhere, Event, InvoiceId, Positive, Reason
+from domain.kit import At, Elsewhere, Event, InvoiceId, NotFound, Positive, Reason
 
 
 class OpenCheckout(Creation, Asked):
@@ -54,36 +47,27 @@ class ReceiveCardPayment(Creation):
         return card_payment_of(self.invoice_id, self.checkout)
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {"invoice": await look.require(Invoice, self.invoice_id)}
+        invoice = await look.require(Invoice, self.invoice_id)
+        return {"invoice": invoice, "credit": await look.load(Credit, credit_of(invoice.patient_id))}
 
-    def decide(self, payment: CardPayment, at: At, *, invoice: Invoice) -> Decision:
-        room, otherwise = invoice.room(self.paid.currency), why_kept(invoice.stage, invoice.currency, self.paid.currency)
-        received = payment.receive(self.stream(at), self.invoice_id, self.checkout, self.paid, room, otherwise)
-        day = min(max(self.paid.received_on, invoice.issued_on), at.today)  # clocks differ by a moment, and midnight is one
-        parts = [invoice.pay(one.payment_id, one.applied, "card", day, at.today) for one in received if one.payment_id]
-        return [*received, *on(self.invoice_id, parts)]
-
-
-class ApplyCardPayment(Command):
-    """Put what is left over of a card payment to another invoice of the same patient: all that it can take, or so much."""
-
-    state = CardPayment
-    permission = "billing.payments.record"
-    invoice_id: InvoiceId
-    amount: Positive | None = None
-
-    async def gather(self, look: Look) -> dict[str, Any]:
-        return {"invoice": await look.require(Invoice, self.invoice_id), **await first_of(look)}
-
-    def decide(self, payment: CardPayment, at: At, *, invoice: Invoice, first: Invoice) -> Decision:
-        if invoice.patient_id != first.patient_id:
-            raise OtherPatientsInvoice
-        applied = payment.apply(at.id, self.invoice_id, self.amount, invoice.currency, invoice.payable(None))
-        return [applied, *on(self.invoice_id, [invoice.pay(applied.payment_id, applied.amount, "card", at.today, at.today)])]
+    def decide(self, payment: CardPayment, at: At, *, invoice: Invoice, credit: Credit) -> Decision:
+        paid, day = self.paid, min(max(self.paid.received_on, invoice.issued_on), at.today)  # clocks differ by a moment, and midnight is one
+        fits = invoice.currency == paid.currency and (not credit.balance or credit.currency == paid.currency)
+        otherwise: WhyNot = "currency-differs" if not fits else "paid-otherwise" if invoice.stage == "issued" else "invoice-void"
+        found: Decision = []
+        for one in payment.receive(self.stream(at), self.invoice_id, self.checkout, paid, invoice.room(paid.currency), otherwise):
+            found.append(one)
+            if one.payment_id is not None:
+                found.append(Elsewhere(state=Invoice, id=self.invoice_id, events=invoice.pay(one.payment_id, one.applied, "card", day, at.today)))
+            if one.credited:
+                account, why = credit_of(invoice.patient_id), f"{invoice.number}: paid by card beyond what was due"
+                events = credit.receive(account, invoice.patient_id, one.credited, paid.currency, "card", day, at.today, why)
+                found.append(Elsewhere(state=Credit, id=account, events=events))
+        return found
 
 
 class NoteCardReturn(Command):
-    """Note what the payment service gave back of a card payment, on the invoice as well."""
+    """Note what the payment service gave back of a card payment: on the invoice as well, and on the patient's credit."""
 
     state = CardPayment
     permission = "billing.payments.refund"
@@ -92,30 +76,23 @@ class NoteCardReturn(Command):
     reason: Reason
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return await first_of(look)
+        of = (await look.require(CardPayment, look.at.id)).invoice_id
+        invoice = await look.load(Invoice, of) if of else Invoice()
+        return {"invoice": invoice, "credits": await credits_of(invoice.patient_id, look) if of else {}}
 
-    def decide(self, payment: CardPayment, at: At, *, first: Invoice) -> Decision:
-        if (invoice := payment.invoice_id) is None or (paid := payment.payment_id) is None:
-            return [*payment.give_back(self.refund, self.amount, self.reason, left=0, refund_id=at.id)]
-        back = first.next_refund(invoice)
-        given = payment.give_back(self.refund, self.amount, self.reason, left=first.left_of(paid), refund_id=back)
-        parts = [first.refund(back, paid, one.taken, reason=self.reason, method="card", on=at.today, today=at.today) for one in given if one.taken]
-        return [*given, *on(invoice, parts)]
-
-
-async def first_of(look: Look) -> dict[str, Any]:
-    """Return the invoice for which a card payment was made."""
-    invoice = (await look.require(CardPayment, look.at.id)).invoice_id
-    return {"first": await look.load(Invoice, invoice) if invoice else Invoice()}
-
-
-def why_kept(stage: str, currency: str, paid: str) -> WhyKept:
-    """Return why an invoice cannot take all that was paid."""
-    if stage != "issued":
-        return "invoice-void"
-    return "paid-otherwise" if currency == paid else "currency-differs"
-
-
-def on(invoice: UUID, parts: list[list[Event]]) -> list[Elsewhere]:
-    """Return what becomes of an invoice, to be saved with the rest or not at all."""
-    return [Elsewhere(state=Invoice, id=invoice, events=events) for events in parts]
+    def decide(self, payment: CardPayment, at: At, *, invoice: Invoice, credits: dict[UUID, Credit]) -> Decision:  # noqa: A002 - it is what they are
+        whose, of, paid = invoice.patient_id, payment.invoice_id, payment.payment_id
+        if of is None:
+            raise NotFound
+        back = invoice.next_refund(of)
+        found: Decision = []
+        for one in payment.give_back(
+            self.refund, self.amount, self.reason, credit=there(credits, whose, payment.currency), left=invoice.left_of(paid), refund_id=back):
+            found.append(one)
+            for id_, part in (taken_from(credits, whose, one.credited, payment.currency) if one.credited else {}).items():
+                given = credits[id_].give_back(id_, part, method="card", reason=self.reason, on=at.today, today=at.today)
+                found.append(Elsewhere(state=Credit, id=id_, events=[given]))
+            if one.taken and paid is not None:
+                events = invoice.refund(back, paid, one.taken, reason=self.reason, method="card", on=at.today, today=at.today)
+                found.append(Elsewhere(state=Invoice, id=of, events=events))
+        return found

@@ -1,14 +1,25 @@
 """What may be asked of an invoice, in the order of its life."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import Meta
 
 from commands.kit import Command, Creation, Decision, Look
 from commands.public_documents import addressed, shared
-from domain.invoices import Bill, Invoice, PaymentId, worked_out
+from domain.credits import Credit, CreditTooSmall, credit_of, taken_from, there
+from domain.invoices import (
+    CREDITS,
+    Bill,
+    Cause,
+    Invoice,
+    InvoiceAlreadyPaid,
+    LineAmount,
+    PaymentId,
+    PaymentReallocated,
+    worked_out,
+)
 from domain.kit import At, Elsewhere, Event, InvoiceId, Note, PatientId, PlaceId, Positive, Reason
 from domain.kit.bills import Discount, Line, Method, ensure_doctors
 from domain.kit.letters import LetterLanguage
@@ -18,6 +29,9 @@ from domain.series import Series, printed, series_of
 from domain.staff import Staff
 
 Lines = Annotated[list[Line], Meta(min_length=1, max_length=200)]
+Allocations = Annotated[list[LineAmount], Meta(max_length=200, description="How much is for which line; the lines that are not named get nothing.")]
+Excess = Literal["refuse", "credit"]
+"""What becomes of money beyond what is owed."""
 
 
 class CreateInvoice(Creation):
@@ -85,17 +99,91 @@ class IssueInvoice(Command):
 
 
 class RecordPayment(Command):
-    """Record money received against an invoice; it goes to the lines in their order."""
+    """Record money received against an invoice; it goes to the lines in their order, or as `allocations` say. What is beyond the balance is refused, or becomes the patient's credit."""
 
     state = Invoice
     permission = "billing.payments.record"
     amount: Positive
     method: Method
     paid_on: date | None = None
+    allocations: Allocations | None = None
+    excess: Excess = "refuse"
     place_id: PlaceId | None = None
 
+    async def gather(self, look: Look) -> dict[str, Any]:
+        if self.excess == "refuse":
+            return {"credit": None}
+        return {"credit": await look.load(Credit, credit_of((await look.require(Invoice, look.at.id)).patient_id))}
+
+    def decide(self, invoice: Invoice, at: At, *, credit: Credit | None = None) -> Decision:
+        on, amount = self.paid_on or at.today, self.amount
+        if credit is not None:
+            invoice.ensure_issued()
+            if not invoice.balance:
+                raise InvoiceAlreadyPaid
+            amount = min(amount, invoice.balance)
+        events: Decision = [*invoice.pay(invoice.next_payment(at.id), amount, self.method, on, at.today, self.allocations, self.place_id)]
+        if credit is not None and self.amount > amount:
+            account = credit_of(invoice.patient_id)
+            received = credit.receive(account, invoice.patient_id, self.amount - amount, invoice.currency, self.method, on, at.today, place=self.place_id)
+            events.append(Elsewhere(state=Credit, id=account, events=received))
+        return events
+
+
+class ApplyCredit(Command):
+    """Pay an invoice out of the patient's credit: an amount, or as much as is due and there."""
+
+    state = Invoice
+    permission = "billing.payments.record"
+    amount: Positive | None = None
+    applied_on: date | None = None
+    allocations: Allocations | None = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"credits": await credits_of((await look.require(Invoice, look.at.id)).patient_id, look)}
+
+    def decide(self, invoice: Invoice, at: At, *, credits: dict[UUID, Credit]) -> Decision:  # noqa: A002 - it is what they are
+        invoice.ensure_issued()
+        payment, on = invoice.next_payment(at.id), self.applied_on or at.today
+        amount = self.amount
+        if amount is None:
+            amount = min(invoice.balance, there(credits, invoice.patient_id, invoice.currency))
+            if not invoice.balance:
+                raise InvoiceAlreadyPaid
+            if not amount:
+                raise CreditTooSmall(there=0)
+        applied = invoice.apply(payment, amount, on, at.today, self.allocations)
+        parts = taken_from(credits, invoice.patient_id, amount, invoice.currency)
+        return [*applied, *(Elsewhere(state=Credit, id=id_, events=[credits[id_].use(part, at.id, payment, on)]) for id_, part in parts.items())]
+
+
+class ReallocatePayment(Command):
+    """Put a payment on other lines of its invoice; what is put on none becomes the patient's credit, to be used on another invoice or returned."""
+
+    state = Invoice
+    permission = "billing.payments.refund"
+    payment_id: PaymentId
+    allocations: Allocations
+    reallocated_on: date | None = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return {"credit": await look.load(Credit, credit_of((await look.require(Invoice, look.at.id)).patient_id))}
+
+    def decide(self, invoice: Invoice, at: At, *, credit: Credit) -> Decision:
+        return [*(events := invoice.reallocate(self.payment_id, self.allocations, self.reallocated_on or at.today, at.today)), *gained(invoice, events, credit, at)]
+
+
+class ReversePayment(Command):
+    """Have a payment not have been that was recorded by mistake; no money goes back. Nothing of it may have been refunded or become credit."""
+
+    state = Invoice
+    permission = "billing.payments.refund"
+    payment_id: PaymentId
+    reason: Reason
+    reversed_on: date | None = None
+
     def decide(self, invoice: Invoice, at: At) -> list[Event]:
-        return invoice.pay(invoice.next_payment(at.id), self.amount, self.method, self.paid_on or at.today, at.today, self.place_id)
+        return invoice.reverse(self.payment_id, self.reason, self.reversed_on or at.today, at.today)
 
 
 class MarkInvoicePaid(Command):
@@ -128,6 +216,43 @@ class RefundPayment(Command):
             invoice.next_refund(at.id), self.payment_id, self.amount,
             reason=self.reason, method=self.method, on=self.refunded_on or at.today, today=at.today, place_id=self.place_id,
         )
+
+
+class CreditInvoice(Command):
+    """Credit an issued invoice, in whole, by an amount, or line by line, under the next number of the credit notes of its year.
+
+    An amount is taken off what is due first, in proportion. What was paid beyond what is owed then becomes the patient's credit.
+    """
+
+    state = Invoice
+    permission = "billing.invoices.credit"
+    reason: Reason
+    amount: Positive | None = None
+    lines: Allocations | None = None
+    credited_on: date | None = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await to_credit("credit-note", self.credited_on, look)
+
+    def decide(self, invoice: Invoice, at: At, *, series: Series, credit: Credit) -> Decision:
+        return credited(invoice, at, series, credit, "credit-note", self.amount, self.lines, self.credited_on, self.reason)
+
+
+class WriteOffInvoice(Command):
+    """Give up what is due on an issued invoice, or a part of it, and say why: nobody asks for it any more. It has a number of its own, and can never be more than is due."""
+
+    state = Invoice
+    permission = "billing.invoices.write_off"
+    reason: Reason
+    amount: Positive | None = None
+    lines: Allocations | None = None
+    written_off_on: date | None = None
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await to_credit("write-off", self.written_off_on, look)
+
+    def decide(self, invoice: Invoice, at: At, *, series: Series, credit: Credit) -> Decision:
+        return credited(invoice, at, series, credit, "write-off", self.amount, self.lines, self.written_off_on, self.reason)
 
 
 class SendInvoice(Command):
@@ -215,3 +340,40 @@ def issued(invoice: Invoice, at: At, series: Series, issued_on: date | None, due
     allotted = series.allot("invoices", on.year)
     events = invoice.issue(printed(on.year, allotted.number), on, due_on, at.today)
     return [*events, Elsewhere(state=Series, id=series_of(at.clinic, "invoices", on.year), events=[allotted])]
+
+
+async def credits_of(patient: UUID, look: Look) -> dict[UUID, Credit]:
+    """Return the credits of all records of a patient's, their own first."""
+    records = (await look.load(Patient, patient)).records
+    return {(id_ := credit_of(record)): await look.load(Credit, id_) for record in (patient, *records)}
+
+
+async def to_credit(cause: Cause, on: date | None, look: Look) -> dict[str, Any]:
+    """Return what a credit note or a write-off rests on beside the invoice."""
+    patient = (await look.require(Invoice, look.at.id)).patient_id
+    return {
+        "series": await look.load(Series, series_of(look.at.clinic, CREDITS[cause], (on or look.at.today).year)), "credit": await look.load(Credit, credit_of(patient))}
+
+
+def credited(
+    invoice: Invoice, at: At, series: Series, credit: Credit, cause: Cause, amount: int | None, lines: list[LineAmount] | None, on: date | None, reason: str,
+) -> Decision:
+    """Return a credit note or write-off and, saved with it or not at all, its number and the credit it sets free."""
+    on = on or at.today
+    allotted = series.allot(CREDITS[cause], on.year)
+    events = invoice.credit(
+        invoice.next_credit_note(at.id), printed(on.year, allotted.number), amount, lines, cause=cause, reason=reason, on=on, today=at.today)
+    number = Elsewhere(state=Series, id=series_of(at.clinic, CREDITS[cause], on.year), events=[allotted])
+    return [*events, number, *gained(invoice, events, credit, at)]
+
+
+def gained(invoice: Invoice, events: list[Event], credit: Credit, at: At) -> list[Elsewhere]:
+    """Return how what an invoice sets free becomes its patient's credit."""
+    account = credit_of(invoice.patient_id)
+    freed: list[Event] = []
+    for event in events:
+        if isinstance(event, PaymentReallocated) and event.released:
+            one = credit.gain(invoice.patient_id, at.id, event.payment_id, event.released, invoice.currency, event.reallocated_on)
+            credit = credit.evolve(one)
+            freed.append(one)
+    return [Elsewhere(state=Credit, id=account, events=freed)] if freed else []

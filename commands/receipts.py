@@ -5,7 +5,7 @@ from uuid import UUID
 
 from commands.kit import Command, Creation, Decision, Look
 from commands.public_documents import addressed, shared
-from domain.invoices import Invoice, PaymentId
+from domain.invoices import Invoice, PaidByCredit, PaymentId, PaymentWasReversed
 from domain.kit import At, Elsewhere, Event, InvoiceId, ReceiptId
 from domain.kit.letters import LetterLanguage
 from domain.patients import Patient
@@ -31,6 +31,10 @@ class IssueReceipt(Creation):
 
     def decide(self, receipt: Receipt, at: At, *, invoice: Invoice, series: Series) -> Decision:
         payment = invoice.payment(self.payment_id)
+        if payment.reversed:
+            raise PaymentWasReversed
+        if payment.credit:
+            raise PaidByCredit
         allotted = series.allot(SERIES, at.today.year)
         issued = receipt.issue(ReceiptIssued(
             number=printed(at.today.year, allotted.number), issued_on=at.today, patient_id=invoice.patient_id, invoice_id=self.invoice_id,

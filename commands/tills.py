@@ -74,4 +74,6 @@ class ReopenTill(Command):
 
 
 def moved_of(row: TillDayRow) -> Moved:
-    return Moved(method=row.method, received=row.received, refunded=row.refunded, spent=row.spent, entries=row.payments + row.refunds + row.expenses)
+    return Moved(
+        method=row.method, received=row.received, reversed=row.reversed, refunded=row.refunded, spent=row.spent,
+        entries=row.payments + row.reversals + row.refunds + row.expenses)

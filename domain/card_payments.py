@@ -1,4 +1,4 @@
-"""Card payments: a patient pays an invoice by the link to it, at the payment service's own page; whatever is paid there is recorded once, and what the invoice cannot take is kept."""
+"""Card payments: a patient pays an invoice by the link to it, at the payment service's own page; whatever is paid there is recorded once, and what the invoice cannot take is the patient's credit."""
 
 from datetime import date, datetime
 from typing import Annotated, ClassVar, Literal, Self
@@ -13,7 +13,7 @@ CheckoutCode = Annotated[str, Meta(pattern=r"^cs_[A-Za-z0-9_]{1,250}$", descript
 ChargeCode = Annotated[str, Meta(pattern=r"^(pi|py|ch)_[A-Za-z0-9_]{1,250}$", description="The payment service's name of the payment.", examples=["pi_3MtwBw"])]
 RefundCode = Annotated[str, Meta(pattern=r"^(re|pyr)_[A-Za-z0-9_]{1,250}$", description="The payment service's name of what it gave back.", examples=["re_1Nispe"])]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", examples=["EUR"])]
-WhyKept = Literal["paid-otherwise", "invoice-void", "currency-differs"]
+WhyNot = Literal["paid-otherwise", "invoice-void", "currency-differs"]
 """Why an invoice could not take all that was paid: it had been paid meanwhile, was void by then, or is in another currency."""
 
 
@@ -37,7 +37,7 @@ class CheckoutLapsed(Event):
 
 
 class CardPaymentReceived(Event):
-    """The payment service has the money. What the invoice took is a payment on it; the rest waits to be put to another invoice, or given back."""
+    """The payment service has the money. What the invoice took is a payment on it, and the rest the patient's credit; what cannot be that is kept, until it is given back."""
 
     invoice_id: InvoiceId
     checkout: CheckoutCode
@@ -47,47 +47,25 @@ class CardPaymentReceived(Event):
     received_on: date
     applied: Money
     payment_id: UUID | None = None
+    credited: Money = 0
     kept: Money = 0
-    because: WhyKept | None = None
-
-
-class CardPaymentApplied(Event):
-    """A part of what was kept became a payment on another invoice."""
-
-    invoice_id: InvoiceId
-    payment_id: UUID
-    amount: Positive
+    because: WhyNot | None = None
 
 
 class CardPaymentReturned(Event):
-    """The payment service gave a part back: first of what was kept, then of what the invoice had taken."""
+    """The payment service gave a part back: of what was kept, then of the patient's credit, then of what the invoice had taken."""
 
     invoice_id: InvoiceId
     refund: RefundCode
     amount: Positive
     kept: Money
+    credited: Money = 0
     taken: Money = 0
     payment_refund_id: UUID | None = None
     reason: Reason
 
 
-CardPaymentEvent = CheckoutOpened | CheckoutLapsed | CardPaymentReceived | CardPaymentApplied | CardPaymentReturned
-
-
-class NothingKept(Refused):
-    """Nothing of that card payment is left over."""
-
-
-class KeptTooLittle(Refused):
-    """That is more than is left over of the card payment."""
-
-
-class OtherPatientsInvoice(Refused):
-    """What is left over of a card payment goes to invoices of the same patient."""
-
-
-class CurrencyDiffers(Refused):
-    """The card payment is in another currency than the invoice. Give it back."""
+CardPaymentEvent = CheckoutOpened | CheckoutLapsed | CardPaymentReceived | CardPaymentReturned
 
 
 class ReturnTooLarge(Refused):
@@ -114,8 +92,8 @@ class CardPayment(State):
     charge: str = ""
     currency: str = ""
     kept: Money = 0
+    credited: Money = 0  # that has not been given back by the payment service
     payment_id: UUID | None = None
-    applications: int = 0
     returns: frozenset[str] = frozenset()
     returned: Money = 0
 
@@ -128,11 +106,11 @@ class CardPayment(State):
             case CardPaymentReceived():
                 return replace(
                     self, status="received", invoice_id=event.invoice_id, checkout=event.checkout, amount=event.amount, currency=event.currency,
-                    charge=event.charge, kept=event.kept, payment_id=event.payment_id)
-            case CardPaymentApplied(amount=amount):
-                return replace(self, kept=self.kept - amount, applications=self.applications + 1)
-            case CardPaymentReturned(kept=kept, refund=refund, amount=amount):
-                return replace(self, kept=self.kept - kept, returns=self.returns | {refund}, returned=self.returned + amount)
+                    charge=event.charge, kept=event.kept, credited=event.credited, payment_id=event.payment_id)
+            case CardPaymentReturned():
+                return replace(
+                    self, kept=self.kept - event.kept, credited=self.credited - event.credited, returns=self.returns | {event.refund},
+                    returned=self.returned + event.amount)
 
     def open(self, asked: Asked) -> list[Event]:
         """Note that the patient was sent to a page; twice is once."""
@@ -141,45 +119,30 @@ class CardPayment(State):
     def lapse(self) -> list[Event]:
         return [CheckoutLapsed(invoice_id=self.invoice_id)] if self.status == "open" and self.invoice_id is not None else []
 
-    def receive(self, this: UUID, invoice_id: UUID, checkout: str, paid: Paid, room: int, otherwise: WhyKept) -> list[CardPaymentReceived]:
-        """Record what was paid, once: as far as the invoice has room it is a payment on that, and the rest is kept."""
+    def receive(self, this: UUID, invoice_id: UUID, checkout: str, paid: Paid, room: int, otherwise: WhyNot) -> list[CardPaymentReceived]:
+        """Record what was paid, once: as far as the invoice has room it is a payment on that, and the rest is credit, if it can be."""
         if self.status == "received":
             return []
         applied = min(paid.amount, room)
-        kept = paid.amount - applied
+        rest, creditable = paid.amount - applied, otherwise != "currency-differs"
         return [CardPaymentReceived(
             invoice_id=invoice_id, checkout=checkout, charge=paid.charge, amount=paid.amount, currency=paid.currency, received_on=paid.received_on,
-            applied=applied, payment_id=payment_of(this, 0) if applied else None, kept=kept, because=otherwise if kept else None)]
+            applied=applied, payment_id=payment_of(this) if applied else None, credited=rest if creditable else 0, kept=0 if creditable else rest,
+            because=otherwise if rest else None)]
 
-    def apply(self, this: UUID, invoice_id: UUID, amount: int | None, currency: str, due: int) -> CardPaymentApplied:
-        """Put what was kept to an invoice of the patient's, of which so much is due."""
-        self.ensure_there()
-        if not self.kept:
-            raise NothingKept
-        if currency != self.currency:
-            raise CurrencyDiffers(currency=self.currency)
-        if amount is not None and amount > self.kept:
-            raise KeptTooLittle(kept=self.kept)
-        return CardPaymentApplied(
-            invoice_id=invoice_id, payment_id=payment_of(this, self.applications + 1), amount=min(self.kept, due) if amount is None else amount)
-
-    def ensure_returnable(self, amount: int, left: int) -> None:
-        """Refuse to give back more than was kept and is left of the payment on the invoice."""
-        self.ensure_there()
-        if not 0 < amount <= self.kept + left:
-            raise ReturnTooLarge(left=self.kept + left)
-
-    def give_back(self, refund: str, amount: int, reason: str, *, left: int, refund_id: UUID) -> list[CardPaymentReturned]:
-        """Note what was given back, once; it has happened, so whatever the invoice has become meanwhile keeps nothing from being noted."""
+    def give_back(self, refund: str, amount: int, reason: str, *, credit: int, left: int, refund_id: UUID) -> list[CardPaymentReturned]:
+        """Note what was given back, once; it has happened, so whatever credit and invoice have become meanwhile keeps nothing from being noted."""
         self.ensure_there()
         if refund in self.returns or self.invoice_id is None:
             return []
         if self.returned + amount > self.amount:
             raise ReturnTooLarge(left=self.amount - self.returned)
         kept = min(amount, self.kept)
-        taken = min(amount - kept, left)
+        credited = min(amount - kept, self.credited, credit)
+        taken = min(amount - kept - credited, left)
         return [CardPaymentReturned(
-            invoice_id=self.invoice_id, refund=refund, amount=amount, kept=kept, taken=taken, payment_refund_id=refund_id if taken else None, reason=reason)]
+            invoice_id=self.invoice_id, refund=refund, amount=amount, kept=kept, credited=credited, taken=taken,
+            payment_refund_id=refund_id if taken else None, reason=reason)]
 
     def ensure_there(self) -> None:
         if self.status != "received":
@@ -191,6 +154,6 @@ def card_payment_of(invoice: UUID, checkout: str) -> UUID:
     return uuid5(invoice, f"card-payments/{checkout}")
 
 
-def payment_of(card_payment: UUID, no: int) -> UUID:
-    """Return the id of the payment that a card payment becomes on an invoice: the first, or a later one of what was kept."""
-    return uuid5(card_payment, f"payments/{no}")
+def payment_of(card_payment: UUID) -> UUID:
+    """Return the id of the payment that a card payment becomes on its invoice."""
+    return uuid5(card_payment, "payment")

@@ -1,4 +1,11 @@
-"""Invoices: a patient is billed, pays in one or more parts, gets money back, or the bill is voided."""
+"""Invoices: a patient is billed, pays in one or more parts, gets money back; what was billed wrongly is credited, what will not be paid is written off.
+
+How it works: payments fill each line from below, credit notes and write-offs cut it from above, and the tax in either is a difference of the same rounded function of how high the line is
+filled. So the tax of all parts of a line is the line's, to the unit, however many parts there are: an invoice with a full credit note is zero on each line and at each rate.
+
+What may go wrong: a line may be cut below what was paid on it. What is too much goes to other lines of the invoice that owe, and what none owes to the patient's credit, in the same save
+and before the cut, so that at no position more lies on a line than it owes.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
@@ -18,19 +25,41 @@ from domain.kit import (
     NotFound,
     PatientId,
     PlaceId,
+    Positive,
     Reason,
     Refused,
     StaffId,
     State,
     only,
 )
-from domain.kit.bills import EARLIEST, BilledLine, Charges, Discount, Line, Method, ProcedureCode, charged, ensure_past
+from domain.kit.bills import (
+    EARLIEST,
+    BilledLine,
+    Charges,
+    Discount,
+    Line,
+    Method,
+    ProcedureCode,
+    Rate,
+    charged,
+    ensure_past,
+    ensure_positive,
+)
 from domain.kit.letters import LetterLanguage, letter
-from domain.kit.money import rounded
+from domain.kit.money import rounded, shares
 
-Status = Literal["draft", "issued", "partly-paid", "paid", "void"]
+Status = Literal["draft", "issued", "partly-paid", "paid", "credited", "void"]
+"""`credited`: nothing is due, and nothing was paid, for all of it was credited or written off."""
+Cause = Literal["credit-note", "write-off"]
+"""Why less is owed: what was billed is taken back, or is not going to be paid and nobody asks for it any more."""
+PaidBy = Literal["cash", "card", "transfer", "insurance", "other", "credit"]
+"""A method, or credit that the patient had with the clinic."""
+CREDITS: dict[Cause, str] = {"credit-note": "credit-notes", "write-off": "write-offs"}
+"""The series of numbers of each."""
 PaymentId = Annotated[UUID, Meta(description="Id of one of the invoice's payments.")]
 RefundId = Annotated[UUID, Meta(description="Id of one of the invoice's refunds.")]
+CreditNoteId = Annotated[UUID, Meta(description="Id of one of the invoice's credit notes or write-offs.")]
+LineNumber = Annotated[int, Meta(ge=1, description="Which of the invoice's lines.")]
 
 TERM = timedelta(days=30)
 
@@ -53,6 +82,23 @@ class Allocation(Frozen):
     procedure_code: ProcedureCode | None = None
     amount: Money
     tax: Money
+
+
+class LineAmount(Frozen):
+    """So much of an amount for a line."""
+
+    line: LineNumber
+    amount: Positive
+
+
+class CreditedLine(Frozen):
+    """What is taken off a line, and the rate of the tax in it."""
+
+    line: int
+    tax_rate: Rate
+    net: Money
+    tax: Money
+    total: Money
 
 
 class Bill(Charges):
@@ -131,22 +177,72 @@ class InvoiceSent(Event, Recorded, omit_defaults=True):
     language: LetterLanguage = None
 
 
+class InvoiceCredited(Event, Recorded, omit_defaults=True):
+    """Less is owed, under a number of its own."""
+
+    credit_note_id: CreditNoteId
+    number: str
+    cause: Cause
+    credited_on: date
+    patient_id: PatientId
+    invoice_number: str
+    reason: Reason
+    currency: str
+    lines: list[CreditedLine]
+    shares: list[DoctorShare]
+    net: Money
+    tax: Money
+    total: Money
+
+
+class CreditApplied(Event, Recorded, omit_defaults=True):
+    """The patient's credit pays for it; no money moves."""
+
+    payment_id: PaymentId
+    patient_id: PatientId
+    amount: Money
+    applied_on: date
+    allocations: list[Allocation]
+
+
+class PaymentReallocated(Event, Recorded, omit_defaults=True):
+    """A payment lies on other lines now; what lies on none (`released`) is the patient's credit."""
+
+    payment_id: PaymentId
+    patient_id: PatientId
+    reallocated_on: date
+    taken: list[Allocation]
+    given: list[Allocation]
+    released: Money
+
+
+class PaymentReversed(Event, Recorded, omit_defaults=True):
+    """It never was: it had been recorded by mistake."""
+
+    payment_id: PaymentId
+    patient_id: PatientId
+    amount: Money
+    method: Method
+    paid_on: date
+    reversed_on: date
+    reason: Reason
+    allocations: list[Allocation]
+    place_id: PlaceId | None = None
+
+
 class InvoiceReassigned(Event):
-    """It is another record's now, and so are its payments, because two records of one patient were merged, or parted again."""
+    """It is another record's now, and so are its payments and credit notes, because two records of one patient were merged, or parted again."""
 
     patient_id: PatientId
     was_patient_id: PatientId
     payments: list[PaymentId]
+    credit_notes: list[CreditNoteId] = field(default_factory=list)
 
 
 InvoiceEvent = (
     InvoiceDrafted | InvoiceEdited | InvoiceDiscarded | InvoiceIssued | PaymentRecorded | InvoiceSettled | PaymentRefunded | InvoiceReopened
-    | InvoiceVoided | InvoiceReassigned | InvoiceSent
+    | InvoiceVoided | InvoiceReassigned | InvoiceSent | InvoiceCredited | CreditApplied | PaymentReallocated | PaymentReversed
 )
-
-
-class AmountNotPositive(Invalid):
-    """An amount must be above zero."""
 
 
 class DueBeforeIssue(Invalid):
@@ -173,6 +269,46 @@ class PaymentTooLarge(Refused):
     """A payment cannot exceed the balance due."""
 
 
+class InvoiceHasCredits(Refused):
+    """A part of that invoice was credited or written off. Credit the rest instead of voiding it."""
+
+
+class CreditTooLarge(Refused):
+    """No more can be credited than was billed and not credited before; no more written off than is due."""
+
+
+class LineUnknown(Invalid):
+    """That invoice has no such line, or it is named twice."""
+
+
+class AllocationTooLarge(Refused):
+    """A line cannot be given more than is due on it."""
+
+
+class AllocationsDiffer(Invalid):
+    """What is said to go to the lines must come to the amount."""
+
+
+class PaymentUsedAlready(Refused):
+    """A part of that payment was given back or became credit. Refund the rest of it instead of reversing it."""
+
+
+class PaidByCredit(Refused):
+    """That was paid out of the patient's credit. Reallocate it to nothing: it is credit again, and can be returned."""
+
+
+class PaymentWasReversed(Refused):
+    """That payment was recorded by mistake and has been reversed."""
+
+
+class InvoiceNotTheirs(Invalid):
+    """That invoice is not one of theirs."""
+
+
+class PayerUnknown(Refused):
+    """No relation of that patient's says that this one pays for them."""
+
+
 class PaymentNotFound(NotFound):
     """That invoice has no such payment."""
 
@@ -189,6 +325,8 @@ class Received(Frozen):
     left: dict[int, Money]
     received: Money = 0  # before anything was given back
     place_id: UUID | None = None
+    credit: bool = False  # it was the patient's credit, no money came
+    reversed: bool = False
 
     @property
     def amount(self) -> int:
@@ -204,23 +342,34 @@ class Invoice(State):
     due_on: date | None = None
     lines: tuple[BilledLine, ...] = ()
     paid: tuple[Money, ...] = ()  # on each line, less what was refunded
+    credited: tuple[Money, ...] = ()  # of each line, written off included
+    credit_notes: tuple[UUID, ...] = ()
     payments: dict[UUID, Received] = field(default_factory=dict)
     refunds: int = 0
     number: str = ""
     currency: str = ""
 
-    def evolve(self, event: InvoiceEvent) -> Self:  # noqa: PLR0911 - one for each kind of event
+    def evolve(self, event: InvoiceEvent) -> Self:  # noqa: C901, PLR0911 - one for each kind of event
         match event:
             case InvoiceDrafted(patient_id=patient, lines=lines, due_on=due) | InvoiceEdited(patient_id=patient, lines=lines, due_on=due):
                 return replace(
-                    self, stage="draft", patient_id=patient, record=self.record or patient, lines=tuple(lines), paid=(0,) * len(lines), due_on=due,
-                    currency=event.currency)
+                    self, stage="draft", patient_id=patient, record=self.record or patient, lines=tuple(lines), paid=(0,) * len(lines),
+                    credited=(0,) * len(lines), due_on=due, currency=event.currency)
             case InvoiceDiscarded():
                 return replace(self, stage="discarded")
             case InvoiceIssued(number=number, issued_on=on, due_on=due):
                 return replace(self, stage="issued", number=number, issued_on=on, due_on=due)
-            case PaymentRecorded():
+            case PaymentRecorded() | CreditApplied():
                 return self.received(event)
+            case InvoiceCredited():
+                cut = {one.line: one.total for one in event.lines}
+                credited = tuple(amount + cut.get(no, 0) for no, amount in enumerate(self.credited, 1))
+                return replace(self, credited=credited, credit_notes=(*self.credit_notes, event.credit_note_id))
+            case PaymentReallocated():
+                return self.shifted(event)
+            case PaymentReversed():
+                payments = {**self.payments, event.payment_id: replace(self.payments[event.payment_id], left={}, reversed=True)}
+                return replace(self, paid=moved(self.paid, event.allocations, -1), payments=payments)
             case PaymentRefunded():
                 return self.returned(event)
             case InvoiceSettled() | InvoiceReopened() | InvoiceSent():
@@ -230,8 +379,12 @@ class Invoice(State):
             case InvoiceReassigned(patient_id=patient):
                 return replace(self, patient_id=patient)
 
-    def received(self, event: PaymentRecorded) -> Self:
-        payment = Received(method=event.method, paid_on=event.paid_on, left={a.line: a.amount for a in event.allocations}, received=event.amount, place_id=event.place_id)
+    def received(self, event: PaymentRecorded | CreditApplied) -> Self:
+        left = {a.line: a.amount for a in event.allocations}
+        if isinstance(event, CreditApplied):
+            payment = Received(method="other", paid_on=event.applied_on, left=left, received=event.amount, credit=True)
+        else:
+            payment = Received(method=event.method, paid_on=event.paid_on, left=left, received=event.amount, place_id=event.place_id)
         return replace(self, paid=moved(self.paid, event.allocations, 1), payments={**self.payments, event.payment_id: payment})
 
     def returned(self, event: PaymentRefunded) -> Self:
@@ -240,13 +393,28 @@ class Invoice(State):
         payments = {**self.payments, event.payment_id: replace(payment, left=left)}
         return replace(self, paid=moved(self.paid, event.allocations, -1), payments=payments, refunds=self.refunds + 1)
 
+    def shifted(self, event: PaymentReallocated) -> Self:
+        payment = self.payments[event.payment_id]
+        left = dict(payment.left)
+        for sign, parts in ((-1, event.taken), (1, event.given)):
+            for part in parts:
+                left[part.line] = left.get(part.line, 0) + sign * part.amount
+        paid = moved(moved(self.paid, event.taken, -1), event.given, 1)
+        return replace(self, paid=paid, payments={**self.payments, event.payment_id: replace(payment, left=left)})
+
     @property
     def total(self) -> int:
         return sum(line.total for line in self.lines)
 
     @property
     def balance(self) -> int:
-        return self.total - sum(self.paid)
+        """What is still to be paid: the total, less what was credited and what was paid."""
+        return self.total - sum(self.credited) - sum(self.paid)
+
+    @property
+    def dues(self) -> list[int]:
+        """What is still to be paid on each line."""
+        return [line.total - off - paid for line, off, paid in zip(self.lines, self.credited, self.paid, strict=True)]
 
     def draft(self, bill: Bill) -> InvoiceDrafted:
         return InvoiceDrafted(**only(Bill, bill))
@@ -272,19 +440,39 @@ class Invoice(State):
         )
         return [issued] if self.total else [issued, InvoiceSettled()]
 
-    def pay(self, payment_id: UUID, amount: int, method: Method, paid_on: date, today: date, place_id: UUID | None = None) -> list[Event]:
+    def pay(
+        self, payment_id: UUID, amount: int, method: Method, paid_on: date, today: date, wanted: Sequence[LineAmount] | None = None,
+        place_id: UUID | None = None,
+    ) -> list[Event]:
+        """Record money received; it goes to the lines in their order, or as it is `wanted`."""
+        allocations = self.payable(amount, paid_on, today, wanted)
+        recorded = PaymentRecorded(
+            payment_id=payment_id, patient_id=self.patient_id, amount=amount, method=method, paid_on=paid_on, allocations=allocations,
+            record_id=self.elsewhere, place_id=place_id)
+        return [recorded, InvoiceSettled()] if amount == self.balance else [recorded]
+
+    def apply(self, payment_id: UUID, amount: int, on: date, today: date, wanted: Sequence[LineAmount] | None = None) -> list[Event]:
+        """Have credit of the patient's pay for it."""
+        allocations = self.payable(amount, on, today, wanted)
+        applied = CreditApplied(
+            payment_id=payment_id, patient_id=self.patient_id, amount=amount, applied_on=on, allocations=allocations, record_id=self.elsewhere)
+        return [applied, InvoiceSettled()] if amount == self.balance else [applied]
+
+    def payable(self, amount: int, on: date, today: date, wanted: Sequence[LineAmount] | None) -> list[Allocation]:
+        """Return to which lines an amount goes; refuse what is not owed."""
         self.ensure_issued()
-        ensure_past(paid_on, today, self.issued_on)
+        ensure_past(on, today, self.issued_on)
         ensure_positive(amount)
         if amount > self.balance:
             raise PaymentTooLarge(due=self.balance)
-        recorded = PaymentRecorded(
-            payment_id=payment_id, patient_id=self.patient_id, amount=amount, method=method, paid_on=paid_on,
-            allocations=self.allocated(amount), record_id=self.elsewhere, place_id=place_id,
-        )
-        return [recorded, InvoiceSettled()] if amount == self.balance else [recorded]
+        if wanted is None:
+            return self.allocated(amount)
+        parts = self.per_line(wanted, self.dues)
+        if sum(parts) != amount:
+            raise AllocationsDiffer(amount=amount, allocated=sum(parts))
+        return [self.part(line, part) for line, part in zip(self.lines, parts, strict=True) if part]
 
-    def payable(self, amount: int | None) -> int:
+    def to_be_paid(self, amount: int | None) -> int:
         """Return how much is to be paid, all that is due if no amount is named; refuse what cannot be."""
         self.ensure_issued()
         if not self.balance:
@@ -303,12 +491,14 @@ class Invoice(State):
         self.ensure_issued()
         if not self.balance:
             raise InvoiceAlreadyPaid
-        return self.pay(payment_id, self.balance, method, paid_on, today, place_id)
+        return self.pay(payment_id, self.balance, method, paid_on, today, place_id=place_id)
 
     def refund(
         self, refund_id: UUID, payment_id: UUID, amount: int, *, reason: str, method: Method | None, on: date, today: date, place_id: UUID | None = None
     ) -> list[Event]:
         payment = self.payment(payment_id)
+        if payment.credit:
+            raise PaidByCredit
         ensure_past(on, today, payment.paid_on)
         ensure_positive(amount)
         if amount > payment.amount:
@@ -325,8 +515,115 @@ class Invoice(State):
         payment = self.payments.get(payment_id) if payment_id is not None and self.stage == "issued" else None
         return payment.amount if payment else 0
 
+    def reverse(self, payment_id: UUID, reason: str, on: date, today: date) -> list[Event]:
+        """Have a payment not have been; nothing of it may have been used."""
+        payment = self.payment(payment_id)
+        if payment.reversed:
+            raise PaymentWasReversed
+        if payment.credit:
+            raise PaidByCredit
+        ensure_past(on, today, payment.paid_on)
+        if payment.amount != payment.received:
+            raise PaymentUsedAlready(left=payment.amount)
+        undone = PaymentReversed(
+            payment_id=payment_id, patient_id=self.patient_id, amount=payment.received, method=payment.method, paid_on=payment.paid_on, reversed_on=on,
+            reason=reason, allocations=self.taken_back(payment, payment.received), record_id=self.elsewhere,
+            place_id=payment.place_id)
+        return [undone] if self.balance else [undone, InvoiceReopened()]
+
+    def credit(
+        self, note: UUID, number: str, amount: int | None, lines: Sequence[LineAmount] | None, *, cause: Cause, reason: str, on: date, today: date
+    ) -> list[Event]:
+        """Have less be owed: these amounts of these lines, or an amount, or all that is left; what was paid beyond the rest goes where it is owed, or becomes credit."""
+        self.ensure_issued()
+        ensure_past(on, today, self.issued_on)
+        cut = self.cut(amount, lines, cause)
+        credited = [self.off(line, part) for line, part in zip(self.lines, cut, strict=True) if part]
+        net, tax, total = (sum(getattr(one, name) for one in credited) for name in ("net", "tax", "total"))
+        noted = InvoiceCredited(
+            credit_note_id=note, number=number, cause=cause, credited_on=on, patient_id=self.patient_id, invoice_number=self.number, reason=reason,
+            currency=self.currency, lines=credited, shares=by_doctor(replace(self.lines[one.line - 1], net=one.net, tax=one.tax, total=one.total) for one in credited),
+            net=net, tax=tax, total=total, record_id=self.elsewhere)
+        moves, after = self.evolve(noted).put_right(on)
+        return [*moves, noted, *([InvoiceSettled()] if self.balance and not after.balance else [])]
+
+    def reallocate(self, payment_id: UUID, wanted: Sequence[LineAmount], on: date, today: date) -> list[Event]:
+        """Put a payment on these lines; what is on none becomes credit."""
+        payment = self.payment(payment_id)
+        ensure_past(on, today, payment.paid_on)
+        bare = replace(self, paid=tuple(paid - payment.left.get(no, 0) for no, paid in enumerate(self.paid, 1)))
+        target = self.per_line(wanted, bare.dues)
+        if sum(target) > payment.amount:
+            raise AllocationsDiffer(amount=payment.amount, allocated=sum(target))
+        change = [want - payment.left.get(no, 0) for no, want in enumerate(target, 1)]
+        if not any(change):
+            return []
+        event = self.reallocation(payment_id, on, [max(0, -one) for one in change], [max(0, one) for one in change])
+        return [event, InvoiceReopened()] if event.released and not self.balance else [event]
+
+    def put_right(self, on: date) -> tuple[list[PaymentReallocated], Self]:
+        """Return how what is too much on lines goes to lines that owe, the last payment first, or becomes credit; and the invoice after that."""
+        invoice, events = self, []
+        for payment_id in reversed(self.payments):
+            left, dues = invoice.payments[payment_id].left, invoice.dues
+            taken = [min(left.get(no, 0), max(0, -due)) for no, due in enumerate(dues, 1)]
+            if any(taken):
+                event = invoice.reallocation(payment_id, on, taken, filled([max(0, due) for due in dues], sum(taken)))
+                events.append(event)
+                invoice = invoice.evolve(event)
+        return events, invoice
+
+    def reallocation(self, payment_id: UUID, on: date, taken: Sequence[int], given: Sequence[int]) -> PaymentReallocated:
+        return PaymentReallocated(
+            payment_id=payment_id, patient_id=self.patient_id, reallocated_on=on,
+            taken=[self.part(line, part, -1) for line, part in zip(self.lines, taken, strict=True) if part],
+            given=[self.part(line, part) for line, part in zip(self.lines, given, strict=True) if part],
+            released=sum(taken) - sum(given), record_id=self.elsewhere)
+
+    def cut(self, amount: int | None, lines: Sequence[LineAmount] | None, cause: Cause) -> list[int]:
+        """Return what is taken off each line: an amount off what is due first, in proportion; written off is only what is due."""
+        dues = self.dues
+        room = dues if cause == "write-off" else [line.total - off for line, off in zip(self.lines, self.credited, strict=True)]
+        if lines is not None:
+            found = self.per_line(lines, room, CreditTooLarge)
+            if amount not in {None, sum(found)}:
+                raise AllocationsDiffer(amount=amount, allocated=sum(found))
+        else:
+            whole = sum(room) if amount is None else amount
+            if amount is not None:
+                ensure_positive(amount)
+            if whole > sum(room):
+                raise CreditTooLarge(left=sum(room))
+            first = min(whole, sum(dues))
+            found = proportional(first, dues)
+            rest = [most - part for most, part in zip(room, found, strict=True)]
+            found = [part + more for part, more in zip(found, proportional(whole - first, rest), strict=True)]
+        if not any(found):
+            raise CreditTooLarge(left=0)
+        return found
+
+    def off(self, line: BilledLine, part: int) -> CreditedLine:
+        """Return a part of a line that is cut from above, with the tax in it."""
+        left = line.total - self.credited[line.no - 1]
+        tax = tax_within(line, left) - tax_within(line, left - part)
+        return CreditedLine(line=line.no, tax_rate=line.tax_rate, net=part - tax, tax=tax, total=part)
+
+    def per_line(self, wanted: Sequence[LineAmount], room: Sequence[int], refusal: type[Refused] = AllocationTooLarge) -> list[int]:
+        """Return what is asked for each line; refuse lines that are not there, and more than there is room for."""
+        found = [0] * len(self.lines)
+        for one in wanted:
+            if not 1 <= one.line <= len(found) or found[one.line - 1]:
+                raise LineUnknown(line=one.line)
+            ensure_positive(one.amount)
+            if one.amount > room[one.line - 1]:
+                raise refusal(line=one.line, left=room[one.line - 1])
+            found[one.line - 1] = one.amount
+        return found
+
     def void(self, reason: str, today: date) -> list[Event]:
         self.ensure_issued()
+        if any(self.credited):
+            raise InvoiceHasCredits
         if any(self.paid):
             raise InvoicePartlyPaid(paid=sum(self.paid))
         return [InvoiceVoided(reason=reason, voided_on=today, shares=by_doctor(self.lines), patient_id=self.patient_id, record_id=self.elsewhere)]
@@ -351,7 +648,7 @@ class Invoice(State):
         """Make it another record's, if it is that one's, with all that was paid on it; what was discarded is nobody's."""
         if self.stage in ("none", "discarded") or self.patient_id != was:
             return []
-        return [InvoiceReassigned(patient_id=to, was_patient_id=was, payments=list(self.payments))]
+        return [InvoiceReassigned(patient_id=to, was_patient_id=was, payments=list(self.payments), credit_notes=list(self.credit_notes))]
 
     def keeper(self, who: UUID) -> UUID:
         """The record under which it was drafted."""
@@ -367,6 +664,9 @@ class Invoice(State):
 
     def next_refund(self, invoice: UUID) -> UUID:
         return uuid5(invoice, f"refunds/{self.refunds + 1}")
+
+    def next_credit_note(self, invoice: UUID) -> UUID:
+        return uuid5(invoice, f"credit-notes/{len(self.credit_notes) + 1}")
 
     def ensure_draft(self) -> None:
         self.ensure_there()
@@ -384,10 +684,7 @@ class Invoice(State):
 
     def allocated(self, amount: int) -> list[Allocation]:
         """Give an amount to the lines, the first one first."""
-        dues = [line.total - paid for line, paid in zip(self.lines, self.paid, strict=True)]
-        before = accumulate(dues, initial=0)
-        parts = [min(due, max(0, amount - earlier)) for due, earlier in zip(dues, before, strict=False)]
-        return [self.part(line, part) for line, part in zip(self.lines, parts, strict=True) if part]
+        return [self.part(line, part) for line, part in zip(self.lines, filled(self.dues, amount), strict=True) if part]
 
     def taken_back(self, payment: Received, amount: int) -> list[Allocation]:
         """Take an amount back from the lines a payment went to, the last one first."""
@@ -410,6 +707,17 @@ def tax_within(line: BilledLine, paid: int) -> int:
     return rounded(line.tax * paid, line.total) if line.total else 0
 
 
+def filled(rooms: Sequence[int], amount: int) -> list[int]:
+    """Fill rooms with an amount, the first one first."""
+    before = accumulate(rooms, initial=0)
+    return [min(room, max(0, amount - earlier)) for room, earlier in zip(rooms, before, strict=False)]
+
+
+def proportional(amount: int, rooms: Sequence[int]) -> list[int]:
+    """Spread an amount over rooms in proportion to their sizes, none beyond its size."""
+    return shares(amount, rooms) if amount else [0] * len(rooms)
+
+
 def moved(paid: tuple[int, ...], allocations: Iterable[Allocation], sign: int) -> tuple[int, ...]:
     change = {a.line: sign * a.amount for a in allocations}
     return tuple(amount + change.get(no, 0) for no, amount in enumerate(paid, 1))
@@ -429,11 +737,6 @@ def worked_out(
 ) -> Bill:
     """Return the bill of these lines."""
     return Bill(**only(Charges, charged(patient, currency, lines, discount=discount, notes=notes)), due_on=due_on)
-
-
-def ensure_positive(amount: int) -> None:
-    if amount <= 0:
-        raise AmountNotPositive(amount=amount)
 
 
 INVOICE_LETTER = letter(

@@ -31,10 +31,11 @@ class Moved(Frozen):
     refunded: int
     spent: int
     entries: int
+    reversed: int = 0
 
     @property
     def net(self) -> int:
-        return self.received - self.refunded - self.spent
+        return self.received - self.reversed - self.refunded - self.spent
 
 
 class TillOpened(Event):

@@ -12,13 +12,13 @@ from litestar import Response, Router, post
 from litestar.params import FromPath, JSONBody, PathParameter
 from msgspec import ValidationError, convert
 
-from commands.card_payments import ApplyCardPayment, LapseCheckout, NoteCardReturn, OpenCheckout, ReceiveCardPayment
+from commands.card_payments import LapseCheckout, NoteCardReturn, OpenCheckout, ReceiveCardPayment
 from commands.kit.ids import derived
 from commands.kit.receipt import house
 from domain.card_payments import CardPayment, ReturnTooLarge, card_payment_of
 from domain.invoices import Invoice
 from domain.kit import PLATFORM, Frozen, Invalid, NotFound, Positive, Reason, Refused, day
-from gateway.kit import Desk, act, browse, fetch, stripe
+from gateway.kit import Desk, browse, fetch, stripe
 from gateway.kit import desk as kit
 from gateway.kit.services import Services
 from gateway.kit.stripe import PaymentsRefused, PaymentsUnavailable, SignatureInvalid
@@ -61,7 +61,7 @@ async def checkout(desk: kit.Desk, invoice_id: UUID, payer: Payer) -> tuple[stri
     service, _ = await keys_of(desk.call.services, (await account_of(desk.call.services, desk.who.clinic)).connected())
     entry = await desk.call.services.handler.streams.latest(Invoice, invoice_id, desk.who.clinic)
     invoice = cast("Invoice", entry.state)
-    amount = invoice.payable(payer.amount)
+    amount = invoice.to_be_paid(payer.amount)
     found = await still_open(desk, service, invoice_id, amount)
     if found is not None:
         return found, amount, invoice.currency
@@ -229,14 +229,15 @@ async def signed(services: Services, clinic: UUID, body: bytes, header: str) -> 
 @post("/{id:uuid}/return", operation_id="ReturnCardPayment", status_code=200, opt={
     "permission": NoteCardReturn.permission, "refusals": [*REFUSALS, NotFound, ReturnTooLarge]})
 async def give_back(desk: Desk, id: FromPath[UUID], data: JSONBody[ReturnWish]) -> Response[CardPaymentRow]:  # noqa: A002
-    """Give a card payment back, or a part of it, by the payment service: first what is left over, then what the invoice had taken, which is due again by that much."""
-    desk.require(NoteCardReturn.permission)
-    handler = desk.call.services.handler
-    entry = await handler.streams.latest(CardPayment, id, desk.who.clinic)
+    """Give a card payment back, or a part of it, by the payment service: what could be put to nothing, then what is left of the credit that it became, then what the invoice had taken, which is due again by
+    that much.
+    """
+    wanted = NoteCardReturn(refund="re_wanted", amount=data.amount, reason=data.reason)
+    first: Any = next(iter(await desk.rehearse(wanted, id)), None)
+    if (there := first.kept + first.credited + first.taken) < data.amount:
+        raise ReturnTooLarge(left=there)
+    entry = await desk.call.services.handler.streams.latest(CardPayment, id, desk.who.clinic)
     payment = cast("CardPayment", entry.state)
-    payment.ensure_there()
-    invoice = await handler.streams.latest(Invoice, cast("UUID", payment.invoice_id), desk.who.clinic)
-    payment.ensure_returnable(data.amount, cast("Invoice", invoice.state).left_of(payment.payment_id))
     units = units_of(data.amount, payment.currency)
     given = await returned(desk, payment, units, str(derived(b"card return", id.bytes, f"{entry.version}/{units}".encode())))
     return desk.answer(NoteCardReturn, await desk.handle(NoteCardReturn(refund=given.id, amount=data.amount, reason=data.reason), id))
@@ -271,7 +272,6 @@ router = Router("/api/v1", tags=["Billing"], route_handlers=[
     Router("/protected/card-payments", route_handlers=[
         browse("/", CardPaymentRow, by=["invoice_id", "status", "received_on..", "changed_at.."], sort="-changed_at", sorts=["received_on"]),
         fetch("/{id:uuid}", CardPaymentRow),
-        act("/{id:uuid}/apply", ApplyCardPayment),
         give_back,
     ]),
 ])

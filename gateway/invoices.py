@@ -8,17 +8,22 @@ from litestar import Response, Router, delete, get, post
 from litestar.params import PathParameter
 
 from commands.invoices import (
+    ApplyCredit,
     CreateInvoice,
+    CreditInvoice,
     DeleteInvoice,
     EditInvoice,
     IssueInvoice,
     MarkInvoicePaid,
+    ReallocatePayment,
     RecordPayment,
     RefundPayment,
+    ReversePayment,
     RevokeInvoiceLink,
     SendInvoice,
     ShareInvoice,
     VoidInvoice,
+    WriteOffInvoice,
 )
 from domain.invoices import InvoiceNotIssued
 from domain.kit import day
@@ -29,7 +34,7 @@ from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
 from gateway.public_documents import DAYS, MEDIA, Days, PaperLanguage, ensure_told, link_of, pdf_of
 from projections.invoices import next_number, page_then, payments_of, payments_then
-from schemas.invoices import InvoiceRow, NextNumber, PaymentRow, Payments
+from schemas.invoices import CreditNoteRow, InvoiceRow, NextNumber, PaymentRow, Payments
 from schemas.public_documents import DocumentLink
 
 InvoiceId = Annotated[UUID, PathParameter(description="Id of one of the clinic's invoices.")]
@@ -81,7 +86,7 @@ async def take_back(desk: Desk, id: InvoiceId) -> None:  # noqa: A002
     await desk.handle(RevokeInvoiceLink(invoice_id=id))
 
 
-router = Router("/api/v1/protected/invoices", tags=["Billing"], route_handlers=[
+invoices = Router("/invoices", route_handlers=[
     browse("/", InvoiceRow, by=["patient_id", "status", "number", "issued_on..", "due_on.."], sort="-created_at", past=page_then),
     preview,
     fetch("/{id:uuid}", InvoiceRow),
@@ -92,10 +97,21 @@ router = Router("/api/v1/protected/invoices", tags=["Billing"], route_handlers=[
     act("/{id:uuid}/issue", IssueInvoice),
     act("/{id:uuid}/payments", RecordPayment),
     act("/{id:uuid}/mark-paid", MarkInvoicePaid),
+    act("/{id:uuid}/payments/{paymentId:uuid}/reallocate", ReallocatePayment),
+    act("/{id:uuid}/payments/{paymentId:uuid}/reverse", ReversePayment),
+    act("/{id:uuid}/apply-credit", ApplyCredit),
     act("/{id:uuid}/refunds", RefundPayment),
+    act("/{id:uuid}/credit", CreditInvoice),
+    act("/{id:uuid}/write-off", WriteOffInvoice),
     act("/{id:uuid}/send", SendInvoice),
     share,
     take_back,
     act("/{id:uuid}/void", VoidInvoice),
     act("/{id:uuid}", DeleteInvoice, "DELETE"),
+])
+
+router = Router("/api/v1/protected", tags=["Billing"], route_handlers=[
+    invoices,
+    browse("/credit-notes", CreditNoteRow, by=["patient_id", "invoice_id", "cause", "number", "credited_on.."], sort="-credited_on", csv=True),
+    fetch("/credit-notes/{id:uuid}", CreditNoteRow),
 ])

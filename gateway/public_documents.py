@@ -44,9 +44,9 @@ SPANISH = {
     "Invoice": "Factura", "Quotation": "Presupuesto", "Receipt": "Recibo", "Draft": "Borrador", "From": "De", "To": "Para", "page {0} of {1}": "página {0} de {1}",
     "Number": "Número", "Issued": "Fecha", "Due": "Vencimiento", "Valid until": "Válido hasta", "Paid on": "Pagado el", "Method": "Forma de pago",
     "Description": "Descripción", "Quantity": "Cantidad", "Price": "Precio", "Discount": "Descuento", "Tax": "IVA", "Net": "Base", "Total": "Total", "Subtotal": "Base imponible",
-    "Paid": "Pagado", "Refunded": "Devuelto", "To pay": "Pendiente", "Received": "Recibido", "Amount": "Importe",
+    "Paid": "Pagado", "Refunded": "Devuelto", "Credited": "Abonado", "To pay": "Pendiente", "Received": "Recibido", "Amount": "Importe",
     "draft": "borrador", "issued": "emitida", "partly-paid": "pagada en parte", "paid": "pagada", "void": "anulada", "sent": "enviado", "accepted": "aceptado",
-    "declined": "rechazado", "expired": "caducado", "converted": "facturado", "withdrawn": "retirado", "refunded": "devuelto",
+    "declined": "rechazado", "expired": "caducado", "converted": "facturado", "withdrawn": "retirado", "refunded": "devuelto", "credited": "abonada", "reversed": "anulado",
     "cash": "efectivo", "card": "tarjeta", "transfer": "transferencia", "insurance": "seguro", "other": "otra",
 }
 TITLES: dict[DocumentKind, str] = {"invoices": "Invoice", "quotations": "Quotation", "receipts": "Receipt"}
@@ -268,7 +268,9 @@ def sums_of(shown: DocumentShown, said: Callable[[str], str], language: str) -> 
         return [*([(said("Received"), shown.total), *back] if back else []), (said("Amount"), shown.total - shown.refunded)]
     taxes = [(f"{said('Tax')} {rate_of(group.rate, language)}", group.tax) for group in shown.taxes if group.tax]
     found = [(said("Subtotal"), shown.subtotal), *taxes, (said("Total"), shown.total)]
-    return [*found, (said("Paid"), shown.paid), *back, (said("To pay"), shown.due)] if shown.paid else found
+    off = [(said("Credited"), shown.credited)] if shown.credited else []
+    paid = [(said("Paid"), shown.paid), *back] if shown.paid else []
+    return [*found, *off, *paid, (said("To pay"), shown.due)] if off or paid else found
 
 
 def row_of(line: DocumentLine, amount: Any, language: str) -> list[str]:

@@ -15,16 +15,28 @@ from domain.appointments import (
     AppointmentRescheduled,
     PatientMissed,
 )
-from domain.invoices import InvoiceIssued, InvoiceVoided, PaymentRecorded, PaymentRefunded
+from domain.credits import CreditReceived, CreditReturned, CreditReversed
+from domain.invoices import (
+    CreditApplied,
+    InvoiceCredited,
+    InvoiceIssued,
+    InvoiceVoided,
+    PaymentReallocated,
+    PaymentRecorded,
+    PaymentRefunded,
+    PaymentReversed,
+)
 from domain.kit import PLATFORM, Fact
 from projections.kit import projects
 from schemas.analytics import AppointmentDayRow, RevenueDayRow
 
-MoneyEvent = InvoiceIssued | PaymentRecorded | PaymentRefunded | InvoiceVoided
+AccountEvent = InvoiceCredited | CreditApplied | PaymentReallocated | PaymentReversed | CreditReceived | CreditReturned | CreditReversed
+MoneyEvent = InvoiceIssued | PaymentRecorded | PaymentRefunded | InvoiceVoided | AccountEvent
 VisitEvent = (
     AppointmentBooked | AppointmentCompleted | AppointmentCancelled | PatientMissed | AppointmentRescheduled | AppointmentRemoved
 )
 Key = tuple[date, UUID]
+USUAL = {InvoiceIssued, PaymentRecorded, PaymentRefunded, InvoiceVoided}
 
 
 # These functions see every invoice and payment of a rebuild, so they are written for speed: most have one doctor, and comparing UUIDs is slow.
@@ -40,7 +52,45 @@ def money_of(event: Any) -> tuple[date, list[Any]]:
     return (event.refunded_on, event.allocations) if kind is PaymentRefunded else (event.voided_on, event.shares)
 
 
+def changes(event: Any) -> tuple[date, dict[UUID, dict[str, int]]]:  # noqa: C901 - one for each kind of event
+    """Return the day of an event that is not among the usual ones, and what it changes for each doctor."""
+    found: dict[UUID, dict[str, int]] = {}
+
+    def count(doctor: UUID | None, **amounts: int) -> None:
+        row = found.setdefault(doctor or PLATFORM, {})
+        for name, amount in amounts.items():
+            row[name] = row.get(name, 0) + amount
+
+    match event:
+        case InvoiceCredited(credited_on=day, cause=cause):
+            for share in event.shares:
+                count(share.doctor_id, **({"credited": share.total, "credited_tax": share.tax} if cause == "credit-note" else {"written_off": share.total}))
+        case CreditApplied(applied_on=day, amount=amount):
+            count(None, collected=-amount, on_account=-amount)
+            for part in event.allocations:
+                count(part.doctor_id, collected=part.amount)
+        case PaymentReallocated(reallocated_on=day, released=amount):
+            for sign, parts in ((-1, event.taken), (1, event.given)):
+                for part in parts:
+                    count(part.doctor_id, collected=sign * part.amount)
+            count(None, collected=amount, on_account=amount)
+        case PaymentReversed(reversed_on=day):
+            for part in event.allocations:
+                count(part.doctor_id, collected=-part.amount)
+            count(event.allocations[0].doctor_id, payments=-1)
+        case CreditReceived(received_on=day, amount=amount):
+            count(None, collected=amount, on_account=amount, payments=1)
+        case CreditReversed(reversed_on=day, amount=amount):
+            count(None, collected=-amount, on_account=-amount, payments=-1)
+        case CreditReturned(returned_on=day, amount=amount):
+            count(None, refunded=amount, on_account=-amount)
+    return day, found
+
+
 def doctors(fact: Fact) -> Iterable[Key]:
+    if type(fact.event) not in USUAL:
+        day, found = changes(fact.event)
+        return [(day, doctor) for doctor in found]
     day, parts = money_of(fact.event)
     first = parts[0].doctor_id or PLATFORM
     if len(parts) == 1:
@@ -53,6 +103,8 @@ def revenue_days(row: RevenueDayRow | None, fact: Fact, key: Key) -> RevenueDayR
     event: Any = fact.event
     kind = type(event)
     row = row or RevenueDayRow(day=key[0], doctor_id=key[1])
+    if kind not in USUAL:
+        return replace(row, **{name: getattr(row, name) + amount for name, amount in changes(event)[1][key[1]].items()})
     parts = event.allocations if kind is PaymentRecorded or kind is PaymentRefunded else event.shares
     counted = 1  # one of several doctors' counts once, with the first
     if len(parts) > 1:

@@ -7,7 +7,6 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.card_payments import (
-    CardPaymentApplied,
     CardPaymentEvent,
     CardPaymentReceived,
     CardPaymentReturned,
@@ -38,26 +37,22 @@ def card_payments(row: CardPaymentRow | None, fact: Fact) -> CardPaymentRow | No
     match fact.event:
         case CheckoutOpened() as e:
             return CardPaymentRow(
-                id=fact.id, invoice_id=e.invoice_id, status="open", amount=e.amount, currency=e.currency, until=e.until, checkout=e.checkout,
-                payment_ids=[], **now)
+                id=fact.id, invoice_id=e.invoice_id, status="open", amount=e.amount, currency=e.currency, until=e.until, checkout=e.checkout, **now)
         case CheckoutLapsed() if row:
             return replace(row, status="lapsed", **now)
         case CardPaymentReceived() as e:
             return CardPaymentRow(
-                id=fact.id, invoice_id=e.invoice_id, status=standing(e.kept), amount=e.amount, currency=e.currency, received_on=e.received_on, applied=e.applied,
-                kept=e.kept, because=e.because, payment_ids=[e.payment_id] if e.payment_id else [], checkout=e.checkout, charge=e.charge,
+                id=fact.id, invoice_id=e.invoice_id, status=standing(e.kept, e.credited), amount=e.amount, currency=e.currency, received_on=e.received_on,
+                applied=e.applied, credited=e.credited, kept=e.kept, because=e.because, payment_id=e.payment_id, checkout=e.checkout, charge=e.charge,
                 until=row.until if row else None, **now)
-        case CardPaymentApplied() as e if row:
-            left = row.kept - e.amount
-            return replace(row, status=standing(left), kept=left, applied=row.applied + e.amount, payment_ids=[*row.payment_ids, e.payment_id], **now)
         case CardPaymentReturned() as e if row:
             left = row.kept - e.kept
-            return replace(row, status=standing(left), kept=left, returned=row.returned + e.amount, **now)
+            return replace(row, status=standing(left, row.credited), kept=left, returned=row.returned + e.amount, **now)
     return row
 
 
-def standing(kept: int) -> CardStatus:
-    return "unapplied" if kept else "applied"
+def standing(kept: int, credited: int) -> CardStatus:
+    return "unapplied" if kept else "credited" if credited else "applied"
 
 
 class Over(NamedTuple):

@@ -43,7 +43,7 @@ with seen as (
     from patient_lifetimes where clinic_id = %s and first_visit between %s and %s and (%s::uuid is null or first_doctor_id = %s) and (%s::uuid is null or first_doctor_id = %s)
     group by 1, 2
 ), money as (
-    select doctor_id, {day} as bucket, sum(billed) as billed, sum(voided) as voided, sum(collected) as collected, sum(refunded) as refunded
+    select doctor_id, {day} as bucket, sum(billed) as billed, sum(voided) as voided, sum(credited + written_off) as credited, sum(collected) as collected, sum(refunded) as refunded
     from revenue_days where clinic_id = %s and day between %s and %s and (%s::uuid is null or doctor_id = %s) and (%s::uuid is null or doctor_id = %s)
     group by 1, 2
 )
@@ -53,7 +53,7 @@ select doctor_id, {shown} coalesce(booked, 0) as booked, coalesce(completed, 0) 
     coalesce(booked_minutes, 0)::bigint as booked_minutes, coalesce(completed_minutes, 0)::bigint as completed_minutes,
     coalesce(round(chair_seconds / 60.0), 0)::bigint as chair_minutes, coalesce(round(wait_seconds / 60.0), 0)::bigint as wait_minutes,
     coalesce(late_starts, 0) as late_starts, coalesce(measured, 0) as measured, coalesce(patients, 0) as patients, coalesce(new_patients, 0) as new_patients,
-    coalesce(billed, 0)::bigint as billed, coalesce(voided, 0)::bigint as voided, coalesce(collected, 0)::bigint as collected,
+    coalesce(billed, 0)::bigint as billed, coalesce(voided, 0)::bigint as voided, coalesce(credited, 0)::bigint as credited, coalesce(collected, 0)::bigint as collected,
     coalesce(refunded, 0)::bigint as refunded
 from seen full join fresh using (doctor_id, bucket) full join money using (doctor_id, bucket)
 order by bucket, doctor_id
@@ -91,8 +91,8 @@ from buckets cross join before left join news using (bucket) left join firsts us
 GROWTHS = {unit: GROWTH.format(unit=unit) for unit in ("day", "month")}
 
 VALUE = """count(registered_on) as patients, count(registered_on) filter (where visits > 0) as came, coalesce(sum(visits), 0)::bigint as visits,
-    coalesce(sum(billed), 0)::bigint as billed, coalesce(sum(voided), 0)::bigint as voided, coalesce(sum(collected), 0)::bigint as collected,
-    coalesce(sum(refunded), 0)::bigint as refunded, coalesce(sum(received), 0)::bigint as received,
+    coalesce(sum(billed), 0)::bigint as billed, coalesce(sum(voided), 0)::bigint as voided, coalesce(sum(credited), 0)::bigint as credited,
+    coalesce(sum(collected), 0)::bigint as collected, coalesce(sum(refunded), 0)::bigint as refunded, coalesce(sum(received), 0)::bigint as received,
     coalesce(round(sum(received)::numeric / nullif(count(registered_on), 0)), 0)::bigint as average_received,
     coalesce(round(sum(visits)::numeric / nullif(count(registered_on), 0), 2), 0)::float8 as average_visits
 from patient_lifetimes where clinic_id = %s and (%s::date is null or first_visit >= %s) and (%s::date is null or first_visit <= %s) and (%s::text is null or source = %s)"""
@@ -121,7 +121,7 @@ from sizes join cells using (month) order by month, since
 SOURCES = """
 select source, count(registered_on) as patients, round(count(registered_on)::numeric / nullif(sum(count(registered_on)) over (), 0), 4)::float8 as share,
     count(*) filter (where visits > 0) as came, coalesce(sum(visits), 0)::bigint as visits, coalesce(sum(billed), 0)::bigint as billed,
-    coalesce(sum(voided), 0)::bigint as voided, coalesce(sum(received), 0)::bigint as received,
+    coalesce(sum(voided), 0)::bigint as voided, coalesce(sum(credited), 0)::bigint as credited, coalesce(sum(received), 0)::bigint as received,
     round(sum(received)::numeric / count(registered_on))::bigint as average_received
 from patient_lifetimes where clinic_id = %s and registered_on is not null and (%s::date is null or registered_on >= %s) and (%s::date is null or registered_on <= %s)
     and (%s::text is null or source = %s)
@@ -146,7 +146,7 @@ async def performance(
     ensure_short(since, until, by)
     whose = [reader.clinic, since, until, doctor, doctor, own, own]
     found = await reader.select(Performance, PERFORMANCES[by], *whose, *whose, *whose)
-    return found if money else [replace(one, billed=None, voided=None, collected=None, refunded=None) for one in found if one.booked or one.new_patients]
+    return found if money else [replace(one, billed=None, voided=None, credited=None, collected=None, refunded=None) for one in found if one.booked or one.new_patients]
 
 
 async def growth(reader: Reader, since: date, until: date, by: Bucket, source: Source | None) -> list[Growth]:
@@ -190,4 +190,4 @@ def lines_of(found: Sequence[Cohort]) -> Iterator[Struct]:
 async def sources(reader: Reader, since: date | None, until: date | None, source: Source | None, *, money: bool) -> list[SourceFigures]:
     """Return where the patients come from who were registered on those days."""
     found = await reader.select(SourceFigures, SOURCES, reader.clinic, since, since, until, until, source, source)
-    return found if money else [replace(one, billed=None, voided=None, received=None, average_received=None) for one in found]
+    return found if money else [replace(one, billed=None, voided=None, credited=None, received=None, average_received=None) for one in found]

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from domain.invoices import (
     Bill,
+    CreditApplied,
+    InvoiceCredited,
     InvoiceDiscarded,
     InvoiceDrafted,
     InvoiceEdited,
@@ -19,8 +21,11 @@ from domain.invoices import (
     InvoiceSent,
     InvoiceSettled,
     InvoiceVoided,
+    PaymentReallocated,
     PaymentRecorded,
     PaymentRefunded,
+    PaymentReversed,
+    Status,
 )
 from domain.kit import Fact, NotFound, only
 from domain.series import printed, series_of
@@ -29,7 +34,7 @@ from projections.kit.keys import KeyRing
 from projections.kit.past import Past, after, cursor, fits, parts, past, pasts
 from projections.kit.reading import Page, Reader, Wanted
 from projections.trails import born, of_patient
-from schemas.invoices import InvoiceRow, NextNumber, PaymentRow, Refund
+from schemas.invoices import CreditNoteRow, InvoiceRow, NextNumber, PaymentRow, Refund
 from schemas.series import SeriesRow
 
 PORTION = 200  # invoices folded at a time, when some of them may not be wanted
@@ -46,20 +51,23 @@ def invoices(row: InvoiceRow | None, fact: Fact) -> InvoiceRow | None:
     return replace(row, version=fact.version, **changed(row, event, fact))
 
 
-def changed(row: InvoiceRow, event: Any, fact: Fact) -> dict[str, Any]:  # noqa: PLR0911 - one for each kind of event
+def changed(row: InvoiceRow, event: Any, fact: Fact) -> dict[str, Any]:  # noqa: C901, PLR0911 - one for each kind of event
     """Return what an event changes on an invoice."""
     match event:
         case InvoiceEdited():
             return only(Bill, event)
         case InvoiceIssued(number=number, issued_on=on, due_on=due):
             return {"status": "issued", "number": number, "issued_on": on, "due_on": due, "due": row.total, "issued_at": fact.recorded_at}
-        case PaymentRecorded(amount=amount):
-            return {"status": "partly-paid", "paid": row.paid + amount, "due": row.due - amount}
-        case InvoiceSettled():
-            return {"status": "paid"}
+        case PaymentRecorded(amount=amount) | CreditApplied(amount=amount):
+            return moved(row, paid=amount)
+        case PaymentReallocated(released=amount) | PaymentReversed(amount=amount):
+            return moved(row, paid=-amount)
         case PaymentRefunded(amount=amount):
-            back = row.refunded + amount
-            return {"status": "partly-paid" if row.paid > back else "issued", "refunded": back, "due": row.due + amount}
+            return moved(row, refunded=amount)
+        case InvoiceCredited(total=amount, cause=cause):
+            return moved(row, credited=amount) if cause == "credit-note" else moved(row, written_off=amount)
+        case InvoiceSettled():
+            return {"status": standing(row)}
         case InvoiceVoided(reason=reason):
             return {"status": "void", "void_reason": reason, "due": 0}
         case InvoiceReassigned(patient_id=patient):
@@ -69,22 +77,63 @@ def changed(row: InvoiceRow, event: Any, fact: Fact) -> dict[str, Any]:  # noqa:
     return {}  # reopened: the refund said it all
 
 
+def moved(row: InvoiceRow, *, paid: int = 0, refunded: int = 0, credited: int = 0, written_off: int = 0) -> dict[str, Any]:
+    """Return what changes when these come to an invoice's sums."""
+    due = row.due - paid + refunded - credited - written_off
+    after = replace(
+        row, paid=row.paid + paid, refunded=row.refunded + refunded, credited=row.credited + credited, written_off=row.written_off + written_off, due=due)
+    return {"status": standing(after), **{name: getattr(after, name) for name in ("paid", "refunded", "credited", "written_off", "due")}}
+
+
+def standing(row: InvoiceRow) -> Status:
+    """Say how an issued invoice stands, by its sums."""
+    if row.due:
+        return "partly-paid" if row.paid > row.refunded else "issued"
+    return "paid" if row.paid > row.refunded or not row.total else "credited"
+
+
 def of_payment(fact: Fact) -> Iterable[tuple[Any, ...]]:
     event: Any = fact.event
     return [(payment,) for payment in event.payments] if isinstance(event, InvoiceReassigned) else [(event.payment_id,)]
 
 
-@projects(PaymentRow, of=PaymentRecorded | PaymentRefunded | InvoiceReassigned, key=of_payment)
-def payments(row: PaymentRow | None, fact: Fact, key: tuple[Any, ...]) -> PaymentRow | None:
+@projects(PaymentRow, of=PaymentRecorded | CreditApplied | PaymentRefunded | PaymentReallocated | PaymentReversed | InvoiceReassigned, key=of_payment)
+def payments(row: PaymentRow | None, fact: Fact, key: tuple[Any, ...]) -> PaymentRow | None:  # noqa: PLR0911 - one for each kind of event
     match fact.event:
         case PaymentRecorded() as event:
             return PaymentRow(
                 id=key[0], invoice_id=fact.id, patient_id=event.patient_id, amount=event.amount, method=event.method, paid_on=event.paid_on,
                 recorded_at=fact.recorded_at, place_id=event.place_id,
             )
+        case CreditApplied() as event:
+            return PaymentRow(
+                id=key[0], invoice_id=fact.id, patient_id=event.patient_id, amount=event.amount, method="credit", paid_on=event.applied_on,
+                recorded_at=fact.recorded_at,
+            )
+        case PaymentReallocated(released=amount) if row:
+            return replace(row, released=row.released + amount)
+        case PaymentReversed(reason=reason) if row:
+            return replace(row, reversed=True, reverse_reason=reason)
         case PaymentRefunded() as event if row:
             back = Refund(id=event.refund_id, amount=event.amount, method=event.method, reason=event.reason, refunded_on=event.refunded_on, place_id=event.place_id)
             return replace(row, refunded=row.refunded + event.amount, refunds=[*row.refunds, back])
+        case InvoiceReassigned(patient_id=patient) if row:
+            return replace(row, patient_id=patient)
+    return row
+
+
+def of_note(fact: Fact) -> Iterable[tuple[Any, ...]]:
+    event: Any = fact.event
+    return [(note,) for note in event.credit_notes] if isinstance(event, InvoiceReassigned) else [(event.credit_note_id,)]
+
+
+@projects(CreditNoteRow, of=InvoiceCredited | InvoiceReassigned, key=of_note)
+def credit_notes(row: CreditNoteRow | None, fact: Fact, key: tuple[Any, ...]) -> CreditNoteRow | None:
+    match fact.event:
+        case InvoiceCredited() as e:
+            return CreditNoteRow(
+                id=key[0], number=e.number, cause=e.cause, invoice_id=fact.id, invoice_number=e.invoice_number, patient_id=e.patient_id, currency=e.currency,
+                net=e.net, tax=e.tax, total=e.total, lines=e.lines, reason=e.reason, credited_on=e.credited_on, recorded_at=fact.recorded_at)
         case InvoiceReassigned(patient_id=patient) if row:
             return replace(row, patient_id=patient)
     return row

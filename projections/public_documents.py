@@ -75,12 +75,12 @@ def particulars(row: Any) -> dict[str, Any]:
     """Return what a row says on a document."""
     if isinstance(row, ReceiptEntry):
         return {
-            "number": row.number, "status": "refunded" if row.refunded == row.amount else "issued", "currency": row.currency, "issued_on": row.issued_on,
+            "number": row.number, "status": "reversed" if row.reversed else "refunded" if row.refunded == row.amount else "issued", "currency": row.currency, "issued_on": row.issued_on,
             "total": row.amount, "refunded": row.refunded, "paid_on": row.paid_on, "method": row.method, "invoice_number": row.invoice_number}
     both = {"number": row.number, "status": row.status, "currency": row.currency, "issued_on": row.issued_on, "total": row.total}
     found = {**both, "subtotal": row.subtotal, "tax": row.tax, "notes": row.notes, "lines": [line(one) for one in row.lines], "taxes": taxes(row.lines)}
     if isinstance(row, InvoiceRow):
-        return {**found, "paid": row.paid, "refunded": row.refunded, "due": row.due, "due_on": row.due_on}
+        return {**found, "paid": row.paid, "refunded": row.refunded, "credited": row.credited + row.written_off, "due": row.due, "due_on": row.due_on}
     return {**found, "valid_until": row.valid_until}
 
 

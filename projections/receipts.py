@@ -9,7 +9,7 @@ from schemas.receipts import ReceiptRow
 
 installs("""
 create or replace view receipt_entries with (security_invoker = true) as
-select r.*, coalesce(p.refunded, 0) as refunded from receipts r left join payments p on p.clinic_id = r.clinic_id and p.id = r.payment_id;
+select r.*, coalesce(p.refunded, 0) as refunded, coalesce(p.reversed, false) as reversed from receipts r left join payments p on p.clinic_id = r.clinic_id and p.id = r.payment_id;
 grant select on receipt_entries to anamnesis_gateway;
 """)
 

@@ -10,7 +10,8 @@ from schemas.reports import FinancialSummary, Grouping, Money, MoneyGroup, Stats
 
 EARLIEST, LATEST = 1900, 2200
 MONEY = """coalesce(sum(billed), 0)::bigint as billed, coalesce(sum(voided), 0)::bigint as voided,
-    coalesce(sum(billed - voided), 0)::bigint as revenue, coalesce(sum(tax - voided_tax), 0)::bigint as tax,
+    coalesce(sum(credited), 0)::bigint as credited, coalesce(sum(written_off), 0)::bigint as written_off,
+    coalesce(sum(billed - voided - credited - written_off), 0)::bigint as revenue, coalesce(sum(tax - voided_tax - credited_tax), 0)::bigint as tax,
     coalesce(sum(collected), 0)::bigint as collected, coalesce(sum(refunded), 0)::bigint as refunded,
     coalesce(sum(collected - refunded), 0)::bigint as received, coalesce(sum(invoices), 0)::bigint as invoices,
     coalesce(sum(payments), 0)::bigint as payments
@@ -21,7 +22,7 @@ GROUPS = {
     "month": f"select date_trunc('month', day)::date as month, {MONEY} group by month order by month",
     "doctor": f"select doctor_id, {MONEY} group by doctor_id order by revenue desc, doctor_id",
 }
-OUTSTANDING = """select coalesce(sum(billed - voided - collected + refunded), 0)::bigint as amount
+OUTSTANDING = """select coalesce(sum(billed - voided - credited - written_off - collected + refunded + on_account), 0)::bigint as amount
 from revenue_days where clinic_id = %s and day <= %s"""
 VISITS = """select coalesce(sum(booked), 0)::bigint as booked, coalesce(sum(completed), 0)::bigint as completed,
     coalesce(sum(cancelled), 0)::bigint as cancelled, coalesce(sum(late_cancelled), 0)::bigint as late_cancelled,

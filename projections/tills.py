@@ -14,8 +14,8 @@ from schemas.tills import TillNow, TillRow
 
 installs("""
 create or replace view till_entries with (security_invoker = true) as
-    select t.*, case when t.status = 'closed' then coalesce(d.received - d.refunded - d.spent, 0) - t.cash_net else 0 end as late,
-        case when t.status = 'closed' then abs(coalesce(d.payments + d.refunds + d.expenses, 0) - t.cash_entries) else 0 end as late_entries
+    select t.*, case when t.status = 'closed' then coalesce(d.received - d.reversed - d.refunded - d.spent, 0) - t.cash_net else 0 end as late,
+        case when t.status = 'closed' then abs(coalesce(d.payments + d.reversals + d.refunds + d.expenses, 0) - t.cash_entries) else 0 end as late_entries
     from tills t left join till_days d on d.clinic_id = t.clinic_id and d.day = t.day and d.method = 'cash'
         and d.place = coalesce(t.place_id, '00000000-0000-0000-0000-000000000000');
 grant select on till_entries to anamnesis_gateway;
@@ -46,7 +46,8 @@ async def till_now(reader: Reader, place: UUID | None, day: date, currency: str)
     row = await reader.one(TillRow, id_)
     days = sorted(await reader.find(TillDayRow, day=day, place=place or PLATFORM), key=lambda one: one.method)
     moved = [Moved(
-        method=one.method, received=one.received, refunded=one.refunded, spent=one.spent, entries=one.payments + one.refunds + one.expenses) for one in days]
+        method=one.method, received=one.received, reversed=one.reversed, refunded=one.refunded, spent=one.spent,
+        entries=one.payments + one.reversals + one.refunds + one.expenses) for one in days]
     opening = row.opening if row else 0
     return TillNow(
         id=id_, place_id=place, day=day, status=row.status if row else "none", currency=currency, opening=opening,

@@ -6,16 +6,16 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from domain.card_payments import WhyKept
+from domain.card_payments import WhyNot
 from domain.kit import Frozen, InvoiceId, Money
 from schemas.kit import Row
 
-CardStatus = Literal["open", "lapsed", "applied", "unapplied"]
-"""A page is open or has lapsed; what was paid is with its invoice, or some of it is left over: put it to another invoice, or give it back."""
+CardStatus = Literal["open", "lapsed", "applied", "credited", "unapplied"]
+"""A page is open or has lapsed; what was paid is with its invoice, some of it has become the patient's credit, or could be neither: that is to be given back."""
 
 
 class CardPaymentRow(Row):
-    """A payment by card through the link to an invoice: `kept` is what is left over, because the invoice had been paid otherwise by then, was void, or is in another currency."""
+    """A payment by card through the link to an invoice. What the invoice could not take, because it had been paid otherwise by then or was void, was `credited` to the patient; what is in another currency is `kept`."""
 
     table: ClassVar[str] = "card_payments"
     permission: ClassVar[str] = "billing.payments.record"
@@ -27,10 +27,11 @@ class CardPaymentRow(Row):
     until: datetime | None = None
     received_on: date | None = None
     applied: Money = 0
+    credited: Money = 0
     kept: Money = 0
-    because: WhyKept | None = None
+    because: WhyNot | None = None
     returned: Money = 0
-    payment_ids: list[UUID]
+    payment_id: UUID | None = None
     checkout: str
     charge: str | None = None
     changed_at: datetime

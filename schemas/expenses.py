@@ -48,6 +48,8 @@ class TillDayRow(Row):
     payments: int = 0
     refunded: int = 0
     refunds: int = 0
+    reversed: int = 0
+    reversals: int = 0
     spent: int = 0
     expenses: int = 0
 
@@ -74,16 +76,18 @@ class ExpenseTotals(Frozen):
 
 
 class MethodSum(Frozen):
-    """What went by one method: in, back, and out."""
+    """What went by one method: in, back, and out. `reversed` was recorded by mistake on this day or before, and is taken off again."""
 
     method: Method
     received: int
     payments: int
     refunded: int
     refunds: int
+    reversed: int
+    reversals: int
     spent: int
     expenses: int
-    net: Annotated[int, Meta(description="Received less refunded less spent; of cash, by how much the till has changed.")]
+    net: Annotated[int, Meta(description="Received less reversed, refunded and spent; of cash, by how much the till has changed.")]
 
 
 class EndOfDay(Frozen):
@@ -96,13 +100,17 @@ class EndOfDay(Frozen):
     payments: int
     refunded: int
     refunds: int
+    reversed: int
+    reversals: int
     invoices: Annotated[int, Meta(description="How many were issued.")]
     billed: int
     voided: int
+    credited: Annotated[int, Meta(description="By credit notes.")]
+    written_off: int
     spent: int
     expenses: int
     categories: list[CategorySum]
-    net: Annotated[int, Meta(description="Received less refunded less spent.")]
+    net: Annotated[int, Meta(description="Received less reversed, refunded and spent.")]
 
 
 class DayInWords(Frozen):

@@ -18,7 +18,7 @@ class Performance(Frozen):
 
     `booked` counts whatever stood or stands there, whatever became of it; rates are shares of it. Minutes: `bookedMinutes` were set aside for all of them,
     `completedMinutes` for those that were completed; `chairMinutes`, `waitMinutes` and `lateStarts` were measured with the `measured` of these. `patients` are different ones who were seen,
-    `newPatients` those whose first visit in the clinic was with this doctor then. Money as in the analytics of revenue, null for whoever may not see it.
+    `newPatients` those whose first visit in the clinic was with this doctor then. Money as in the analytics of revenue (`credited` with what was written off), null for whoever may not see it.
     """
 
     doctor_id: StaffId
@@ -41,6 +41,7 @@ class Performance(Frozen):
     new_patients: int
     billed: int | None
     voided: int | None
+    credited: int | None
     collected: int | None
     refunded: int | None
 
@@ -87,6 +88,7 @@ class Value(Frozen):
     visits: int
     billed: int
     voided: int
+    credited: int
     collected: int
     refunded: int
     received: int
@@ -150,6 +152,7 @@ class SourceFigures(Frozen):
     visits: int
     billed: int | None
     voided: int | None
+    credited: int | None
     received: int | None
     average_received: int | None
 

@@ -6,14 +6,17 @@ from uuid import UUID
 
 from msgspec import field
 
-from domain.invoices import RefundId, Status
+from domain.invoices import Cause, CreditedLine, PaidBy, RefundId, Status
 from domain.kit import Frozen, InvoiceId, Money, PatientId, Personal, Reason
 from domain.kit.bills import BilledLine, Discount, Method
 from schemas.kit import Row
 
 
 class InvoiceRow(Row):
-    """An invoice as the front desk sees it: `due` is what is still to be paid."""
+    """An invoice as the front desk sees it: `due` is what is still to be paid, the total less what was credited, written off and paid, and with what was refunded.
+
+    `paid` is what lies on it, before refunds; what became the patient's credit does not.
+    """
 
     table: ClassVar[str] = "invoices"
     permission: ClassVar[str] = "billing.invoices.view"
@@ -29,6 +32,8 @@ class InvoiceRow(Row):
     total: Money
     paid: Money = 0
     refunded: Money = 0
+    credited: Money = 0
+    written_off: Money = 0
     due: Money = 0
     issued_on: date | None = None
     due_on: date | None = None
@@ -56,7 +61,7 @@ class Refund(Frozen):
 
 
 class PaymentRow(Row):
-    """A payment, and what was given back of it."""
+    """A payment, what was given back of it, and what of it became the patient's credit. One by `credit` was paid out of that; one that was `reversed` never was."""
 
     table: ClassVar[str] = "payments"
     permission: ClassVar[str] = "billing.payments.view"
@@ -66,13 +71,40 @@ class PaymentRow(Row):
     patient_id: PatientId
     amount: Money
     refunded: Money = 0
-    method: Method
+    released: Money = 0
+    reversed: bool = False
+    reverse_reason: str | None = None
+    method: PaidBy
     paid_on: date
     refunds: list[Refund] = field(default_factory=list)
     recorded_at: datetime
     place_id: UUID | None = None  # in whose till it is; none: the clinic's own
 
     indexes: ClassVar[tuple[str, ...]] = ("invoice_id, recorded_at, id",)
+
+
+class CreditNoteRow(Row):
+    """A credit note, or what was written off: by how much less is owed on an invoice, and why."""
+
+    table: ClassVar[str] = "credit_notes"
+    permission: ClassVar[str] = "billing.invoices.view"
+    own: ClassVar[dict[str, str]] = {"patient": "patient_id"}
+    id: UUID
+    number: str
+    cause: Cause
+    invoice_id: InvoiceId
+    invoice_number: str
+    patient_id: PatientId
+    currency: str
+    net: Money
+    tax: Money
+    total: Money
+    lines: list[CreditedLine]
+    reason: str
+    credited_on: date
+    recorded_at: datetime
+
+    indexes: ClassVar[tuple[str, ...]] = ("credited_on, id", "patient_id, credited_on, id", "invoice_id", "number")
 
 
 class NextNumber(Frozen):

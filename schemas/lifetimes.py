@@ -11,7 +11,7 @@ from schemas.kit import Row
 class Lifetime(Row):
     """A patient's visits and money so far, in minor units of the clinic's currency, tax included.
 
-    `received` is what was collected less what was given back: the lifetime value. `billed` is before `voided`. Visits are those that were completed;
+    `received` is what was collected less what was given back: the lifetime value; credit with the clinic is a part of it. `billed` is before `voided` and `credited`, of which what was written off is a part. Visits are those that were completed;
     `firstDoctorId` saw the patient on the first of them. Records of one patient that were merged are one line, with the day and the source of the one that stands for them.
     """
 
@@ -28,6 +28,7 @@ class Lifetime(Row):
     invoices: int = 0
     billed: int = 0
     voided: int = 0
+    credited: int = 0
     payments: int = 0
     collected: int = 0
     refunded: int = 0
@@ -39,5 +40,5 @@ class LifetimeRow(Lifetime):
     """What has been noted under one record of a patient's; `survivorId` is the record that stands for it and others that were merged."""
 
     table: ClassVar[str] = "lifetimes"
-    formula: ClassVar[int] = 2
+    formula: ClassVar[int] = 3
     survivor_id: PatientId | None = None

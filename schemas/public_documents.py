@@ -79,6 +79,7 @@ class DocumentShown(Frozen):
     taxes: list[TaxGroup] = field(default_factory=list)
     paid: Money = 0
     refunded: Money = 0
+    credited: Annotated[Money, Meta(description="Taken off since, by credit notes or written off.")] = 0
     due: Money = 0
     issued_on: date | None = None
     due_on: date | None = None

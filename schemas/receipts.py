@@ -33,7 +33,8 @@ class ReceiptRow(Row):
 
 
 class ReceiptEntry(ReceiptRow):
-    """A receipt, with what has been given back of its payment since."""
+    """A receipt, with what has been given back of its payment since; `reversed` if that had been recorded by mistake."""
 
     table: ClassVar[str] = "receipt_entries"
     refunded: Money
+    reversed: bool

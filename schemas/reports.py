@@ -11,10 +11,15 @@ Grouping = Literal["day", "month", "doctor"]
 
 
 class Money(Frozen):
-    """Amounts with their tax. `revenue` is what was billed less what was voided; `received` what was collected less what was given back."""
+    """Amounts with their tax. `revenue` is what was billed less what was voided, credited and written off; `received` what was collected less what was given back.
+
+    `collected` has what patients paid without an invoice, which is nobody's (the id 0) until it pays for a doctor's work. `tax` is less that of what was voided and credited, not of what was written off.
+    """
 
     billed: int
     voided: int
+    credited: int
+    written_off: int
     revenue: int
     tax: int
     collected: int

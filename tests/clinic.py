@@ -113,7 +113,7 @@ class Town:
         return (await self(CreateQuotation(patient_id=self.patient, lines=[Line(description="Crown", unit_price=10_000)]))).id
 
     async def card_payment(self) -> UUID:
-        """A payment by card of which all is left over, for the invoice had been paid."""
+        """A payment by card beyond an invoice that had been paid."""
         await self(MarkInvoicePaid(), invoice := await self.invoice())
         paid = Paid(charge="pi_1", amount=100, currency="EUR", received_on=self.now.date())
         return (await self(ReceiveCardPayment(invoice_id=invoice, checkout=f"cs_{invoice.hex}", paid=paid), who=house(PLATFORM, self.id))).id

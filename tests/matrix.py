@@ -13,8 +13,10 @@ STAFF = ("admin", "doctor", "receptionist")
 ROLES = (*STAFF, "patient", "superadmin", "key", "nobody")
 PLANS = ("Pro", "Pro+", "Enterprise")
 OURS = {
-    "appointments.overbook": "appointments.create", "billing.payments.refund": "billing.payments.record", "appointments.remind": "appointments.create",
-    "settings.reminders.manage": "settings.working_hours.manage", "billing.till.manage": "billing.payments.record", "billing.till.reopen": "billing.expenses.delete", "appointments.view_board": "appointments.create", "appointments.show_code": "appointments.create",
+    "appointments.overbook": "appointments.create", "billing.payments.refund": "billing.payments.record", "billing.invoices.credit": "billing.payments.record",
+    "billing.invoices.write_off": "settings.working_hours.manage", "appointments.remind": "appointments.create",
+    "settings.reminders.manage": "settings.working_hours.manage", "appointments.view_board": "appointments.create", "appointments.show_code": "appointments.create",
+    "billing.till.manage": "billing.payments.record", "billing.till.reopen": "billing.expenses.delete",
 }  # not in the reference -> like which
 ONESELF = {"public", "self"}  # what is open to all, and what everybody may do about himself
 

@@ -44,6 +44,12 @@ ALLOWED = {
     **{("commands/attendance.py", f"commands.queue.{name}"): "and whoever notes it" for name in ("arrival", "numbers")},
     ("gateway/attendance.py", "domain.appointments.AppointmentLinkOver"): "who somebody is who scans the code, their appointment's link says",
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
+    **{("commands/invoices.py", f"domain.credits.{name}"): "what is paid beyond what is owed becomes credit, and credit pays, in one save" for name in (
+        "Credit", "CreditTooSmall", "credit_of", "taken_from", "there")},
+    **{("commands/credits.py", f"commands.invoices.{name}"): "whoever pays several invoices at once pays each as one alone" for name in ("Excess", "credits_of")},
+    **{("commands/credits.py", f"domain.invoices.{name}"): "and is told why not" for name in ("InvoiceNotTheirs", "PayerUnknown", "PaymentTooLarge")},
+    ("commands/credits.py", "schemas.relations.RelationRow"): "relations say who pays for whom",
+    **{("commands/receipts.py", f"domain.invoices.{name}"): "nothing is receipted that did not come" for name in ("PaidByCredit", "PaymentWasReversed")},
     ("commands/quotations.py", "domain.series.printed"): "as with an invoice",
     **{("commands/quotations.py", f"commands.invoices.{name}"): "what is offered is asked for like what is billed" for name in ("Lines", "doctors_of")},
     ("commands/quotations.py", "domain.invoices.Bill"): "what a quotation becomes is an invoice's draft",
@@ -53,6 +59,8 @@ ALLOWED = {
     ("commands/receipts.py", "domain.series.printed"): "as with an invoice",
     **{("gateway/card_payments.py", name): "what is paid is an invoice's balance, and the clinic's account knows by which keys" for name in ("domain.invoices.Invoice", "schemas.subscriptions.Heard")},
     **{("gateway/public_documents.py", f"domain.invoices.{name}"): "an invoice is paid by the link to it, or the patient is told why not" for name in ("InvoiceAlreadyPaid", "InvoiceNotIssued", "PaymentTooLarge")},
+    **{("commands/card_payments.py", name): "what an invoice has no room for is the patient's credit, and goes back as that" for name in (
+        "commands.invoices.credits_of", "domain.credits.taken_from", "domain.credits.there")},
     ("gateway/public_documents.py", "schemas.card_payments.CheckoutLink"): "and told where to go",
     ("gateway/public_documents.py", "commands.quotations.AnswerQuotation"): "a patient answers by the link to the document",
     **{("gateway/public_documents.py", f"domain.quotations.{name}"): "and is told why not" for name in ("QuotationConvertedAlready", "QuotationExpired", "QuotationNotOpen")},

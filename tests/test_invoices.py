@@ -24,7 +24,6 @@ from commands.invoices import (
 )
 from domain.invoices import (
     Allocation,
-    AmountNotPositive,
     DoctorShare,
     DueBeforeIssue,
     Invoice,
@@ -48,6 +47,7 @@ from domain.invoices import (
 )
 from domain.kit import Elsewhere, Event, NotFound, Refused
 from domain.kit.bills import (
+    AmountNotPositive,
     BilledLine,
     DateInFuture,
     DateTooEarly,

@@ -89,6 +89,10 @@ class LineOutOfRange(Invalid):
     """A quantity is at least one; a price cannot be negative; a rate lies between 0 and 100 %."""
 
 
+class AmountNotPositive(Invalid):
+    """An amount must be above zero."""
+
+
 class DateInFuture(Invalid):
     """What has been done cannot lie in the future."""
 
@@ -144,6 +148,11 @@ def ensure_doctors(roles: Iterable[str]) -> None:
     """Refuse lines for people who treat nobody; one who has left may still have earned."""
     if "receptionist" in roles:
         raise NotADoctor
+
+
+def ensure_positive(amount: int) -> None:
+    if amount <= 0:
+        raise AmountNotPositive(amount=amount)
 
 
 def ensure_past(on: date, today: date, earliest: date) -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from commands.kit import Creation
 from domain.appointment_types import AppointmentType, AppointmentTypeAdded
 from domain.appointments import Appointment, AppointmentBooked, AppointmentDetailsChanged
-from domain.card_payments import CardPayment, CardPaymentApplied, CardPaymentReceived
+from domain.card_payments import CardPayment, CardPaymentReceived
 from domain.clinics import GRACE, Clinic, ClinicClosing, ClinicOpened
 from domain.holds import Hold, HoldUsed, TimeHeld
 from domain.invoices import Invoice, InvoiceDrafted
@@ -96,7 +96,7 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Lead: [*(WROTE := [LeadSubmitted(form_id=OTHER, first_name="Ada", phone="+31 6 1234 5678")]), LeadDeleted(), *WROTE],  # by a form of just that token
     Reminder: [convert(example(ReminderSkipped), ReminderSkipped)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
-    CardPayment: [LEFT_OVER, CardPaymentApplied(invoice_id=OTHER, payment_id=THIS, amount=200)],
+    CardPayment: [LEFT_OVER],
     Quotation: [OFFERED, *Quotation.replay([OFFERED]).reassign(OTHER, THIS, noon.now)],
     Receipt: [RECEIPTED, *Receipt.replay([RECEIPTED]).reassign(OTHER, THIS, noon.now)],
 }

@@ -91,6 +91,11 @@ BARE = {  # ids that point at no stream -> why
     "ResendLetter.letter": "a letter is the outbox's, and looked for there",
     "InvoiceReassigned.payments": "payments are parts of their invoice's stream",
     "PaymentRecorded.payment_id": "a payment is a part of its invoice's stream",
+    **dict.fromkeys([f"{name}.payment_id" for name in (
+        "CreditApplied", "PaymentReallocated", "PaymentReversed", "CreditGained", "CreditUsed", "ReallocatePayment", "ReversePayment")], "a payment is a part of its invoice's stream"),
+    **dict.fromkeys(["InvoiceCredited.credit_note_id", "InvoiceReassigned.credit_notes"], "a credit note is a part of its invoice's stream"),
+    **dict.fromkeys(["CreditReceived.deposit_id", "CreditReversed.deposit_id", "CreditReassigned.deposits", "ReverseDeposit.deposit_id"], "a deposit is a part of its patient's credit"),
+    "CreditReturned.return_id": "likewise",
     "PaymentRefunded.payment_id": "a payment is a part of its invoice's stream",
     "PaymentRefunded.refund_id": "a refund is a part of its invoice's stream",
     **dict.fromkeys([f"{name}.entry_id" for name in (
@@ -98,7 +103,7 @@ BARE = {  # ids that point at no stream -> why
         "ReopenMedicalEntry")], "an entry is a part of its patient's stream"),
     **dict.fromkeys([f"{name}.document_id" for name in ("DocumentShared", "DocumentLinkRevoked", "DocumentViewed")], "of one of several kinds, which the document beside it says"),
     **dict.fromkeys([f"{name}.{field}" for name in ("PaymentAccountConnected", "ConnectPaymentAccount") for field in ("secret_id", "webhook_id")], "the vault's, which is no stream"),
-    **dict.fromkeys([f"{name}.payment_id" for name in ("CardPaymentReceived", "CardPaymentApplied")], "a payment is a part of its invoice's stream"),
+    "CardPaymentReceived.payment_id": "a payment is a part of its invoice's stream",
     "CardPaymentReturned.payment_refund_id": "a refund is a part of its invoice's stream",
     "ReceiptIssued.payment_id": "a payment is a part of its invoice's stream", "IssueReceipt.payment_id": "the invoice itself says whether it has such a payment",
     "RefundPayment.payment_id": "the invoice itself says whether it has such a payment",
@@ -128,6 +133,9 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "BilledLine.description": "the price list's: what was sold, and stays in the books",
     "PaymentRefunded.reason": "the books': why money left, to be read as long as they are kept",
     "InvoiceVoided.reason": "the books': why a number was cancelled",
+    **dict.fromkeys(["InvoiceCredited.reason", "PaymentReversed.reason", "CreditReversed.reason", "CreditReturned.reason"], "the books': why less is owed, or money is not there"),
+    "CreditReceived.purpose": "the books': what the money is for",
+    **dict.fromkeys(["InvoiceCredited.number", "InvoiceCredited.invoice_number"], "the books'"), **dict.fromkeys([f"Credit{event}.currency" for event in ("Received", "Gained")], "ours"), "InvoiceCredited.currency": "ours",
     "InvoiceIssued.number": "the books'", "QuotationIssued.number": "the books'", "ReceiptIssued.number": "the books'", "ReceiptIssued.invoice_number": "the books'", "ReceiptIssued.currency": "ours", "QuotationWithdrawn.reason": "the books': why a number was taken back",
     **dict.fromkeys([f"Quotation{event}.currency" for event in ("Drafted", "Edited", "Issued")], "ours"),
     "PaymentAccountConnected.hint": "the clinic's: the last signs of a key",
@@ -425,7 +433,7 @@ def test_the_grants_are_those_of_the_reference(reference: list[dict[str, str]]) 
     assert len(reference) > 170
     assert list(reference_faults(table(), reference)) == []
     assert set(table()) - {line["key"] for line in reference} == {
-        "appointments.overbook", "billing.payments.refund", "appointments.remind", "settings.reminders.manage", "appointments.view_board", "appointments.show_code"}
+        "appointments.overbook", "billing.payments.refund", "billing.invoices.credit", "billing.invoices.write_off", "appointments.remind", "settings.reminders.manage", "appointments.view_board", "appointments.show_code"}
     assert twice(line.split()[0] for line in TABLE.splitlines() if line.strip()) == []
 
 
