@@ -73,6 +73,7 @@ UNTOLD = {  # events that the demo's story does without -> why
         "QuotationWithdrawn"], "nobody of it asks beforehand what it will cost"),
     **dict.fromkeys(["InvoiceSent", "ReceiptIssued", "ReceiptSent", "DocumentShared", "DocumentLinkRevoked", "DocumentViewed"], "its bills are handed over on paper"),
     **dict.fromkeys(["ExpenseRecorded", "ExpenseCorrected", "ExpenseStruckOut"], "what its clinics spend is not told"),
+    **dict.fromkeys(["TillOpened", "TillClosed", "TillReopened"], "nobody counts its tills"),
     **dict.fromkeys([
         "PaymentAccountConnected", "PaymentAccountDisconnected", "CheckoutOpened", "CheckoutLapsed", "CardPaymentReceived", "CardPaymentReturned"],
         "its patients pay at the desk"),

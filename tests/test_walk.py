@@ -869,6 +869,20 @@ async def expenses(me: Person, ids: Json) -> None:
     assert "121000" in (await me("TellEndOfDay", {"date": today}))["summary"]
 
 
+async def tills(me: Person, ids: Json) -> None:
+    """The clinic's own till, a week ago: counted, opened again, and counted anew."""
+    week_ago = (TODAY - timedelta(days=7)).isoformat()
+    till = (await me("OpenTill", {"day": week_ago, "opening": 10_000}))["id"]
+    should = await me("GetTillNow", query={"date": week_ago})
+    assert (should["id"], should["status"]) == (till, "open")
+    count = {"pieces": [{"value": 5_000, "count": 1}], "reason": "Half of it was taken to the bank", "left": 5_000}
+    assert (await me("CloseTill", count, id=till))["difference"] == 5_000 - should["expected"]
+    assert (await me("ReopenTill", {"reason": "Counted the wrong drawer"}, id=till))["reopened"] == 1
+    await me("CloseTill", {"counted": should["expected"]}, id=till)
+    assert (await me("GetTillEntry", id=till))["difference"] == 0
+    assert till in {one["id"] for one in (await me("BrowseTillEntry"))["items"]}
+
+
 async def letters(me: Person, ids: Json) -> None:
     """Words of the clinic's own, a letter to try them, what became of it, and the same for the platform."""
     words = {"language": "en", "subject": "Greetings from {{clinic}}", "body": "Dear {{name}},\n\nhow are you?"}
@@ -1217,6 +1231,7 @@ CHAPTERS = [
     quotations,
     card_payments,
     expenses,
+    tills,
     letters,
     figures,
     subscriptions,

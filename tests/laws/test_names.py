@@ -140,6 +140,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     **dict.fromkeys([f"Quotation{event}.currency" for event in ("Drafted", "Edited", "Issued")], "ours"),
     "PaymentAccountConnected.hint": "the clinic's: the last signs of a key",
     "CardPaymentReturned.reason": "the books': why money left",
+    **dict.fromkeys(["TillOpened.currency"], "ours"), "TillClosed.reason": "the books': why cash is missing, or too much", "TillReopened.reason": "the books'",
     "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
     **dict.fromkeys([f"{name}.{field}" for name in ("ExpenseRecorded", "ExpenseCorrected", "Spent") for field in ("description", "vendor", "reference")], "the clinic's own books: what it bought of whom"),
     "ExpenseRecorded.currency": "ours", "ExpenseStruckOut.reason": "the books': why something does not count",
@@ -433,7 +434,7 @@ def test_the_grants_are_those_of_the_reference(reference: list[dict[str, str]]) 
     assert len(reference) > 170
     assert list(reference_faults(table(), reference)) == []
     assert set(table()) - {line["key"] for line in reference} == {
-        "appointments.overbook", "billing.payments.refund", "billing.invoices.credit", "billing.invoices.write_off", "appointments.remind", "settings.reminders.manage", "appointments.view_board", "appointments.show_code"}
+        "appointments.overbook", "billing.payments.refund", "billing.invoices.credit", "billing.invoices.write_off", "billing.till.manage", "billing.till.reopen", "appointments.remind", "settings.reminders.manage", "appointments.view_board", "appointments.show_code"}
     assert twice(line.split()[0] for line in TABLE.splitlines() if line.strip()) == []
 
 
