@@ -351,8 +351,11 @@ async def credits_of(patient: UUID, look: Look) -> dict[UUID, Credit]:
 async def to_credit(cause: Cause, on: date | None, look: Look) -> dict[str, Any]:
     """Return what a credit note or a write-off rests on beside the invoice."""
     patient = (await look.require(Invoice, look.at.id)).patient_id
-    return {
-        "series": await look.load(Series, series_of(look.at.clinic, CREDITS[cause], (on or look.at.today).year)), "credit": await look.load(Credit, credit_of(patient))}
+    return {"series": await credit_series(cause, on, look), "credit": await look.load(Credit, credit_of(patient))}
+
+
+async def credit_series(cause: Cause, on: date | None, look: Look) -> Series:
+    return await look.load(Series, series_of(look.at.clinic, CREDITS[cause], (on or look.at.today).year))
 
 
 def credited(

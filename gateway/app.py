@@ -89,6 +89,7 @@ from gateway import (
     tills,
     trials,
     upgrades,
+    visit_fees,
     webhooks,
 )
 from gateway.kit.app import Gateway, desk
@@ -101,7 +102,7 @@ BASE: Sequence[ControllerRouterHandler] = (
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
     activity, analytics, api_keys, appointment_types, appointments, attendance, audit, billing, calendar_feeds, card_payments, charts, clinics, closed_days, consents, credits, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, figures, holds, households, imports, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, payment_accounts, permission_templates, places, plans, portal_invitations, public_documents, quotations,
-    queue, rebuilds, receipts, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, tills, trials, upgrades, webhooks,
+    queue, rebuilds, receipts, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, tills, trials, upgrades, visit_fees, webhooks,
 ))
 
 
@@ -116,7 +117,7 @@ def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODUL
 
 def services_of(settings: Any) -> Services:
     """Return what the application leans on, not yet open."""
-    return Services(settings, KINDS, [sessions.sweep, clinics.tend, webhooks.tend, recalls.Tending(), reminders.tend, card_payments.tend])
+    return Services(settings, KINDS, [sessions.sweep, clinics.tend, webhooks.tend, recalls.Tending(), reminders.tend, card_payments.tend, visit_fees.tend])
 
 
 def openapi(modules: Sequence[ControllerRouterHandler] = MODULES) -> Json:
