@@ -57,28 +57,29 @@ class ChargeVisitFee(Creation):
     async def gather(self, look: Look) -> dict[str, Any]:
         visit = await look.require(Appointment, self.appointment_id)
         whose = visit.arranged.patient_id if visit.arranged else None
+        id_ = fee_invoice_of(self.appointment_id, (await look.load(VisitFee, visit_fee_of(self.appointment_id))).charges + 1)
         deposits = await look.find(DepositRow, appointment_id=self.appointment_id, reversed=False)
         return {
             "visit": visit, "ending": await look.folded(Appointment, self.appointment_id, VisitEndingRow),
             "settings": await look.load(FeeSettings, fee_settings_of(look.at.clinic)), "patient": await look.load(Patient, whose) if whose else Patient(),
-            "invoice": await look.load(Invoice, fee_invoice_of(self.appointment_id)), "series": await series_for(None, look),
+            "invoice": await look.load(Invoice, id_), "series": await series_for(None, look),
             "credits": await credits_of(whose, look) if whose else {}, "deposited": sum(one.amount for one in deposits if one.currency == look.at.currency)}
 
     def decide(
         self, fee: VisitFee, at: At, *, visit: Appointment, ending: VisitEndingRow | None, settings: FeeSettings, patient: Patient, invoice: Invoice, series: Series,
         credits: dict[UUID, Credit], deposited: int,  # noqa: A002 - it is what they are
     ) -> Decision:
-        if fee.status != "none" or ending is None or visit.arranged is None or not settings.rules.enabled or due_at(ending.ended_at, settings.rules) > at.now:
+        if fee.status not in {"none", "withdrawn"} or ending is None or visit.arranged is None or not settings.rules.enabled or due_at(ending.ended_at, settings.rules) > at.now:
             return []
         priced = settings.price(ending.cause, visit.arranged.type_id, visit.arranged.starts_at - ending.ended_at)
         if not isinstance(priced, tuple):
             return [VisitFeeSpared(appointment_id=self.appointment_id, cause=ending.cause, why=priced)]
         if patient.archived or patient.merged_into is not None:
             return [VisitFeeSpared(appointment_id=self.appointment_id, cause=ending.cause, why="inactive")]
-        whose, id_ = visit.arranged.patient_id, fee_invoice_of(self.appointment_id)
+        whose, id_ = visit.arranged.patient_id, fee_invoice_of(self.appointment_id, fee.charges + 1)
         parts = self.billed(invoice, replace(at, id=id_), series, settings, ending.cause, whose, *priced)
         bill = Invoice.replay(event for event in parts if isinstance(event, Event))
-        paid = self.paid(bill, at, whose, credits, deposited) if settings.rules.issue and settings.rules.use_deposit else []
+        paid = self.paid(bill, id_, at, whose, credits, deposited) if settings.rules.issue and settings.rules.use_deposit else []
         used = bill.balance - Invoice.replay([*(event for event in parts if isinstance(event, Event)), *(e for e in paid if isinstance(e, Event))]).balance
         charged = VisitFeeCharged(
             appointment_id=self.appointment_id, cause=ending.cause, invoice_id=id_, amount=bill.total, currency=at.currency, from_deposit=used)
@@ -90,9 +91,8 @@ class ChargeVisitFee(Creation):
         drafted = invoice.draft(worked_out(patient, at.currency, [line], discount=None, due_on=None, notes=None))
         return [drafted, *(issued(invoice.evolve(drafted), at, series, None, None) if settings.rules.issue else [])]
 
-    def paid(self, bill: Invoice, at: At, patient: UUID, credits: dict[UUID, Credit], deposited: int) -> Decision:  # noqa: A002 - it is what they are
+    def paid(self, bill: Invoice, id_: UUID, at: At, patient: UUID, credits: dict[UUID, Credit], deposited: int) -> Decision:  # noqa: A002 - it is what they are
         """Return how what was paid beforehand for the visit pays for it."""
-        id_ = fee_invoice_of(self.appointment_id)
         amount = min(deposited, bill.balance, there(credits, patient, at.currency))
         if not amount:
             return []
@@ -118,7 +118,7 @@ class WaiveVisitFee(Command):
 
 
 class WithdrawVisitFee(Creation):
-    """Take a fee back whose visit was struck out."""
+    """Take a fee back whose visit was struck out, or not missed after all."""
 
     state = VisitFee
     permission = "house"
@@ -134,7 +134,7 @@ class WithdrawVisitFee(Creation):
     def decide(self, fee: VisitFee, at: At, *, ending: VisitEndingRow | None, invoice: Invoice, series: Series, credit: Credit) -> Decision:
         if ending is not None or not (withdrawn := fee.withdraw()):
             return []
-        return [*withdrawn, *undone(fee, at, "The visit was struck out.", invoice, series, credit)]
+        return [*withdrawn, *undone(fee, at, "The visit was struck out, or not missed after all.", invoice, series, credit)]
 
 
 async def charged_with(look: Look, invoice: UUID | None) -> dict[str, Any]:

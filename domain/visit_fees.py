@@ -89,7 +89,7 @@ class VisitFeeWaived(Event):
 
 
 class VisitFeeWithdrawn(Event):
-    """The visit was struck out, and the fee with it."""
+    """The visit was struck out, or not missed after all, and the fee goes with that."""
 
     appointment_id: AppointmentId
 
@@ -147,11 +147,12 @@ class VisitFee(State):
     appointment_id: UUID | None = None
     status: Literal["none", "charged", "spared", "waived", "withdrawn"] = "none"
     invoice_id: UUID | None = None
+    charges: int = 0  # how often: a visit may be missed again that had not been missed after all
 
     def evolve(self, event: VisitFeeEvent) -> Self:
         match event:
             case VisitFeeCharged():
-                return replace(self, status="charged", appointment_id=event.appointment_id, invoice_id=event.invoice_id)
+                return replace(self, status="charged", appointment_id=event.appointment_id, invoice_id=event.invoice_id, charges=self.charges + 1)
             case VisitFeeSpared():
                 return replace(self, status="spared", appointment_id=event.appointment_id)
             case VisitFeeWaived():
@@ -185,6 +186,6 @@ def visit_fee_of(appointment: UUID) -> UUID:
     return uuid5(appointment, "fee")
 
 
-def fee_invoice_of(appointment: UUID) -> UUID:
-    """Return the id of the invoice with which a visit's fee is charged."""
-    return uuid5(appointment, "fee-invoice")
+def fee_invoice_of(appointment: UUID, no: int = 1) -> UUID:
+    """Return the id of the invoice with which a visit's fee is charged for the first time, or once more after it was withdrawn."""
+    return uuid5(appointment, f"fee-invoices/{no}")

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.appointments import AppointmentCancelled, AppointmentRemoved, PatientMissed
+from domain.appointments import AppointmentCancelled, AppointmentRemoved, MissUndone, PatientMissed
 from domain.kit import Fact, only
 from domain.visit_fees import (
     FeeRules,
@@ -29,7 +29,7 @@ begin
         (select e.clinic_id, e.id, false from fee_settings s join clinics h on h.clinic_id = s.clinic_id and h.id = s.clinic_id
         join visit_endings e on e.clinic_id = s.clinic_id and e.ended_at >= s.since and e.ended_at + make_interval(mins => s.grace::int) <= at_moment
         where s.enabled and h.active and h.closing_until is null
-            and not exists (select from visit_fees f where f.clinic_id = e.clinic_id and f.appointment_id = e.id)
+            and not exists (select from visit_fees f where f.clinic_id = e.clinic_id and f.appointment_id = e.id and f.status <> 'withdrawn')
         order by e.ended_at limit most)
         union all
         (select f.clinic_id, f.appointment_id, true from visit_fees f where f.status = 'charged'
@@ -49,14 +49,14 @@ def fee_settings(row: FeeSettingsRow | None, fact: Fact) -> FeeSettingsRow:
     return FeeSettingsRow(id=fact.id, since=since, **only(FeeRules, rules))
 
 
-@projects(VisitEndingRow, of=PatientMissed | AppointmentCancelled | AppointmentRemoved)
+@projects(VisitEndingRow, of=PatientMissed | AppointmentCancelled | AppointmentRemoved | MissUndone)
 def visit_endings(row: VisitEndingRow | None, fact: Fact) -> VisitEndingRow | None:
     match fact.event:
         case PatientMissed():
             return VisitEndingRow(id=fact.id, cause="no-show", ended_at=fact.recorded_at)
         case AppointmentCancelled(by="patient"):
             return VisitEndingRow(id=fact.id, cause="late-cancellation", ended_at=fact.recorded_at)
-        case AppointmentRemoved():
+        case AppointmentRemoved() | MissUndone():
             return None
     return row
 

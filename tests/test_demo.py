@@ -73,6 +73,7 @@ UNTOLD = {  # events that the demo's story does without -> why
         "QuotationWithdrawn"], "nobody of it asks beforehand what it will cost"),
     **dict.fromkeys(["InvoiceSent", "ReceiptIssued", "ReceiptSent", "DocumentShared", "DocumentLinkRevoked", "DocumentViewed"], "its bills are handed over on paper"),
     **dict.fromkeys(["ExpenseRecorded", "ExpenseCorrected", "ExpenseStruckOut"], "what its clinics spend is not told"),
+    **dict.fromkeys(["FeeSettingsChanged", "VisitFeeCharged", "VisitFeeSpared", "VisitFeeWaived", "VisitFeeWithdrawn"], "its clinics forgive whoever does not come"),
     **dict.fromkeys(["TillOpened", "TillClosed", "TillReopened"], "nobody counts its tills"),
     **dict.fromkeys([
         "PaymentAccountConnected", "PaymentAccountDisconnected", "CheckoutOpened", "CheckoutLapsed", "CardPaymentReceived", "CardPaymentReturned"],
@@ -91,7 +92,7 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["PlaceOpened", "PlaceChanged", "PlaceClosed"], "each of its clinics is in one place"),
     **dict.fromkeys(["AppointmentTypeAdded", "AppointmentTypeChanged", "AppointmentTypeDeleted"], "its visits are called as they come"),
     **dict.fromkeys(["CalendarFeedOpened", "CalendarFeedClosed"], "its doctors look at the wall"),
-    **dict.fromkeys(["ArrivalUndone", "SeatingUndone", "TurnRanked"], "whoever has arrived stays, and is seen in turn"),
+    **dict.fromkeys(["MissUndone", "ArrivalUndone", "SeatingUndone", "TurnRanked"], "whoever has arrived stays, and is seen in turn"),
     **dict.fromkeys([
         "PatientQueued", "QueueEntryStarted", "QueueEntryReturned", "QueueEntryCompleted", "QueueEntryCancelled", "QueueEntryPlaced", "QueueEntryRanked", "QueueEntryReassigned"],
         "everybody has an appointment"),

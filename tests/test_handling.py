@@ -25,6 +25,7 @@ from commands.appointments import (
     RevokeAppointmentLink,
     SendAppointmentSummary,
     ShareAppointment,
+    UndoMissedAppointment,
 )
 from commands.calendar_feeds import CloseCalendarFeed, OpenCalendarFeed
 from commands.card_payments import NoteCardReturn
@@ -154,6 +155,7 @@ from commands.staff import (
 from commands.sync import DismissSyncConflict, KeepSyncConflict
 from commands.tills import CloseTill, OpenTill, ReopenTill
 from commands.upgrades import ChangeSeatRequest, RequestSeats
+from commands.visit_fees import WaiveVisitFee
 from commands.webhooks import (
     AddWebhook,
     ChangeWebhook,
@@ -475,6 +477,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
     things["queue"] = (await town(QueuePatient(patient_id=town.patient))).id
     things |= {"quotations": await town.quotation(), "receipts": await town.receipt()}
+    things["visit_fees"] = await town.visit_fee()
     things["tills"] = (await town(OpenTill(opening=0))).id
     things["card_payments"] = await town.card_payment()
     things["expenses"] = (await town(RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date()))).id
@@ -503,6 +506,7 @@ def later(town: Town) -> list[Command]:
     """Return a good one of each command about something that exists."""
     visit = {"doctor_id": town.doctor, "start": MONDAY}
     return [
+        UndoMissedAppointment(), WaiveVisitFee(reason="No"),
         ChangeAppointment(**visit), ChangeAppointmentStatus(status="confirmed"), RemoveAppointment(), ChangeClinic(name="Mine"),
         ChangePlace(name="Mine"), ClosePlace(), ChangeAppointmentType(name="Mine"), DeleteAppointmentType(),
         ShareAppointment(), RevokeAppointmentLink(), SendAppointmentSummary(), ExtendHold(), ReleaseHold(), ResendPortalInvitation(), CancelPortalInvitation(),

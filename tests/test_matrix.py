@@ -34,6 +34,7 @@ from tests.test_walk import (
     schedules,
     staff,
     tills,
+    visit_fees,
     waiting,
     walked,
 )
@@ -41,7 +42,7 @@ from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, conten
 
 __all__ = ["caller"]  # a fixture
 
-CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, recurrences, recalls, invoices, quotations, card_payments, tills, referrals, leads, waiting, devices]  # what is neither the admin's alone nor the platform's
+CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, recurrences, recalls, invoices, quotations, card_payments, tills, visit_fees, referrals, leads, waiting, devices]  # what is neither the admin's alone nor the platform's
 BEYOND_A_PROGRAM = {"GRANT_BEYOND_YOUR_OWN"}  # it may not make anybody more than it is itself, which is nobody
 WORDS = re.compile("Bakker|Noor|Visser|Penicillin|D2740")  # of rows that the walk has made
 

@@ -212,6 +212,31 @@ async def test_a_visit_that_is_struck_out_takes_its_fee_along_and_what_was_paid_
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_whoever_comes_after_all_pays_nothing_unless_they_miss_it_again(desk: Any) -> None:
+    await rules(desk, issue=True)
+    visit_ = await booked(desk, await patient(desk))
+    fee = next(one for one in await tended(desk, await status(desk, visit_, "no-show")) if one["appointmentId"] == visit_)
+    back = await desk.admin("POST", f"/appointments/{visit_}/undo-no-show", {})
+    assert back.json()["status"] == "booked", back.text
+    failure(await desk.admin("POST", f"/appointments/{visit_}/undo-no-show", {}), 409, "WRONG_STATUS")
+    after = next(one for one in await tended(desk, back, 3) if one["appointmentId"] == visit_)
+    assert (after["status"], (await desk.admin("GET", f"/invoices/{fee['invoiceId']}")).json()["status"]) == ("withdrawn", "void")
+    again = next(one for one in await tended(desk, await status(desk, visit_, "no-show"), 3) if one["appointmentId"] == visit_)
+    assert (again["status"], again["invoiceId"] != fee["invoiceId"]) == ("charged", True)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_visit_whose_time_was_given_away_cannot_be_expected_again(desk: Any) -> None:
+    visit_ = await booked(desk, await patient(desk))
+    missed = await status(desk, visit_, "no-show")
+    start = (await desk.admin("GET", f"/appointments/{visit_}", headers=await desk.admin.seen(missed))).json()
+    taken = await desk.admin("POST", "/appointments", {"patientId": await patient(desk), "doctorId": desk.doctor, "start": start["startLocal"], "duration": 30})
+    assert taken.status_code == 201, taken.text
+    answer = await desk.admin("POST", f"/appointments/{visit_}/undo-no-show", {})
+    assert answer.status_code == 409, answer.text
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_who_cancels_late_pays_and_a_deposit_pays_for_it(desk: Any) -> None:
     await rules(desk, issue=True)
     who = await patient(desk)

@@ -20,6 +20,9 @@ import pytest
 from pyotp import TOTP
 
 from commands.kit.codes import bearing
+from commands.kit.receipt import house
+from commands.visit_fees import ChargeVisitFee
+from domain.kit import PLATFORM
 from domain.kit.links import link_of
 from domain.portal_invitations import PORTAL
 from tests.authenticator import Authenticator
@@ -883,6 +886,30 @@ async def tills(me: Person, ids: Json) -> None:
     assert till in {one["id"] for one in (await me("BrowseTillEntry"))["items"]}
 
 
+async def visit_fees(me: Person, ids: Json) -> None:
+    """Whoever misses a visit pays by the clinic's rule, which is looked after each minute; and one who comes after all does not."""
+    rules = {"enabled": True, "grace": 0, "rules": [{"noShow": 5_000, "lateCancellation": 2_500}]}
+    assert (await me("ChangeFeeSettings", rules))["enabled"]
+    assert (await me("GetFeeSettings"))["rules"][0]["noShow"] == 5_000
+    wanted = {"doctorId": ids["staff"], "roomId": ids["rooms"], "duration": 30, "patientId": ids["patients"], "overbook": True, "reason": "A walk"}
+    missed, late = [(await me("BookAppointment", {**wanted, "start": at(clock, MONDAY + timedelta(days=1))}))["id"] for clock in ("15:00", "16:00")]
+    for visit in (missed, late):
+        await me("ChangeAppointmentStatus", {"status": "no-show"}, id=visit)
+    fee = await charged(me, missed)
+    assert (await me("BrowseVisitFeeRow", query={"appointmentId": missed}))["items"][0]["status"] == "charged"
+    assert (await me("WaiveVisitFee", {"reason": "Was in hospital"}, id=fee))["waiveReason"] == "Was in hospital"
+    assert (await me("GetVisitFeeRow", id=fee))["status"] == "waived"
+    assert (await me("UndoMissedAppointment", {}, id=late))["status"] == "booked"
+    await me("RemoveAppointment", id=late)
+
+
+async def charged(me: Person, visit: str) -> str:
+    """What a gateway does by itself each minute."""
+    receipt = await me.api.handler.handle(ChargeVisitFee(appointment_id=UUID(visit)), house(PLATFORM, me.clinic))
+    me.position = str(receipt.position)
+    return str(receipt.id)
+
+
 async def letters(me: Person, ids: Json) -> None:
     """Words of the clinic's own, a letter to try them, what became of it, and the same for the platform."""
     words = {"language": "en", "subject": "Greetings from {{clinic}}", "body": "Dear {{name}},\n\nhow are you?"}
@@ -1232,6 +1259,7 @@ CHAPTERS = [
     card_payments,
     expenses,
     tills,
+    visit_fees,
     letters,
     figures,
     subscriptions,

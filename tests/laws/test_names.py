@@ -36,6 +36,7 @@ INTERNAL = {  # rows without an address of their own -> where what they say is s
     "TillDayRow": "what the end of a day says",
     "TrailRow": "lists as they were, for which it is an index",
     "PaymentAccountRow": "PaymentAccountShown says where webhooks go as well",
+    "VisitEndingRow": "the fees that follow from it",
     "SeatsRow": "how many of the licence's seats are taken",
 }
 UNHEARD: dict[str, str] = {  # events that no read model but the audit log wants -> why
@@ -52,7 +53,7 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "InviteAccount": "CreateSuperadmin, ResendAccountInvite and RefreshPatientAccess",
     "JoinPortal": "AcceptPortalInvitation", "CheckInAppointment": "CheckIn", "ArriveByCode": "Arrive",
     "MoveQueuedAppointment": "MoveQueueEntry, of somebody with an appointment", "RankQueuedAppointment": "RankQueueEntry, likewise", "ViewDocument": "GetPublicDocument and PrintPublicDocument",
-    "OpenCheckout": "PayPublicDocument and GoToCheckout", "ReceiveCardPayment": "HearCardPayment, and time", "LapseCheckout": "likewise", "NoteCardReturn": "ReturnCardPayment",
+    "ChargeVisitFee": "time", "WithdrawVisitFee": "a visit that is struck out", "OpenCheckout": "PayPublicDocument and GoToCheckout", "ReceiveCardPayment": "HearCardPayment, and time", "LapseCheckout": "likewise", "NoteCardReturn": "ReturnCardPayment",
     "AnswerQuotation": "AcceptPublicDocument and DeclinePublicDocument",
     "WithdrawPassword": "ForcePasswordReset", "NotePatientAccess": "RefreshPatientAccess",
     "OfferTotp": "BeginSecondFactorSetup", "EnableSecondFactor": "ConfirmSecondFactorSetup", "DisableSecondFactor": "SwitchSecondFactorOff",
@@ -140,6 +141,8 @@ OPEN = {  # free text that lies open in the store -> whose it is
     **dict.fromkeys([f"Quotation{event}.currency" for event in ("Drafted", "Edited", "Issued")], "ours"),
     "PaymentAccountConnected.hint": "the clinic's: the last signs of a key",
     "CardPaymentReturned.reason": "the books': why money left",
+    **dict.fromkeys(["FeeSettingsChanged.no_show_text", "FeeSettingsChanged.late_text"], "the clinic's: what stands on the bill"), "VisitFeeCharged.currency": "ours",
+    "VisitFeeWaived.reason": "the books': why nothing is owed",
     **dict.fromkeys(["TillOpened.currency"], "ours"), "TillClosed.reason": "the books': why cash is missing, or too much", "TillReopened.reason": "the books'",
     "NumberAllotted.series": "ours", "InvoiceDrafted.currency": "ours", "InvoiceEdited.currency": "ours",
     **dict.fromkeys([f"{name}.{field}" for name in ("ExpenseRecorded", "ExpenseCorrected", "Spent") for field in ("description", "vendor", "reference")], "the clinic's own books: what it bought of whom"),
