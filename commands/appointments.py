@@ -168,6 +168,16 @@ class ChangeAppointment(Command, Wanted):
         return appointment.retold(changes, at.now)
 
 
+class UndoMissedAppointment(Command):
+    """Expect a patient after all who was said not to have come: the visit stands as before, if its time is still free, and costs no fee for having been missed."""
+
+    state = Appointment
+    permission = "appointments.change_status"
+
+    def decide(self, appointment: Appointment, at: At) -> list[Event]:
+        return appointment.undo_miss()
+
+
 class ChangeAppointmentStatus(Command):
     """Move an appointment along its life. Whoever arrives on the day of the visit gets the next number of the waiting queue."""
 

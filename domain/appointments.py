@@ -147,6 +147,12 @@ class AppointmentCancelled(Event, Visit):
 class PatientMissed(Event, Visit): ...
 
 
+class MissUndone(Event, Visit):
+    """The patient is expected after all: the visit stands as before."""
+
+    status: Status
+
+
 class AppointmentRescheduled(Event, Arrangement):
     """Another time or another doctor; carries all that an edit can change."""
 
@@ -202,6 +208,7 @@ AppointmentEvent = (
     AppointmentBooked | AppointmentConfirmed | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled
     | PatientMissed | AppointmentRescheduled | AppointmentDetailsChanged | AppointmentRemoved | AppointmentReassigned
     | AppointmentLinkShared | AppointmentLinkRevoked | AppointmentSummaryAsked | ArrivalUndone | SeatingUndone | TurnRanked
+    | MissUndone
 )
 
 
@@ -382,7 +389,9 @@ class Appointment(State):
             case AppointmentCancelled():
                 return replace(self, status="cancelled")
             case PatientMissed():
-                return replace(self, status="no-show")
+                return replace(self, status="no-show", awaited=self.status or "booked")
+            case MissUndone(status=status):
+                return replace(self, status=status)
             case AppointmentRemoved():
                 return replace(self, status=None, arranged=None, linked_until=None)
             case AppointmentLinkShared(number=number, until=until):
@@ -576,6 +585,13 @@ class Appointment(State):
     def miss(self) -> list[Event]:
         self._may_become("no-show")
         return [PatientMissed(**self._visit())]
+
+    def undo_miss(self) -> list[Event]:
+        """Expect a patient after all who was said not to have come; the time of the visit must still be free."""
+        if self.status != "no-show":
+            self._visit()
+            raise WrongStatus(**{"from": self.status, "to": self.awaited})
+        return [MissUndone(**self._visit(), status=self.awaited)]
 
     def remove(self) -> list[Event]:
         visit = self._visit()

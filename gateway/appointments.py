@@ -18,6 +18,7 @@ from commands.appointments import (
     RevokeAppointmentLink,
     SendAppointmentSummary,
     ShareAppointment,
+    UndoMissedAppointment,
 )
 from commands.kit import StaleVersion
 from commands.kit.codes import bearing
@@ -309,6 +310,7 @@ router = Router("/api/v1/protected/appointments", tags=["Scheduling"], route_han
     create("/", BookAppointment),
     act("/{id:uuid}", ChangeAppointment, method="PUT"),
     act("/{id:uuid}/status", ChangeAppointmentStatus, method="PATCH"),
+    act("/{id:uuid}/undo-no-show", UndoMissedAppointment),
     act("/{id:uuid}", RemoveAppointment, method="DELETE"),
     act("/{id:uuid}/send-summary", SendAppointmentSummary),
     take,

@@ -19,6 +19,7 @@ from domain.appointments import (
     AppointmentRescheduled,
     AppointmentSummaryAsked,
     ArrivalUndone,
+    MissUndone,
     PatientArrived,
     PatientMissed,
     PatientSeated,
@@ -50,6 +51,8 @@ def turned(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:  # 
             return replace(row, status="confirmed", confirmed_by=by)
         case PatientArrived(turn=turn) if row:
             return replace(row, status="arrived", arrived_at=fact.recorded_at, queue_number=turn.number if turn else None)
+        case MissUndone(status=status) if row:
+            return replace(row, status=status)
         case ArrivalUndone(status=status) if row:
             return replace(row, status=status, arrived_at=None, queue_number=None)
         case SeatingUndone() if row:

@@ -20,6 +20,7 @@ from domain.appointments import (
     AppointmentRemoved,
     AppointmentRescheduled,
     ArrivalUndone,
+    MissUndone,
     PatientArrived,
     PatientMissed,
     PatientSeated,
@@ -79,7 +80,7 @@ def calendar(row: CalendarRow | None, fact: Fact) -> CalendarRow | None:  # noqa
             return replace(row, patient_id=patient)
         case AppointmentRemoved():
             return None
-        case ArrivalUndone(status=status) if row:
+        case ArrivalUndone(status=status) | MissUndone(status=status) if row:
             return replace(row, status=status)
         case event if row and type(event) in LEADS_TO:
             return replace(row, status=LEADS_TO[type(event)])

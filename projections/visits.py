@@ -13,6 +13,7 @@ from domain.appointments import (
     AppointmentRemoved,
     AppointmentRescheduled,
     ArrivalUndone,
+    MissUndone,
     PatientArrived,
     PatientMissed,
     PatientSeated,
@@ -24,7 +25,7 @@ from schemas.visits import VisitRow
 
 VisitEvent = (
     AppointmentBooked | AppointmentRescheduled | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled | PatientMissed
-    | AppointmentRemoved | AppointmentReassigned | ArrivalUndone | SeatingUndone
+    | AppointmentRemoved | AppointmentReassigned | ArrivalUndone | SeatingUndone | MissUndone
 )
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -61,6 +62,8 @@ def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: C901, 
         return replace(row, status="cancelled", late_cancelled=event.late)
     if kind is PatientMissed:
         return replace(row, status="no-show")
+    if kind is MissUndone:
+        return replace(row, status=event.status)
     if kind is ArrivalUndone:
         return replace(row, status=event.status, arrived_at=None)
     if kind is SeatingUndone:

@@ -60,6 +60,11 @@ ALLOWED = {
     **{(f"commands/{module}.py", f"commands.public_documents.{name}"): "and is sent alike" for module in ("invoices", "quotations", "receipts") for name in ("addressed", "shared")},
     ("commands/receipts.py", "domain.invoices.PaymentId"): "what is receipted is an invoice's payment",
     ("commands/receipts.py", "domain.series.printed"): "as with an invoice",
+    **{("gateway/card_payments.py", name): "what is paid is an invoice's balance, and the clinic's account knows by which keys" for name in ("domain.invoices.Invoice", "schemas.subscriptions.Heard")},
+    **{("gateway/public_documents.py", f"domain.invoices.{name}"): "an invoice is paid by the link to it, or the patient is told why not" for name in ("InvoiceAlreadyPaid", "InvoiceNotIssued", "PaymentTooLarge")},
+    **{("commands/card_payments.py", name): "what an invoice has no room for is the patient's credit, and goes back as that" for name in (
+        "commands.invoices.credits_of", "domain.credits.taken_from", "domain.credits.there")},
+    ("gateway/public_documents.py", "schemas.card_payments.CheckoutLink"): "and told where to go",
     ("gateway/public_documents.py", "commands.quotations.AnswerQuotation"): "a patient answers by the link to the document",
     **{("gateway/public_documents.py", f"domain.quotations.{name}"): "and is told why not" for name in ("QuotationConvertedAlready", "QuotationExpired", "QuotationNotOpen")},
     **{(f"gateway/{module}.py", f"schemas.public_documents.{name}"): "a link is answered alike, whatever it leads to" for module in ("invoices", "quotations", "receipts") for name in ("DocumentLink",)},

@@ -83,6 +83,11 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["CommissionRuleMade", "CommissionRuleChanged", "CommissionRuleRemoved"], "likewise"),
     **dict.fromkeys(["ProcedureCostSet", "ProcedureCostDropped"], "what procedures cost them neither"),
     **dict.fromkeys(["ExpenseRecorded", "ExpenseCorrected", "ExpenseStruckOut"], "what its clinics spend is not told"),
+    **dict.fromkeys(["FeeSettingsChanged", "VisitFeeCharged", "VisitFeeSpared", "VisitFeeWaived", "VisitFeeWithdrawn"], "its clinics forgive whoever does not come"),
+    **dict.fromkeys(["TillOpened", "TillClosed", "TillReopened"], "nobody counts its tills"),
+    **dict.fromkeys([
+        "PaymentAccountConnected", "PaymentAccountDisconnected", "CheckoutOpened", "CheckoutLapsed", "CardPaymentReceived", "CardPaymentReturned"],
+        "its patients pay at the desk"),
     **dict.fromkeys(["PersonErased", "ErasureRefused"], "nobody asks to be forgotten"),
     **dict.fromkeys(["RetentionSet", "LegalHoldPlaced", "LegalHoldLifted"], "they keep their records as usual, and nobody sues"),
     **dict.fromkeys(["ClinicBrandingSet", "ClinicBrandingRemoved"], "a demo has no pictures"),
@@ -97,7 +102,7 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["PlaceOpened", "PlaceChanged", "PlaceClosed"], "each of its clinics is in one place"),
     **dict.fromkeys(["AppointmentTypeAdded", "AppointmentTypeChanged", "AppointmentTypeDeleted"], "its visits are called as they come"),
     **dict.fromkeys(["CalendarFeedOpened", "CalendarFeedClosed"], "its doctors look at the wall"),
-    **dict.fromkeys(["ArrivalUndone", "SeatingUndone", "TurnRanked"], "whoever has arrived stays, and is seen in turn"),
+    **dict.fromkeys(["MissUndone", "ArrivalUndone", "SeatingUndone", "TurnRanked"], "whoever has arrived stays, and is seen in turn"),
     **dict.fromkeys([
         "PatientQueued", "QueueEntryStarted", "QueueEntryReturned", "QueueEntryCompleted", "QueueEntryCancelled", "QueueEntryPlaced", "QueueEntryRanked", "QueueEntryReassigned"],
         "everybody has an appointment"),

@@ -16,6 +16,7 @@ from tests.test_walk import (
     appointments,
     caller,
     commissions,
+    card_payments,
     consents,
     credited,
     devices,
@@ -38,6 +39,8 @@ from tests.test_walk import (
     schedules,
     screens,
     staff,
+    tills,
+    visit_fees,
     waiting,
     walked,
 )
@@ -45,7 +48,7 @@ from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, conten
 
 __all__ = ["caller"]  # a fixture
 
-CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, recurrences, recalls, invoices, quotations, installments, commissions, referrals, leads, waiting, devices, screens]  # what is neither the admin's alone nor the platform's
+CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, recurrences, recalls, invoices, quotations, installments, commissions, card_payments, tills, visit_fees, referrals, leads, waiting, devices, screens]  # what is neither the admin's alone nor the platform's
 BEYOND_A_PROGRAM = {"GRANT_BEYOND_YOUR_OWN"}  # it may not make anybody more than it is itself, which is nobody
 WORDS = re.compile("Bakker|Noor|Visser|Penicillin|D2740")  # of rows that the walk has made
 

@@ -20,13 +20,16 @@ import pytest
 from pyotp import TOTP
 
 from commands.kit.codes import bearing
+from commands.kit.receipt import house
+from commands.visit_fees import ChargeVisitFee
+from domain.kit import PLATFORM
 from domain.kit.links import link_of
 from domain.portal_invitations import PORTAL
 from tests.authenticator import Authenticator
 from tests.client import client
 from tests.clinic import handling
 from tests.served import ZONE, today_there, until
-from tests.till import sign
+from tests.till import KEY, sign
 from tests.walk import OPERATIONS, PASSWORD, Api, Json, Operation, Person, Request, undocumented
 
 TODAY = today_there()
@@ -956,6 +959,32 @@ async def insurance(me: Person, ids: Json) -> None:
     assert {one["status"] for one in (await me("GetClaimFigures"))["ages"]} == {*found.values()}
 
 
+async def card_payments(me: Person, ids: Json) -> None:
+    """Two invoices are paid by card through their links; one of them had been paid at the desk in between."""
+    till, nobody = me.api.till, Person(me.api, {}, "", me.clinic)
+    keys = {"secretKey": KEY, "webhookSecret": "whsec_clinic"}
+    assert (await me("ConnectPaymentAccount", keys))["connected"]
+    assert (await me("GetPaymentAccount"))["hint"] == "till"
+    bills = [(await me("CreateInvoice", {"patientId": ids["patients"], "lines": LINES, "issue": True}))["id"] for _ in range(2)]
+    tokens = [(await me("ShareInvoice", id=bill))["token"] for bill in bills]
+    nobody.position = me.position
+    codes = [(await nobody("PayPublicDocument", {}, token=token))["url"].rpartition("/")[2] for token in tokens]
+    await nobody("GoToCheckout", token=tokens[1])
+    await me("MarkInvoicePaid", {"method": "cash"}, id=bills[1])
+    for code in codes:
+        till.pay_once(code)
+        message = till.completed(code)
+        header = {"stripe-signature": sign(message, "whsec_clinic")}
+        assert (await nobody("HearCardPayment", json.loads(message), headers=header, clinicId=me.clinic))["changed"]
+    me.position = nobody.position = await head(me)
+    by = {card["invoiceId"]: card for card in (await me("BrowseCardPaymentRow"))["items"]}
+    assert [by[bill]["status"] for bill in bills] == ["applied", "credited"]
+    spare = by[bills[1]]
+    assert (await me("ReturnCardPayment", {"amount": spare["credited"], "reason": "Paid twice"}, id=spare["id"]))["returned"] == spare["amount"]
+    assert (await me("GetCardPaymentRow", id=spare["id"]))["kept"] == 0
+    await me("DisconnectPaymentAccount")
+
+
 async def expenses(me: Person, ids: Json) -> None:
     """What the day cost, one thing of which was none; and what is left of it."""
     today = str(today_there())
@@ -998,6 +1027,44 @@ async def credited(me: Person, ids: Json) -> None:
     await me("ReturnCredit", {"amount": 350, "method": "cash", "reason": "Asked for it"}, patientId=one)
     assert (await me("BrowseCreditRow", query={"patientId": one}))["items"] == [{**(await me("BrowseCreditRow"))["items"][0], "id": wrong}]
     assert (await me("GetPatientBalance", patientId=one))["balance"] == (await me("GetPatientStatement", patientId=one))["closing"] == 0
+
+
+async def tills(me: Person, ids: Json) -> None:
+    """The clinic's own till, a week ago: counted, opened again, and counted anew."""
+    week_ago = (TODAY - timedelta(days=7)).isoformat()
+    till = (await me("OpenTill", {"day": week_ago, "opening": 10_000}))["id"]
+    should = await me("GetTillNow", query={"date": week_ago})
+    assert (should["id"], should["status"]) == (till, "open")
+    count = {"pieces": [{"value": 5_000, "count": 1}], "reason": "Half of it was taken to the bank", "left": 5_000}
+    assert (await me("CloseTill", count, id=till))["difference"] == 5_000 - should["expected"]
+    assert (await me("ReopenTill", {"reason": "Counted the wrong drawer"}, id=till))["reopened"] == 1
+    await me("CloseTill", {"counted": should["expected"]}, id=till)
+    assert (await me("GetTillEntry", id=till))["difference"] == 0
+    assert till in {one["id"] for one in (await me("BrowseTillEntry"))["items"]}
+
+
+async def visit_fees(me: Person, ids: Json) -> None:
+    """Whoever misses a visit pays by the clinic's rule, which is looked after each minute; and one who comes after all does not."""
+    rules = {"enabled": True, "grace": 0, "rules": [{"noShow": 5_000, "lateCancellation": 2_500}]}
+    assert (await me("ChangeFeeSettings", rules))["enabled"]
+    assert (await me("GetFeeSettings"))["rules"][0]["noShow"] == 5_000
+    wanted = {"doctorId": ids["staff"], "roomId": ids["rooms"], "duration": 30, "patientId": ids["patients"], "overbook": True, "reason": "A walk"}
+    missed, late = [(await me("BookAppointment", {**wanted, "start": at(clock, MONDAY + timedelta(days=1))}))["id"] for clock in ("15:00", "16:00")]
+    for visit in (missed, late):
+        await me("ChangeAppointmentStatus", {"status": "no-show"}, id=visit)
+    fee = await charged(me, missed)
+    assert (await me("BrowseVisitFeeRow", query={"appointmentId": missed}))["items"][0]["status"] == "charged"
+    assert (await me("WaiveVisitFee", {"reason": "Was in hospital"}, id=fee))["waiveReason"] == "Was in hospital"
+    assert (await me("GetVisitFeeRow", id=fee))["status"] == "waived"
+    assert (await me("UndoMissedAppointment", {}, id=late))["status"] == "booked"
+    await me("RemoveAppointment", id=late)
+
+
+async def charged(me: Person, visit: str) -> str:
+    """What a gateway does by itself each minute."""
+    receipt = await me.api.handler.handle(ChargeVisitFee(appointment_id=UUID(visit)), house(PLATFORM, me.clinic))
+    me.position = str(receipt.position)
+    return str(receipt.id)
 
 
 async def letters(me: Person, ids: Json) -> None:
@@ -1380,7 +1447,10 @@ CHAPTERS = [
     payroll,
     commissions,
     insured, insurance,
+    card_payments,
     expenses,
+    tills,
+    visit_fees,
     letters,
     figures,
     credited, screens,

@@ -37,7 +37,7 @@ class Operation(NamedTuple):
 
     @property
     def success(self) -> int:
-        return next(int(status) for status in self.told["responses"] if status.startswith("2"))
+        return next(int(status) for status in self.told["responses"] if status.startswith(("2", "3")))
 
 
 DOCUMENT = openapi()

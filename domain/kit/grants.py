@@ -262,6 +262,8 @@ leads.configure                           Pro  -   -   -
 TABLE += """
 appointments.overbook                      Pro  DR  DR  -
 billing.payments.refund                    Pro  DR  DR  -
+billing.till.manage                        Pro  DR  DR  -
+billing.till.reopen                        Pro  -   -   -
 billing.invoices.credit                    Pro  DR  DR  -
 billing.invoices.write_off                 Pro  -   -   -
 appointments.remind                        Pro  DR  DR  -

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from commands.kit import Creation
 from domain.appointment_types import AppointmentType, AppointmentTypeAdded
 from domain.appointments import Appointment, AppointmentBooked, AppointmentDetailsChanged
+from domain.card_payments import CardPayment, CardPaymentReceived
 from domain.clinics import GRACE, Clinic, ClinicClosing, ClinicOpened
 from domain.credits import Credit, CreditReceived
 from domain.holds import Hold, HoldUsed, TimeHeld
@@ -94,6 +95,7 @@ AGREED = convert({**example(InstallmentPlanMade), "patientId": str(OTHER), "invo
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
 OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validUntil": None}, QuotationDrafted)
 RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
+LEFT_OVER = replace(convert(example(CardPaymentReceived), CardPaymentReceived), amount=500, applied=0, kept=500, because="paid-otherwise")
 ASKED = PortalInvited(patient_id=OTHER, address_key="5d41402abc4b2a76b9719d911017c592", number=1, expires_at=noon.now + GRACE)
 HELD = replace(convert(example(TimeHeld), TimeHeld), expires_at=noon.now + GRACE)
 HIRED = [PayrollEmployeeAdded(name="Eva Jansen", salary_kind="monthly", salary=100, starts_on=noon.today), PeriodSettled(period_id=OTHER, run_id=THIS, commission=-5, basis=0)]
@@ -116,6 +118,7 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     PayrollEmployee: [*HIRED, *PayrollEmployee.replay(HIRED).release(THIS)],
     PayrollPeriod: [PayrollPeriodOpened(starts_on=noon.today, ends_on=noon.today), PayrollPeriodTaken(run_id=OTHER), PayrollPeriodGivenBack(run_id=OTHER)],
     PayrollRun: [PayrollRunDrafted(period_id=OTHER, currency="EUR", starts_on=noon.today, ends_on=noon.today, slips=[]), PayrollRunChanged(slips=[])],
+    CardPayment: [LEFT_OVER],
     Quotation: [OFFERED, *Quotation.replay([OFFERED]).reassign(OTHER, THIS, noon.now)],
     Receipt: [RECEIPTED, *Receipt.replay([RECEIPTED]).reassign(OTHER, THIS, noon.now)],
 }
