@@ -94,7 +94,11 @@ class Hold(State):
         return frozenset(TimeClaim(kind=kind, id=id_, **span) for kind, id_ in whose.items() if id_ is not None)
 
     def hold(self, wanted: Held, minutes: int, now: datetime) -> list[Event]:
-        return [TimeHeld(**only(Held, wanted), expires_at=now + timedelta(minutes=minutes))]
+        return self.hold_until(wanted, now + timedelta(minutes=minutes))
+
+    def hold_until(self, wanted: Held, until: datetime) -> list[Event]:
+        """Hold it as long as an offer of it stands."""
+        return [TimeHeld(**only(Held, wanted), expires_at=until)]
 
     def extend(self, minutes: int, now: datetime) -> list[Event]:
         """Hold it for so many minutes from now on, once; never for less long than before."""
@@ -113,9 +117,13 @@ class Hold(State):
             raise HoldDiffers
         return [HoldUsed(doctor_id=held.doctor_id, appointment_id=appointment)]
 
+    def stands(self, now: datetime) -> bool:
+        """Say whether the time is held just now."""
+        return self.status == "held" and self.expires_at is not None and self.expires_at > now
+
     def _ensure_open(self, now: datetime) -> tuple[Held, datetime]:
         if self.held is None or self.expires_at is None:
             raise NotFound
-        if self.status != "held" or self.expires_at <= now:
+        if not self.stands(now):
             raise HoldOver
         return self.held, self.expires_at

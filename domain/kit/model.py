@@ -81,6 +81,8 @@ ReceiptId = Annotated[UUID, Ref("receipts")]
 RecurrenceId = Annotated[UUID, Ref("recurrences")]
 PlaceId = Annotated[UUID, Ref("places")]
 AppointmentTypeId = Annotated[UUID, Ref("appointment_types")]
+WaitingEntryId = Annotated[UUID, Ref("waiting_list")]
+SlotOfferId = Annotated[UUID, Ref("slot_offers")]
 
 
 class Event(Frozen, tag=True, tag_field="event"):
