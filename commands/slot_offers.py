@@ -235,7 +235,7 @@ class DeclineSlotOffer(Command):
 
     def decide(self, offer: SlotOffer, at: At, *, hold: Hold) -> Decision:
         declined = offer.decline(self.reason, at.now, "clinic")
-        return [*declined, *freed(at.id, hold, at)] if declined else []
+        return [*declined, *freed(at.id, hold)] if declined else []
 
 
 class WithdrawSlotOffer(Command):
@@ -249,7 +249,7 @@ class WithdrawSlotOffer(Command):
         return {"hold": await look.load(Hold, hold_of(look.at.id))}
 
     def decide(self, offer: SlotOffer, at: At, *, hold: Hold) -> Decision:
-        return [*offer.withdraw(self.reason), *freed(at.id, hold, at)]
+        return [*offer.withdraw(self.reason), *freed(at.id, hold)]
 
 
 class AnswerSlotOffer(Command, Answer):
@@ -273,7 +273,7 @@ class AnswerSlotOffer(Command, Answer):
         entry: WaitingEntry = found["entry"]
         left = entry.remove(self.reason, "link") if self.response == "leave" and entry.status == "waiting" else []
         gone = [Elsewhere(state=WaitingEntry, id=offer.what.entry_id, events=left)] if left else []
-        return [*declined, *(freed(at.id, found["hold"], at) if declined else []), *gone]
+        return [*declined, *(freed(at.id, found["hold"]) if declined else []), *gone]
 
 
 class SettleSlotOffer(Command):
@@ -290,7 +290,7 @@ class SettleSlotOffer(Command):
         if offer.status != "open":
             return []
         settled = offer.lapse(at.now) or (offer.withdraw(None) if entry.status != "waiting" else [])
-        return [*settled, *freed(at.id, hold, at)] if settled else []
+        return [*settled, *freed(at.id, hold)] if settled else []
 
 
 def kind_of(wish: Wish, visit: Appointment | None) -> UUID | None:

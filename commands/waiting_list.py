@@ -71,7 +71,7 @@ class RemoveWaitingEntry(Command):
         return {"offers": await open_offers(look, look.at.id)}
 
     def decide(self, entry: WaitingEntry, at: At, *, offers: dict[UUID, tuple[SlotOffer, Hold]]) -> Decision:
-        return [*entry.remove(self.reason), *taken_back(offers, at)]
+        return [*entry.remove(self.reason), *taken_back(offers)]
 
 
 class ReopenWaitingEntry(Command):
@@ -105,7 +105,7 @@ class EndWaitingEntry(Command):
     def decide(self, entry: WaitingEntry, at: At, *, patient: Patient, visit: Appointment | None, offers: dict[UUID, tuple[SlotOffer, Hold]]) -> Decision:
         here = not patient.archived and patient.merged_into is None
         ended = entry.end(entry.over(at.today, stands=visit is None or to_come(visit, at), here=here))
-        return [*ended, *taken_back(offers, at)] if ended else []
+        return [*ended, *taken_back(offers)] if ended else []
 
 
 class ChangeWaitingListSettings(WaitingListRules, Creation):
@@ -149,16 +149,16 @@ async def open_offers(look: Look, entry: UUID) -> dict[UUID, tuple[SlotOffer, Ho
     return {id_: (await look.load(SlotOffer, id_), await look.load(Hold, hold_of(id_))) for id_ in ids}
 
 
-def taken_back(offers: dict[UUID, tuple[SlotOffer, Hold]], at: At) -> list[Elsewhere]:
+def taken_back(offers: dict[UUID, tuple[SlotOffer, Hold]]) -> list[Elsewhere]:
     """Return how offers are taken back, and what they held comes free."""
     found: list[Elsewhere] = []
     for id_, (offer, hold) in offers.items():
         if offer.status == "open":
             found.append(Elsewhere(state=SlotOffer, id=id_, events=offer.withdraw(None)))
-            found += freed(id_, hold, at)
+            found += freed(id_, hold)
     return found
 
 
-def freed(offer: UUID, hold: Hold, at: At) -> list[Elsewhere]:
-    """Return how the time comes free that was held for an offer, if it has not by itself."""
-    return [Elsewhere(state=Hold, id=hold_of(offer), events=hold.release(at.now))] if hold.stands(at.now) else []
+def freed(offer: UUID, hold: Hold) -> list[Elsewhere]:
+    """Return how the time comes free that was held for an offer."""
+    return [Elsewhere(state=Hold, id=hold_of(offer), events=released)] if (released := hold.let_go()) else []

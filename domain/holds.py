@@ -110,6 +110,10 @@ class Hold(State):
     def release(self, now: datetime) -> list[Event]:
         return [HoldReleased(doctor_id=self._ensure_open(now)[0].doctor_id)]
 
+    def let_go(self) -> list[Event]:
+        """Give it back whatever the clock shows, if it was not given back or booked with before: what it was held for is over."""
+        return [HoldReleased(doctor_id=self.held.doctor_id)] if self.held and self.status == "held" else []
+
     def use(self, appointment: UUID, doctor: UUID, room: UUID | None, visit: tuple[datetime, datetime], now: datetime) -> list[Event]:
         """Give the time to an appointment: with that doctor, within that time, and in the room if one was held."""
         held, _ = self._ensure_open(now)
@@ -117,13 +121,9 @@ class Hold(State):
             raise HoldDiffers
         return [HoldUsed(doctor_id=held.doctor_id, appointment_id=appointment)]
 
-    def stands(self, now: datetime) -> bool:
-        """Say whether the time is held just now."""
-        return self.status == "held" and self.expires_at is not None and self.expires_at > now
-
     def _ensure_open(self, now: datetime) -> tuple[Held, datetime]:
         if self.held is None or self.expires_at is None:
             raise NotFound
-        if not self.stands(now):
+        if self.status != "held" or self.expires_at <= now:
             raise HoldOver
         return self.held, self.expires_at

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+from collections import defaultdict
 from contextlib import suppress
 from typing import Annotated, NamedTuple
 from uuid import UUID
@@ -88,21 +89,24 @@ class Tending:
     async def __call__(self, services: Services, now: dt.datetime | None = None) -> None:
         """Settle what is over, then offer; `now` is another moment than this one, if a test says so."""
         moment = now or dt.datetime.now(dt.UTC)
+        settled: defaultdict[UUID, int] = defaultdict(int)  # up to where, in which clinics: what has come free is to be seen
         for one in await to_settle(services.reading.lanes, moment):
             with suppress(Refused):
-                await services.handler.handle(SettleSlotOffer(), house(PLATFORM, one.clinic), id=one.offer, now=now)
+                receipt = await services.handler.handle(SettleSlotOffer(), house(PLATFORM, one.clinic), id=one.offer, now=now)
+                settled[one.clinic] = max(settled[one.clinic], receipt.position)
         heads, reached = await clinics_waiting(services.reading.lanes)
         wanted = [clinic for clinic, head in heads.items() if not self._in_vain(clinic, head, moment)]
         for first in range(0, len(wanted), TOGETHER):
-            await asyncio.gather(*(self._clinic(services, clinic, min(heads[clinic], reached), now) for clinic in wanted[first : first + TOGETHER]))
+            await asyncio.gather(*(
+                self._clinic(services, clinic, (settled[clinic], min(heads[clinic], reached)), now) for clinic in wanted[first : first + TOGETHER]))
 
     def _in_vain(self, clinic: UUID, head: int, moment: dt.datetime) -> bool:
         known = self.looked.get(clinic)
         return known is not None and known.head == head and known.since <= moment < known.until
 
-    async def _clinic(self, services: Services, clinic: UUID, head: int, now: dt.datetime | None) -> None:
-        moment = now or dt.datetime.now(dt.UTC)
-        line = await Line.of(await services.reader(clinic), moment)
+    async def _clinic(self, services: Services, clinic: UUID, known: tuple[int, int], now: dt.datetime | None) -> None:
+        (settled, head), moment = known, now or dt.datetime.now(dt.UTC)
+        line = await Line.of(await services.reader(clinic, settled), moment)
         if line is None:
             return
         for entry in line.entries:
