@@ -1,6 +1,7 @@
 """The waiting list: patients who want a visit, or an earlier one than they have, and are offered a time that they can make when one comes free.
 
-How it works: an entry says whom it is for, what they want and when they can come. What is free and fits is offered (`slot_offers`) to whoever comes first: by rank, then by how long they have waited.
+How it works: an entry says whom it is for, what they want and when they can come. What is free and fits is offered (`slot_offers`) to whoever comes first: by rank, then
+by how many offers they let pass without a word, then by how long they have waited.
 An entry is served by the offer that is accepted; it ends by itself when its last day is over, or when the visit that was to be moved forward has taken place or is off.
 """
 

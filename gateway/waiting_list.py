@@ -49,7 +49,7 @@ async def settings(desk: Desk) -> WaitingListSettingsRow:
 
 @get("/suited", operation_id="ListSuitedByTime", summary="List: whom a free time would suit", opt=STAFF)
 async def suited(desk: Desk, doctor: Doctor, start: Start) -> Suited:
-    """In the order in which they are asked: by rank, then by how long they have waited. Only those are listed who could be booked then with what they want, and have no other offer."""
+    """In the order in which they are asked: by rank, then by how many offers they let pass, then by how long they have waited. Only those are listed who could be booked then with what they want, and have no other offer."""
     no_query(desk.call.query(), ("doctorId", "start"))
     if not await desk.known("staff", doctor):
         raise NotFound(kind="staff", id=str(doctor))

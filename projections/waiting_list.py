@@ -128,7 +128,7 @@ class Line:
         self.zone = zone
         self.rules = rules
         self.reminders = reminders
-        self.entries = sorted(entries, key=lambda one: (RANKS[one.rank], one.added_at, one.id))
+        self.entries = sorted(entries, key=lambda one: (RANKS[one.rank], one.unanswered, one.added_at, one.id))
         self.visits: dict[UUID, AppointmentRow] = {}  # that are to be moved forward
         self.taken: defaultdict[UUID, list[tuple[UUID, Interval]]] = defaultdict(list)  # by the patients' own visits
         self.passed: defaultdict[UUID, defaultdict[UUID, list[Interval]]] = defaultdict(lambda: defaultdict(list))  # by entry and doctor

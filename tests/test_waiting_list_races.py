@@ -43,7 +43,7 @@ def history(outbox):
     for topic, stream, event_id, body in outbox.run(
         "select topic, originator_id, event_id, state from stored_events where stream_kind = 'slot_offers' order by notification_id",
     ):
-        event = decode(topic, body, event_id=event_id)
+        event = decode(topic, body, event_id=event_id, person=None)
         found.append((topic, stream, (event.entry_id, event.starts_at) if isinstance(event, SlotOffered) else None))
     return found
 
