@@ -90,7 +90,7 @@ def arranged(e: AppointmentBooked | AppointmentRescheduled) -> dict[str, Any]:
     return {
         "patient_id": e.patient_id, "doctor_id": e.doctor_id, "room_id": e.room_id, "date": e.on, "start_local": e.start_local,
         "starts_at": e.starts_at, "ends_at": e.ends_at, "buffer_before": e.buffer_before, "buffer_after": e.buffer_after, "type": e.type,
-        "overbooked": e.forced, "type_id": e.type_id, "place_id": e.place_id,
+        "overbooked": e.forced, "type_id": e.type_id, "place_id": e.place_id, "group_id": e.group_id,
     }
 
 

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import ClassVar
 
 from domain.appointments import Status
-from domain.kit import AppointmentTypeId, Frozen, Id, PatientId, PlaceId, RecurrenceId, RoomId, StaffId
+from domain.kit import AppointmentTypeId, Frozen, GroupSessionId, Id, PatientId, PlaceId, RecurrenceId, RoomId, StaffId
 from schemas.kit import Row
 
 
@@ -33,6 +33,7 @@ class CalendarRow(Row):
     occurrence: int | None = None  # which visit of the series
     type_id: AppointmentTypeId | None = None
     place_id: PlaceId | None = None  # none: the clinic itself
+    group_id: GroupSessionId | None = None  # the session in which it is a seat
 
 
 class CalendarEntry(CalendarRow):
