@@ -7,12 +7,36 @@ from uuid import UUID
 from msgspec import Meta
 from msgspec.structs import replace
 
-from commands.appointments import BookAppointment, ChangeAppointment, Fold, Means, Start, means_of
+from commands.appointments import (
+    BookAppointment,
+    ChangeAppointment,
+    Fold,
+    Means,
+    Seats,
+    Start,
+    means_of,
+    seats_of,
+)
 from commands.kit import Command, Creation, Decision, Look
 from commands.waiting_list import freed
 from domain.appointments import Appointment, ensure_possible, when
+from domain.group_sessions import GroupSession
 from domain.holds import Held, Hold
-from domain.kit import At, Elsewhere, Event, Frozen, Reason, RoomId, StaffId, TimeClaim, WaitingEntryId, only, wall
+from domain.kit import (
+    At,
+    Elsewhere,
+    Event,
+    Frozen,
+    GroupSessionId,
+    Reason,
+    RoomId,
+    StaffId,
+    TimeClaim,
+    WaitingEntryId,
+    instant,
+    only,
+    wall,
+)
 from domain.kit.letters import LetterLanguage
 from domain.patients import Patient
 from domain.reminders import ReminderSettings, reminder_settings_of
@@ -47,6 +71,8 @@ class Circumstances(NamedTuple):
     reminders: ReminderSettings
     held: Held
     busy: bool  # the patient, with another visit
+    seats: Seats | None = None  # of the session in which a seat is offered
+    group: UUID | None = None
 
     @property
     def wish(self) -> Wish:
@@ -57,7 +83,8 @@ class Circumstances(NamedTuple):
         h = self.held
         self.entry.ensure_waiting()
         self.patient.ensure_bookable()
-        ensure_possible(self.means.circumstances(h.starts_at, h.ends_at, h.zone))
+        if self.seats is None:
+            ensure_possible(self.means.circumstances(h.starts_at, h.ends_at, h.zone))
         if self.busy:
             raise PatientBusyThen
         if self.visit and (self.visit.arranged is None or self.visit.arranged.starts_at <= h.starts_at):
@@ -67,10 +94,20 @@ class Circumstances(NamedTuple):
         """Say whether the patient can make it, and may be asked just now."""
         h, rules = self.held, self.settings.rules
         notice = timedelta(minutes=rules.notice if self.wish.notice is None else self.wish.notice)
-        place = self.means.place(h.starts_at, h.ends_at, h.zone)
         return (
             rules.automatic and h.starts_at - at.now >= notice and self.reminders.awake(at.now, at.zone) is None
-            and self.wish.takes(h.doctor_id, place, wall(h.starts_at, h.zone), wall(h.ends_at, h.zone)))
+            and self.wish.takes(h.doctor_id, self.place, wall(h.starts_at, h.zone), wall(h.ends_at, h.zone), self.group))
+
+    @property
+    def place(self) -> UUID | None:
+        return self.seats.session.what.place_id if self.seats else self.means.place(self.held.starts_at, self.held.ends_at, self.held.zone)
+
+    @property
+    def called(self) -> str:
+        """What the visit is for, in words."""
+        if self.seats:
+            return self.seats.session.what.type
+        return self.wish.type or (self.visit.arranged.type if self.visit and self.visit.arranged else self.means.name)
 
     def offer(self, offer: SlotOffer, id_: UUID, entry: UUID, minutes: int | None, at: At, *, by_hand: bool) -> Decision:
         """Offer the time, and hold it as long as the patient has to answer."""
@@ -79,20 +116,23 @@ class Circumstances(NamedTuple):
         until = answer_by(at.now, length, self.held.starts_at, quiet)
         offered = Offered(
             **only(Held, self.held), entry_id=entry, patient_id=self.entry.patient, appointment_id=self.wish.appointment_id,
-            type=self.wish.type or (self.visit.arranged.type if self.visit and self.visit.arranged else self.means.name),
-            type_id=kind_of(self.wish, self.visit), place_id=self.means.place(self.held.starts_at, self.held.ends_at, self.held.zone))
+            type=self.called, type_id=self.seats.session.what.type_id if self.seats else kind_of(self.wish, self.visit), place_id=self.place, group_id=self.group)
         made = offer.make(offered, until, by_hand=by_hand, written=self.reachable)
+        if made and self.seats and self.group:
+            kept = self.seats.session.keep(id_, self.seats.sitting, self.seats.keeping, at.now)
+            return [*made, Elsewhere(state=GroupSession, id=self.group, events=kept)]
         return [*made, Elsewhere(state=Hold, id=hold_of(id_), events=Hold().hold_until(self.held, until))] if made else []
 
 
 class Proposal(Frozen):
-    """Which time, to whom."""
+    """Which time, to whom; with `groupId` a seat in that session, whose doctor and start are named."""
 
     entry_id: WaitingEntryId
     doctor_id: StaffId
     room_id: RoomId | None = None
     start: Start
     fold: Fold = None
+    group_id: GroupSessionId | None = None
 
     async def circumstances(self, look: Look) -> Circumstances:
         entry = await look.require(WaitingEntry, self.entry_id)
@@ -103,12 +143,17 @@ class Proposal(Frozen):
         patient = await look.require(Patient, entry.patient)
         reachable = getattr(await look.row(Patient, entry.patient), "email", None) is not None
         means = await means_of(look, self.doctor_id, self.room_id, kind_of(wish, visit))
-        pace = means.pace(length_of(wish, visit))
-        held = Held(
-            doctor_id=self.doctor_id, room_id=self.room_id, buffer_before=pace.before, buffer_after=pace.after,
-            **when(self.start, pace.minutes, look.at.now, look.at.zone, self.fold))
+        seats = await seats_of(look, self.group_id) if self.group_id else None
+        if seats:
+            seats.session.ensure_named(self.doctor_id, instant(self.start, look.at.zone, self.fold))
+            held = Held(**only(Held, seats.session.what))
+        else:
+            pace = means.pace(length_of(wish, visit))
+            held = Held(
+                doctor_id=self.doctor_id, room_id=self.room_id, buffer_before=pace.before, buffer_after=pace.after,
+                **when(self.start, pace.minutes, look.at.now, look.at.zone, self.fold))
         (others,) = await look.holders([TimeClaim(kind="patient", id=entry.patient, start=held.starts_at, end=held.ends_at)])
-        return Circumstances(entry, patient, reachable, visit, means, settings, reminders, held, bool(others - {wish.appointment_id}))
+        return Circumstances(entry, patient, reachable, visit, means, settings, reminders, held, bool(others - {wish.appointment_id}), seats, self.group_id)
 
 
 class OfferSlot(Creation, Proposal):
@@ -163,7 +208,7 @@ class Answer(Frozen):
         command = asked(offer, look.at.id, entry, notes)
         others = await command.gather(look)
         reachable = getattr(await look.row(Patient, entry.patient), "email", None) is not None
-        hold = await look.require(Hold, hold_of(look.at.id))
+        hold = await look.load(Hold, hold_of(look.at.id))
         return {"entry": entry, "visit": visit, "notes": notes, "others": others, "hold": hold, "reachable": reachable}
 
 
@@ -174,10 +219,10 @@ def accepted(offer: SlotOffer, at: At, way: OfferWay, found: dict[str, Any]) -> 
     yes = offer.accept(id_, at.now, way)
     served = entry.serve(at.id, id_)
     command = asked(offer, at.id, entry, found["notes"])
-    decided: Decision = [*command.decide(visit, replace(at, id=id_), **found["others"])]
+    decided: Decision = [*command.decide(visit, replace(at, id=id_), **found["others"], **({"offer": at.id} if offer.what.group_id else {}))]
     events = [one for one in decided if not isinstance(one, Elsewhere)]
     elsewhere = [one for one in decided if isinstance(one, Elsewhere)]
-    if offer.what.appointment_id:  # a visit that is moved knows nothing of holds
+    if offer.what.appointment_id and not offer.what.group_id:  # a visit that is moved knows nothing of holds
         o = offer.what
         elsewhere.append(Elsewhere(
             state=Hold, id=hold_of(at.id), events=hold.use(id_, o.doctor_id, o.room_id, (o.starts_at, o.ends_at), at.now)))
@@ -199,10 +244,10 @@ def asked(offer: SlotOffer, id_: UUID, entry: WaitingEntry, notes: str | None) -
     o = offer.what
     common: dict[str, Any] = {
         "doctor_id": o.doctor_id, "room_id": o.room_id, "type": o.type, "type_id": o.type_id, "start": o.starts_at,
-        "duration": (o.ends_at - o.starts_at) // timedelta(minutes=1)}
+        "group_id": o.group_id, "duration": (o.ends_at - o.starts_at) // timedelta(minutes=1)}
     if o.appointment_id:
         return ChangeAppointment(**common, notes=notes)
-    return BookAppointment(**common, patient_id=entry.patient, hold_id=hold_of(id_))
+    return BookAppointment(**common, patient_id=entry.patient, hold_id=None if o.group_id else hold_of(id_))
 
 
 def visit_of(offer: SlotOffer, id_: UUID) -> UUID:

@@ -23,7 +23,6 @@ from domain.kit import (
 )
 from domain.kit.paces import Pace
 
-
 SeatCount = Annotated[int, Meta(ge=1, le=200, description="How many patients a visit of the kind is for at once; above 1 it takes place in group sessions.")]
 
 

@@ -627,6 +627,8 @@ class Appointment(State):
         now = self._arranged
         if wanted.group_id is not None and wanted.group_id != now.group_id:
             return True
+        if now.group_id is not None and (now.doctor_id, now.starts_at) == (wanted.doctor_id, wanted.starts_at):
+            return False  # how long a session takes is the session's to say
         elsewhere = now.group_id is None and wanted.room_id != now.room_id and wanted.place_id != now.place_id
         return elsewhere or (now.doctor_id, now.starts_at, now.ends_at) != (wanted.doctor_id, wanted.starts_at, wanted.ends_at)
 

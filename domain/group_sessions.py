@@ -19,6 +19,7 @@ from domain.kit import (
     Claim,
     Event,
     Frozen,
+    Invalid,
     NotFound,
     PlaceId,
     Reason,
@@ -33,7 +34,7 @@ from domain.kit import (
 )
 
 GroupStatus = Literal["planned", "cancelled"]
-Seats = Annotated[int, Meta(ge=2, le=200, description="How many patients there is room for.")]
+SeatNumber = Annotated[int, Meta(ge=2, le=200, description="How many patients there is room for.")]
 GroupNotes = Annotated[str, Meta(max_length=4000, description="About the session, not about anybody in it.")]
 
 
@@ -56,7 +57,7 @@ class Planned(Frozen):
 
 
 class GroupSessionPlanned(Event, Planned):
-    capacity: Seats
+    capacity: SeatNumber
     notes: GroupNotes | None = None
 
 
@@ -72,7 +73,7 @@ class GroupSessionChanged(Event):
 
     doctor_id: StaffId
     on: date
-    capacity: Seats
+    capacity: SeatNumber
     notes: GroupNotes | None = None
 
 
@@ -104,6 +105,10 @@ class GroupSeatKept(Event):
 
 
 GroupSessionEvent = GroupSessionPlanned | GroupSessionMoved | GroupSessionChanged | GroupSessionCancelled | GroupSeatTaken | GroupSeatKept
+
+
+class SeatsUnsaid(Invalid):
+    """A group session is for two patients or more. Say for how many, or of which kind it is."""
 
 
 class GroupFull(Refused):

@@ -18,6 +18,7 @@ from domain.kit import (
     Claim,
     Event,
     Frozen,
+    GroupSessionId,
     NotFound,
     PatientId,
     Personal,
@@ -46,7 +47,7 @@ AFTER_QUIET = timedelta(hours=1)
 
 
 class Offered(Held):
-    """Which time is offered to whom, and what it would be: with `appointmentId` that visit is moved to it, else a new one is booked."""
+    """Which time is offered to whom, and what it would be: with `appointmentId` that visit is moved to it, else a new one is booked; with `groupId` it is a seat in that session."""
 
     entry_id: WaitingEntryId
     patient_id: PatientId
@@ -54,6 +55,7 @@ class Offered(Held):
     type: Text
     type_id: AppointmentTypeId | None = None
     place_id: PlaceId | None = None
+    group_id: GroupSessionId | None = None
 
 
 class SlotOffered(Event, Offered):
@@ -147,7 +149,8 @@ class SlotOffer(State):
         if self.status != "open" or (o := self.offered) is None:
             return frozenset()
         start, end = o.starts_at - timedelta(minutes=o.buffer_before), o.ends_at + timedelta(minutes=o.buffer_after)
-        return frozenset({TimeClaim(kind="offer", id=o.doctor_id, start=start, end=end), UniqueClaim(scope="slot_offers.open", key=str(o.entry_id))})
+        alone = UniqueClaim(scope="slot_offers.open", key=str(o.entry_id))
+        return frozenset({alone} if o.group_id else {alone, TimeClaim(kind="offer", id=o.doctor_id, start=start, end=end)})  # of seats there are several: the session counts them
 
     @property
     def what(self) -> Offered:

@@ -17,6 +17,7 @@ from domain.kit import (
     AppointmentTypeId,
     Event,
     Frozen,
+    GroupSessionId,
     Invalid,
     Minutes,
     Note,
@@ -66,7 +67,7 @@ class Times(Frozen):
 class Wish(Frozen):
     """What is wanted: with this doctor or any, of a kind or a length, at a place or anywhere, at these times or any, from one day to another.
 
-    With `appointmentId` it is that visit which is to be earlier: it is moved, and its kind and length are kept unless said otherwise.
+    With `appointmentId` it is that visit which is to be earlier: it is moved, and its kind and length are kept unless said otherwise. With `groupId` it is a seat in that very group session.
     """
 
     doctor_id: StaffId | None = None
@@ -75,15 +76,16 @@ class Wish(Frozen):
     duration: Minutes | None = None
     place_id: PlaceId | None = None
     appointment_id: AppointmentId | None = None
+    group_id: GroupSessionId | None = None
     times: Annotated[list[Times], Meta(max_length=20)] = field(default_factory=list)
     earliest: Annotated[date | None, Meta(description="First day that suits.")] = None
     until: Annotated[date | None, Meta(description="Last day that suits.")] = None
     rank: Rank = "normal"
     notice: NoticeMinutes | None = None
 
-    def takes(self, doctor: UUID, place: UUID | None, start: datetime, end: datetime) -> bool:
+    def takes(self, doctor: UUID, place: UUID | None, start: datetime, end: datetime, group: UUID | None = None) -> bool:
         """Say whether a time suits, as the wall clock shows it."""
-        if self.doctor_id not in {None, doctor} or self.place_id not in {None, place}:
+        if self.doctor_id not in {None, doctor} or self.place_id not in {None, place} or self.group_id not in {None, group}:
             return False
         on = start.date()
         if (self.earliest and on < self.earliest) or (self.until and on > self.until):

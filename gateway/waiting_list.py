@@ -121,7 +121,7 @@ class Tending:
 
 async def offered(services: Services, clinic: UUID, found: Proposed, now: dt.datetime | None) -> None:
     """Offer a time to somebody; whoever else sees to it at the same moment finds it done, and who is refused keeps nobody waiting."""
-    command = OfferFreeSlot(entry_id=found.entry.id, doctor_id=found.slot.doctor_id, room_id=found.room, start=found.slot.starts_at)
+    command = OfferFreeSlot(entry_id=found.entry.id, doctor_id=found.slot.doctor_id, room_id=found.room, start=found.slot.starts_at, group_id=found.slot.group_id)
     with suppress(Refused):  # somebody was quicker, or the rows were late: the next round looks again
         await services.handler.handle(command, house(PLATFORM, clinic), now=now)
 

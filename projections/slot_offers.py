@@ -29,7 +29,7 @@ def slot_offers(row: SlotOfferRow | None, fact: Fact) -> SlotOfferRow | None:
             held = only(Held, e)
             return SlotOfferRow(
                 id=fact.id, entry_id=e.entry_id, patient_id=e.patient_id, status="open", date=held.pop("on"), **held, place_id=e.place_id, type=e.type,
-                type_id=e.type_id, moved_id=e.appointment_id, expires_at=e.expires_at, by_hand=e.by_hand, written=e.written, offered_at=fact.recorded_at,
+                type_id=e.type_id, moved_id=e.appointment_id, group_id=e.group_id, expires_at=e.expires_at, by_hand=e.by_hand, written=e.written, offered_at=fact.recorded_at,
                 offered_by=fact.actor)
         case SlotOfferAccepted(appointment_id=appointment, way=way) if row:
             return replace(answered(row, fact, "accepted"), appointment_id=appointment, way=way)

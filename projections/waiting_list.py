@@ -133,7 +133,7 @@ class Line:
         self.taken: defaultdict[UUID, list[tuple[UUID, Interval]]] = defaultdict(list)  # by the patients' own visits
         self.passed: defaultdict[UUID, defaultdict[UUID, list[Interval]]] = defaultdict(lambda: defaultdict(list))  # by entry and doctor
         self.free: dict[tuple[object, ...], tuple[list[AvailableSlot], Stretches]] = {}
-        self.given: list[tuple[UUID, UUID | None, Interval]] = []  # in this round: doctor, room and time
+        self.given: list[Proposed] = []  # in this round
 
     @classmethod
     async def of(cls, reader: Reader, now: datetime, entry: UUID | None = None) -> "Line | None":
@@ -201,9 +201,10 @@ class Line:
     async def open(self, entry: WaitingListEntry, first: date, days: int) -> tuple[list[AvailableSlot], Stretches]:
         """Return what is free for visits such as theirs, and in which stretches; asked once for all who want the like."""
         kind, minutes = self.what(entry)
-        key = entry.doctor_id, kind, minutes, entry.place_id, first, days
+        key = entry.doctor_id, kind, minutes, entry.place_id, entry.group_id, first, days
         if key not in self.free:
-            slots = await available(self.reader, Sought(first=first, days=days, doctor=entry.doctor_id, kind=kind, minutes=minutes, place=entry.place_id), self.now)
+            slots = await available(self.reader, Sought(
+                first=first, days=days, doctor=entry.doctor_id, kind=kind, minutes=minutes, place=entry.place_id, group=entry.group_id), self.now)
             by_doctor: defaultdict[UUID, list[Interval]] = defaultdict(list)
             for slot in slots:
                 by_doctor[slot.doctor_id].append((slot.starts_at, slot.ends_at))
@@ -224,10 +225,17 @@ class Line:
             return False
         when: Interval = (slot.starts_at, slot.ends_at)
         theirs = merged(time for id_, time in self.taken[entry.patient_id] if id_ != entry.appointment_id)
-        ours = merged(time for doctor, room, time in self.given if doctor == slot.doctor_id or (room and room == self.room(entry, slot)))
         wish = Wish(**only(Wish, entry))
-        return not meets(when, theirs) and not meets(when, ours) and wish.takes(
-            slot.doctor_id, slot.place_id, wall(slot.starts_at, self.zone), wall(slot.ends_at, self.zone))
+        return not meets(when, theirs) and self.left(entry, slot, when) and wish.takes(
+            slot.doctor_id, slot.place_id, wall(slot.starts_at, self.zone), wall(slot.ends_at, self.zone), slot.group_id)
+
+    def left(self, entry: WaitingListEntry, slot: AvailableSlot, when: Interval) -> bool:
+        """Say whether it is still there after what was offered in this round."""
+        if slot.group_id:
+            return sum(one.slot.group_id == slot.group_id for one in self.given) < (slot.seats_left or 0)
+        room = self.room(entry, slot)
+        return not meets(when, merged(
+            (one.slot.starts_at, one.slot.ends_at) for one in self.given if one.slot.doctor_id == slot.doctor_id or (room and room == one.room)))
 
     def stale(self, entry: WaitingListEntry, slot: AvailableSlot, stretches: Stretches) -> bool:
         """Say whether it is free in one with a time that they let pass: they are not asked again and again about one free afternoon."""
@@ -242,8 +250,7 @@ class Line:
 
     def give(self, proposed: Proposed) -> None:
         """Remember what was offered a moment ago, which the rows do not know yet."""
-        slot = proposed.slot
-        self.given.append((slot.doctor_id, proposed.room, (slot.starts_at, slot.ends_at)))
+        self.given.append(proposed)
 
     async def whom(self, doctor: UUID, start: datetime) -> list[WaitingListEntry]:
         """Return those whom a doctor's time suits that starts then, as long as what each of them wants takes; whoever has an offer is not among them."""

@@ -3,7 +3,19 @@
 import datetime as dt
 from typing import Annotated, ClassVar
 
-from domain.kit import AppointmentId, AppointmentTypeId, Frozen, Id, PatientId, Personal, PlaceId, RoomId, StaffId, WaitingEntryId
+from domain.kit import (
+    AppointmentId,
+    AppointmentTypeId,
+    Frozen,
+    GroupSessionId,
+    Id,
+    PatientId,
+    Personal,
+    PlaceId,
+    RoomId,
+    StaffId,
+    WaitingEntryId,
+)
 from domain.slot_offers import OfferStatus, OfferWay
 from schemas.kit import Row
 
@@ -16,7 +28,7 @@ class SlotOfferRow(Row):
 
     table: ClassVar[str] = "slot_offers"
     permission: ClassVar[str] = "appointments.view"
-    indexes: ClassVar[tuple[str, ...]] = ("status, expires_at", "entry_id", "patient_id", "offered_at")
+    indexes: ClassVar[tuple[str, ...]] = ("status, expires_at", "entry_id", "patient_id", "offered_at", "group_id")
     own: ClassVar[dict[str, str]] = {"patient": "patient_id"}
     id: Id
     entry_id: WaitingEntryId
@@ -28,6 +40,7 @@ class SlotOfferRow(Row):
     type: str
     type_id: AppointmentTypeId | None
     moved_id: AppointmentId | None
+    group_id: GroupSessionId | None = None
     date: dt.date
     start_local: str
     zone: str

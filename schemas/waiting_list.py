@@ -3,7 +3,18 @@
 import datetime as dt
 from typing import Annotated, ClassVar
 
-from domain.kit import AppointmentId, AppointmentTypeId, Frozen, Id, PatientId, Personal, PlaceId, SlotOfferId, StaffId
+from domain.kit import (
+    AppointmentId,
+    AppointmentTypeId,
+    Frozen,
+    GroupSessionId,
+    Id,
+    PatientId,
+    Personal,
+    PlaceId,
+    SlotOfferId,
+    StaffId,
+)
 from domain.kit.turns import Rank
 from domain.waiting_list import EndReason, Times, WaitingStatus
 from schemas.kit import Row
@@ -26,6 +37,7 @@ class WaitingListRow(Row):
     duration: int | None
     place_id: PlaceId | None
     appointment_id: AppointmentId | None
+    group_id: GroupSessionId | None = None
     times: list[Times]
     earliest: dt.date | None
     until: dt.date | None
