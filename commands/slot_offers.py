@@ -206,7 +206,7 @@ class Answer(Frozen):
         visit = await look.load(Appointment, id_)
         notes = getattr(await look.row(Appointment, id_), "notes", None) if o.appointment_id else None
         command = asked(offer, look.at.id, entry, notes)
-        others = await command.gather(look)
+        others = {**await command.gather(look), **({"offer": look.at.id} if o.group_id else {})}
         reachable = getattr(await look.row(Patient, entry.patient), "email", None) is not None
         hold = await look.load(Hold, hold_of(look.at.id))
         return {"entry": entry, "visit": visit, "notes": notes, "others": others, "hold": hold, "reachable": reachable}
@@ -219,7 +219,7 @@ def accepted(offer: SlotOffer, at: At, way: OfferWay, found: dict[str, Any]) -> 
     yes = offer.accept(id_, at.now, way)
     served = entry.serve(at.id, id_)
     command = asked(offer, at.id, entry, found["notes"])
-    decided: Decision = [*command.decide(visit, replace(at, id=id_), **found["others"], **({"offer": at.id} if offer.what.group_id else {}))]
+    decided: Decision = [*command.decide(visit, replace(at, id=id_), **found["others"])]
     events = [one for one in decided if not isinstance(one, Elsewhere)]
     elsewhere = [one for one in decided if isinstance(one, Elsewhere)]
     if offer.what.appointment_id and not offer.what.group_id:  # a visit that is moved knows nothing of holds
