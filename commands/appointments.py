@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from commands.kit import Command, Creation, Decision, Look
 from commands.queue import arrival, numbers
@@ -12,6 +13,7 @@ from domain.appointment_types import AppointmentType
 from domain.appointments import USUAL, Appointment, Arrangement, Circumstances, Party, Response, forced, when
 from domain.clinics import Clinic
 from domain.closed_days import ClosedDays, closed_days_of
+from domain.group_sessions import GroupSession, Planned
 from domain.holds import Hold
 from domain.kit import (
     AppointmentTypeId,
@@ -19,6 +21,7 @@ from domain.kit import (
     Elsewhere,
     Event,
     Frozen,
+    GroupSessionId,
     HoldId,
     Minutes,
     Note,
@@ -27,6 +30,8 @@ from domain.kit import (
     RoomId,
     StaffId,
     Text,
+    instant,
+    only,
 )
 from domain.kit.letters import LetterLanguage
 from domain.kit.paces import Pace
@@ -34,6 +39,7 @@ from domain.patients import Patient
 from domain.rooms import Room
 from domain.schedules import Schedule, schedule_of
 from domain.series import Series
+from domain.slot_offers import SlotOffer
 from domain.staff import Staff
 
 Start = Annotated[datetime, Meta(description="Wall-clock time in the clinic's zone, or with an offset.", examples=["2026-03-02T09:00:00"])]
@@ -49,7 +55,7 @@ class Wanted(Frozen):
     """The time and place that is asked for.
 
     With `typeId` it is a visit of a kind that the clinic offers: in a room of the kind that it needs, and at one of its available slots. The place is the room's, or
-    where the doctor is by then.
+    where the doctor is by then. With `groupId` it is a seat in that group session, whose doctor and start are named and which says everything else.
     """
 
     doctor_id: StaffId
@@ -62,9 +68,16 @@ class Wanted(Frozen):
     overbook: bool = False
     reason: Reason | None = None
     type_id: AppointmentTypeId | None = None
+    group_id: GroupSessionId | None = None
 
     async def others(self, look: Look) -> dict[str, Any]:
-        return (await means_of(look, self.doctor_id, self.room_id, self.type_id))._asdict()
+        means = (await means_of(look, self.doctor_id, self.room_id, self.type_id))._asdict()
+        return {**means, "seats": await seats_of(look, self.group_id)} if self.group_id else means
+
+    def seated(self, patient: UUID, at: At, seats: "Seats") -> Arrangement:
+        """Return the arrangement of a seat in the session that is named."""
+        seats.session.ensure_named(self.doctor_id, instant(self.start, at.zone, self.fold))
+        return Arrangement(patient_id=patient, group_id=self.group_id, **only(Planned, seats.session.what))
 
     def arranged(self, patient: UUID, at: At, means: "Means") -> Arrangement:
         pace = means.pace(self.duration)
@@ -73,6 +86,29 @@ class Wanted(Frozen):
             patient_id=patient, doctor_id=self.doctor_id, room_id=self.room_id, type=self.type or means.name, buffer_before=pace.before, buffer_after=pace.after,
             forced=forced(overbook=self.overbook, may=at.may("appointments.overbook"), reason=self.reason), type_id=self.type_id,
             place_id=means.place(time["starts_at"], time["ends_at"], at.zone), **time)
+
+
+class Seats(NamedTuple):
+    """A group session with the appointments that have a seat by now, and the offers for which one is kept."""
+
+    session: GroupSession
+    sitting: list[UUID]
+    keeping: list[UUID]
+
+    def take(self, group: UUID, appointment: UUID, at: At, offer: UUID | None = None) -> Elsewhere:
+        """Give a seat to an appointment."""
+        return Elsewhere(state=GroupSession, id=group, events=self.session.take(appointment, self.sitting, self.keeping, at.now, offer))
+
+
+async def seats_of(look: Look, group: UUID) -> Seats:
+    """Return who has a seat in a session, held fast."""
+    session = await look.require(GroupSession, group)
+    return Seats(
+        session, [id_ for id_ in sorted(session.seats) if (await look.load(Appointment, id_)).sits_in(group)],
+        [id_ for id_ in sorted(session.kept) if (await look.load(SlotOffer, id_)).status == "open"])
+
+
+SEATED = Circumstances(working=True, treats=True)  # whether a session is possible was asked when it was planned
 
 
 class Means(NamedTuple):
@@ -98,13 +134,17 @@ class Means(NamedTuple):
         """Return where the visit is: where its room is, or else the doctor by then."""
         return self.room.place if self.room else next(iter(self.schedule.covering(start, end, zone, self.closed)), None)
 
+    def for_group(self, start: datetime, end: datetime, zone: str) -> Circumstances:
+        """Say how they stand for a session of several patients."""
+        return replace(self.circumstances(start, end, zone), single=True)
+
     def circumstances(self, start: datetime, end: datetime, zone: str) -> Circumstances:
         """Say how those whom a visit needs stand, at its time."""
         kind, place = self.kind, self.place(start, end, zone)
         return Circumstances(
             working=place in self.schedule.covering(start, end, zone, self.closed), treats=self.doctor.treats,
             usable=self.room is None or self.room.active, offered=kind is None or kind.offered is not None,
-            fits=kind is None or kind.fits(self.room.type if self.room else None),
+            fits=kind is None or kind.fits(self.room.type if self.room else None), single=kind is None or kind.seats == 1,
             on_grid=kind is None or self.schedule.offers(start, self.pace().grid, place, zone, self.closed))
 
 
@@ -133,13 +173,16 @@ class BookAppointment(Creation, Wanted):
 
     def decide(
         self, appointment: Appointment, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None, patient: Patient, kind: AppointmentType | None = None,
-        closed: ClosedDays = OPEN, hold: Hold | None = None,
+        closed: ClosedDays = OPEN, hold: Hold | None = None, seats: Seats | None = None, offer: UUID | None = None,
     ) -> Decision:
         patient.ensure_bookable(despite=self.despite_block, may=at.may("appointments.overbook"), reason=self.reason)
         means = Means(schedule, doctor, room, kind, closed)
-        wanted = self.arranged(self.patient_id, at, means)
+        wanted = self.seated(self.patient_id, at, seats) if seats else self.arranged(self.patient_id, at, means)
         past_block = patient.blocked
-        booked = appointment.book(wanted, means.circumstances(wanted.starts_at, wanted.ends_at, wanted.zone), notes=self.notes, reason=self.reason, past_block=past_block)
+        things = SEATED if seats else means.circumstances(wanted.starts_at, wanted.ends_at, wanted.zone)
+        booked = appointment.book(wanted, things, notes=self.notes, reason=self.reason, past_block=past_block)
+        if seats and self.group_id:
+            return [*booked, seats.take(self.group_id, at.id, at, offer)]
         if hold is None or self.hold_id is None:
             return [*booked]
         used = hold.use(at.id, self.doctor_id, self.room_id, (wanted.starts_at, wanted.ends_at), at.now)
@@ -148,6 +191,8 @@ class BookAppointment(Creation, Wanted):
 
 class ChangeAppointment(Command, Wanted):
     """Move an appointment to another time, doctor or room, or change its type and notes; what is left out is cleared.
+
+    A seat in a group session that is moved to another time leaves the session, and one can be moved into a session (`groupId`).
 
     A patient who was sent a summary is written anew when the appointment is moved.
     """
@@ -160,12 +205,14 @@ class ChangeAppointment(Command, Wanted):
 
     def decide(
         self, appointment: Appointment, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None, kind: AppointmentType | None = None,
-        closed: ClosedDays = OPEN,
-    ) -> list[Event]:
+        closed: ClosedDays = OPEN, seats: Seats | None = None, offer: UUID | None = None,
+    ) -> Decision:
         means = Means(schedule, doctor, room, kind, closed)
-        wanted = self.arranged(appointment.patient, at, means)
-        changes = appointment.rearrange(wanted, means.circumstances(wanted.starts_at, wanted.ends_at, wanted.zone), notes=self.notes, reason=self.reason)
-        return appointment.retold(changes, at.now)
+        wanted = self.seated(appointment.patient, at, seats) if seats else self.arranged(appointment.patient, at, means)
+        things = SEATED if seats else means.circumstances(wanted.starts_at, wanted.ends_at, wanted.zone)
+        changes = appointment.rearrange(wanted, things, notes=self.notes, reason=self.reason)
+        taken = [seats.take(self.group_id, at.id, at, offer)] if seats and self.group_id and not appointment.sits_in(self.group_id) else []
+        return [*appointment.retold(changes, at.now), *taken]
 
 
 class UndoMissedAppointment(Command):

@@ -13,6 +13,7 @@ from domain.kit import (
     Event,
     Forbidden,
     Frozen,
+    GroupSessionId,
     Invalid,
     Note,
     NotFound,
@@ -81,6 +82,7 @@ class Arrangement(Visit):
     forced: bool = False  # a deliberate overbooking
     type_id: AppointmentTypeId | None = None
     place_id: PlaceId | None = None  # none: the clinic itself
+    group_id: GroupSessionId | None = None  # the session in which it is a seat, and which holds the doctor's and the room's time
 
 
 class AppointmentBooked(Event, Arrangement):
@@ -243,6 +245,10 @@ class StartNotOffered(Refused):
     """Visits of that kind do not start at that minute; take one of the available slots, or overbook and say why."""
 
 
+class TypeNeedsGroup(Refused):
+    """Visits of that kind take place in group sessions. Name one with a free seat."""
+
+
 class OverbookingNeedsReason(Invalid):
     """An overbooking needs a reason."""
 
@@ -294,6 +300,7 @@ class Circumstances(Frozen):
     offered: bool = True  # the kind of visit
     fits: bool = True  # the room, to the kind of visit
     on_grid: bool = True  # the start
+    single: bool = True  # whether the kind of visit is for one patient at a time
 
 
 def forced(*, overbook: bool, may: bool, reason: str | None) -> bool:
@@ -331,6 +338,8 @@ def ensure_possible(things: Circumstances, *, force: bool = False) -> None:
         raise TypeNotOffered
     if force:
         return
+    if not things.single:
+        raise TypeNeedsGroup
     if not things.working:
         raise DoctorNotWorking
     if not things.fits:
@@ -402,15 +411,15 @@ class Appointment(State):
                 return replace(self, told=True, told_in=language)
 
     def claims(self) -> frozenset[Claim]:
-        """The doctor's and the room's time with its buffers, and the patient's own."""
+        """The doctor's and the room's time with its buffers, and the patient's own; of a seat in a group session the patient's alone."""
         if self.arranged is None or self.status not in BUSY:
             return frozenset()
         a = self.arranged
         start, end = a.starts_at - timedelta(minutes=a.buffer_before), a.ends_at + timedelta(minutes=a.buffer_after)
-        held = [
-            TimeClaim(kind="doctor", id=a.doctor_id, start=start, end=end, forced=a.forced),
-            TimeClaim(kind="patient", id=a.patient_id, start=a.starts_at, end=a.ends_at, forced=a.forced or self.overlaps),
-        ]
+        held = [TimeClaim(kind="patient", id=a.patient_id, start=a.starts_at, end=a.ends_at, forced=a.forced or self.overlaps)]
+        if a.group_id is not None:
+            return frozenset(held)
+        held.append(TimeClaim(kind="doctor", id=a.doctor_id, start=start, end=end, forced=a.forced))
         if a.room_id is not None:
             held.append(TimeClaim(kind="room", id=a.room_id, start=start, end=end, forced=a.forced))
         return frozenset(held)
@@ -426,7 +435,10 @@ class Appointment(State):
     def rearrange(self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None) -> list[Event]:
         now = self._arranged
         reason = reason if wanted.forced else None
-        if self._moves(wanted):
+        moves = self._moves(wanted)
+        if now.group_id and not moves:  # where a session is and what it is for are the session's to say
+            wanted = replace(wanted, room_id=now.room_id, type=now.type, type_id=now.type_id)
+        if moves:
             if self.status not in OPEN:
                 raise WrongStatus(**{"from": self.status, "to": "rescheduled"})
             ensure_possible(things, force=wanted.forced)
@@ -440,6 +452,16 @@ class Appointment(State):
             raise RoomUnfit
         return [AppointmentDetailsChanged(
             **self._visit(), room_id=wanted.room_id, type=wanted.type, forced=force, notes=notes, reason=reason, type_id=wanted.type_id)]
+
+    def sits_in(self, group: UUID) -> bool:
+        """Say whether it is a seat in that session, and not given up."""
+        return self.status in BUSY and self.arranged is not None and self.arranged.group_id == group
+
+    def move_along(self, wanted: Arrangement, notes: str | None, now: datetime) -> list[Event]:
+        """Move with the session in which it is a seat; the patient is told if they were told when the visit is."""
+        was = self._arranged
+        moved = AppointmentRescheduled(**only(Arrangement, wanted), was_on=was.on, was_doctor_id=was.doctor_id, notes=notes)
+        return self.retold([moved], now)
 
     def confirm(self) -> list[Event]:
         self._may_become("confirmed")
@@ -619,7 +641,11 @@ class Appointment(State):
 
     def _moves(self, wanted: Arrangement) -> bool:
         now = self._arranged
-        elsewhere = wanted.room_id != now.room_id and wanted.place_id != now.place_id
+        if wanted.group_id is not None and wanted.group_id != now.group_id:
+            return True
+        if now.group_id is not None and (now.doctor_id, now.starts_at) == (wanted.doctor_id, wanted.starts_at):
+            return False  # how long a session takes is the session's to say
+        elsewhere = now.group_id is None and wanted.room_id != now.room_id and wanted.place_id != now.place_id
         return elsewhere or (now.doctor_id, now.starts_at, now.ends_at) != (wanted.doctor_id, wanted.starts_at, wanted.ends_at)
 
     def _may_become(self, status: Status) -> None:

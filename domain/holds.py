@@ -94,7 +94,11 @@ class Hold(State):
         return frozenset(TimeClaim(kind=kind, id=id_, **span) for kind, id_ in whose.items() if id_ is not None)
 
     def hold(self, wanted: Held, minutes: int, now: datetime) -> list[Event]:
-        return [TimeHeld(**only(Held, wanted), expires_at=now + timedelta(minutes=minutes))]
+        return self.hold_until(wanted, now + timedelta(minutes=minutes))
+
+    def hold_until(self, wanted: Held, until: datetime) -> list[Event]:
+        """Hold it as long as an offer of it stands."""
+        return [TimeHeld(**only(Held, wanted), expires_at=until)]
 
     def extend(self, minutes: int, now: datetime) -> list[Event]:
         """Hold it for so many minutes from now on, once; never for less long than before."""
@@ -105,6 +109,10 @@ class Hold(State):
 
     def release(self, now: datetime) -> list[Event]:
         return [HoldReleased(doctor_id=self._ensure_open(now)[0].doctor_id)]
+
+    def let_go(self) -> list[Event]:
+        """Give it back whatever the clock shows, if it was not given back or booked with before: what it was held for is over."""
+        return [HoldReleased(doctor_id=self.held.doctor_id)] if self.held and self.status == "held" else []
 
     def use(self, appointment: UUID, doctor: UUID, room: UUID | None, visit: tuple[datetime, datetime], now: datetime) -> list[Event]:
         """Give the time to an appointment: with that doctor, within that time, and in the room if one was held."""

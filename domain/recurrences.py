@@ -25,12 +25,11 @@ from domain.kit import (
     Text,
     TimeClaim,
 )
+from domain.kit.clock import WEEKDAYS, Weekday
 
 MOST = 104  # visits of a series
 REACH = timedelta(days=731)  # two years and a leap day, from the first day on
 
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Clock = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="Wall-clock time in the clinic's zone.", examples=["09:00"])]
 Count = Annotated[int, Meta(ge=1, le=MOST, description="How many visits, those included that are refused or lie behind.")]
 Month = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}$", examples=["2026-02"])]

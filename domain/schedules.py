@@ -35,10 +35,9 @@ from domain.kit import (
     wall,
     zone,
 )
+from domain.kit.clock import Clock
 from domain.kit.paces import Pace
 from domain.kit.places import used
-
-Clock = Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", description="Wall-clock time, 00:00 to 24:00.", examples=["09:00"])]
 
 Interval = tuple[datetime, datetime]  # half-open, UTC
 Slot = tuple[datetime, datetime, UUID | None]  # and where

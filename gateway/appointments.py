@@ -300,7 +300,7 @@ async def respond(data: JSONBody[PatientsAnswer], desk: Desk) -> Response[Appoin
 
 public = Router("/api/v1/appointments", tags=["Scheduling"], route_handlers=[look, take_along, respond])
 router = Router("/api/v1/protected/appointments", tags=["Scheduling"], route_handlers=[
-    browse("/", CalendarEntry, by=["date", "date..", "doctor_id", "patient_id", "room_id", "status"], sort="-starts_at"),
+    browse("/", CalendarEntry, by=["date", "date..", "doctor_id", "patient_id", "room_id", "status", "group_id"], sort="-starts_at"),
     available_slots,
     first_slots,
     calendar,

@@ -83,5 +83,5 @@ def arranged(e: AppointmentBooked | AppointmentRescheduled) -> dict[str, Any]:
         "patient_id": e.patient_id, "doctor_id": e.doctor_id, "room_id": e.room_id, "type": e.type, "date": e.on, "start_local": e.start_local,
         "zone": e.zone, "fold": e.fold, "starts_at": e.starts_at, "ends_at": e.ends_at, "buffer_before": e.buffer_before,
         "buffer_after": e.buffer_after, "overbooked": e.forced, "overbooked_because": e.reason, "notes": e.notes,
-        "type_id": e.type_id, "place_id": e.place_id,
+        "type_id": e.type_id, "place_id": e.place_id, "group_id": e.group_id,
     }

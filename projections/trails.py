@@ -11,6 +11,7 @@ from uuid import UUID
 
 from domain.appointments import AppointmentBooked, AppointmentReassigned, AppointmentRescheduled
 from domain.credits import CreditGained, CreditReassigned, CreditReceived
+from domain.group_sessions import GroupSessionMoved, GroupSessionPlanned
 from domain.invoices import InvoiceDrafted, InvoiceEdited, InvoiceReassigned
 from domain.kit import Fact
 from domain.schedules import TimeBlocked
@@ -27,7 +28,7 @@ def each(fact: Fact) -> Iterable[tuple[Any, ...]]:
     TrailRow, key=each, fresh=True,
     of=(
         AppointmentBooked | AppointmentRescheduled | AppointmentReassigned | CreditGained | CreditReassigned | CreditReceived | InvoiceDrafted | InvoiceEdited
-        | InvoiceReassigned | TimeBlocked))
+        | InvoiceReassigned | TimeBlocked | GroupSessionPlanned | GroupSessionMoved))
 def trails(_: TrailRow | None, fact: Fact, __: tuple[Any, ...]) -> TrailRow:
     event: Any = fact.event
     return TrailRow(

@@ -1,21 +1,24 @@
-"""A gateway's chore as a process of its own, whose clock jumps: `python -m tests.tending FILE [MODULE]`, where FILE holds the moments that its clock may show; reminders, if no other is named."""
+"""A gateway's chore as a process of its own, whose clock jumps: `python -m tests.tending FILE [MODULE] CHORE`, where FILE holds the moments that its clock may show; reminders, if no other is named."""
 
 import asyncio
 import sys
 from datetime import datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from anamnesis.settings import Settings
 from gateway import installments, reminders
+from gateway import reminders, waiting_list
 from gateway.app import services_of
 
-CHORES = {"installments": installments.tend, "reminders": reminders.tend}
+CHORES
+CHORES: =dict[str, {"installments":Any] installments.tend, "reminders": reminders.tend}= {"reminders": lambda: reminders.tend, "waiting_list": waiting_list.Tending}
 
 
 async def main(moments: Path, chore: str) -> None:
     """Look after what is due until killed, each time at another moment, forth and back."""
-    services, dice = services_of(Settings.read("gateway")), Random()
+    services, dice, tend = services_of(Settings.read("gateway")), Random(), CHORES[chore]()
     await services.open()
     while True:
         await CHORES[chore](services, datetime.fromisoformat(dice.choice(shown(moments))))
@@ -28,4 +31,4 @@ def shown(moments: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:] or ("reminders",)))
+    asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:] or ("reminders",), sys.argv[2]))

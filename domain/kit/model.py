@@ -81,6 +81,9 @@ ReceiptId = Annotated[UUID, Ref("receipts")]
 RecurrenceId = Annotated[UUID, Ref("recurrences")]
 PlaceId = Annotated[UUID, Ref("places")]
 AppointmentTypeId = Annotated[UUID, Ref("appointment_types")]
+GroupSessionId = Annotated[UUID, Ref("group_sessions")]
+WaitingEntryId = Annotated[UUID, Ref("waiting_list")]
+SlotOfferId = Annotated[UUID, Ref("slot_offers")]
 
 
 class Event(Frozen, tag=True, tag_field="event"):
