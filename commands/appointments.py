@@ -1,5 +1,7 @@
 """What may be asked of an appointment."""
 
+import asyncio
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
@@ -24,12 +26,15 @@ from domain.kit import (
     Note,
     PatientId,
     Reason,
+    Refused,
     RoomId,
     StaffId,
     Text,
+    code_of,
 )
 from domain.kit.letters import LetterLanguage
 from domain.kit.paces import Pace
+from domain.kit.wishes import Way
 from domain.patients import Patient
 from domain.rooms import Room
 from domain.schedules import Schedule, schedule_of
@@ -106,6 +111,65 @@ class Means(NamedTuple):
             usable=self.room is None or self.room.active, offered=kind is None or kind.offered is not None,
             fits=kind is None or kind.fits(self.room.type if self.room else None),
             on_grid=kind is None or self.schedule.offers(start, self.pace().grid, place, zone, self.closed))
+
+
+class Others(NamedTuple):
+    """What several visits rest on, by the ids of doctors, rooms and kinds of visit."""
+
+    schedules: dict[UUID, Schedule]
+    doctors: dict[UUID, Staff]
+    rooms: dict[UUID, Room]
+    kinds: dict[UUID, AppointmentType]
+    closed: ClosedDays
+
+    def means(self, wanted: Wanted) -> Means:
+        return Means(
+            self.schedules.get(wanted.doctor_id, Schedule()), self.doctors.get(wanted.doctor_id, Staff()), self.rooms.get(wanted.room_id) if wanted.room_id else None,
+            self.kinds.get(wanted.type_id) if wanted.type_id else None, self.closed)
+
+
+async def resting_on(look: Look, doctors: Iterable[UUID], rooms: Iterable[UUID | None], kinds: Iterable[UUID | None]) -> Others:
+    """Return the doctors with their hours, the rooms and the kinds of visit, held fast."""
+    doctors = set(doctors)
+    return Others(
+        {one: await look.load(Schedule, schedule_of(one)) for one in doctors}, {one: await look.require(Staff, one) for one in doctors},
+        {one: await look.require(Room, one) for one in set(rooms) if one is not None},
+        {one: await look.require(AppointmentType, one) for one in set(kinds) if one is not None}, await look.load(ClosedDays, closed_days_of(look.at.clinic)))
+
+
+async def noted(look: Look, ids: Iterable[UUID]) -> dict[UUID, str | None]:
+    """Return what is noted about appointments, which goes along wherever they go; held fast."""
+    ids = [*ids]
+    rows = await asyncio.gather(*(look.row(Appointment, id_) for id_ in ids))
+    return {id_: getattr(row, "notes", None) for id_, row in zip(ids, rows, strict=True)}
+
+
+Then = list[Event]
+
+
+def rearranged(visit: Appointment, wanted: Wanted, at: At, others: Others) -> Way[Then]:
+    """Return a visit as it would be at another time or place, or the code of the rule that forbids it."""
+
+    def events(arranged: Arrangement, things: Circumstances) -> Then:
+        return visit.retold(visit.rearrange(arranged, things, notes=wanted.notes, reason=None), at.now)
+
+    return attempted(visit, wanted, visit.patient, at, others, events)
+
+
+def attempted(
+    visit: Appointment, wanted: Wanted, patient: UUID, at: At, others: Others, decided: Callable[[Arrangement, Circumstances], Then],
+) -> Way[Then]:
+    """Return a visit as it would be, or the code of the rule that forbids it."""
+    try:
+        means = others.means(wanted)
+        arranged = wanted.arranged(patient, at, means)
+        events = decided(arranged, means.circumstances(arranged.starts_at, arranged.ends_at, arranged.zone))
+    except Refused as refused:
+        return Way(visit.claims(), [], code_of(type(refused)))
+    after = visit
+    for event in events:
+        after = after.evolve(event)  # type: ignore[arg-type]
+    return Way(after.claims(), events)
 
 
 async def means_of(look: Look, doctor: UUID, room: UUID | None, kind: UUID | None) -> Means:

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from domain.kit import (
     AppointmentId,
     AppointmentTypeId,
-    Claim,
     Event,
     Frozen,
     Invalid,
@@ -23,7 +22,7 @@ from domain.kit import (
     StaffId,
     State,
     Text,
-    TimeClaim,
+    only,
 )
 
 MOST = 104  # visits of a series
@@ -263,42 +262,6 @@ def visit_of(series: UUID, number: int) -> UUID:
     return uuid5(series, str(number))
 
 
-class Wish(NamedTuple):
-    """What one visit holds and what it would hold; `why` not, if something else than another visit forbids it."""
-
-    number: int
-    before: frozenset[Claim] = frozenset()
-    after: frozenset[Claim] = frozenset()
-    why: str | None = None
-    taken: bool = False  # by somebody who is not of this series
-
-
-def settled(wishes: list[Wish]) -> dict[int, str]:
-    """Return which wishes cannot be had, and why; of two that meet the earlier is had, and whoever is refused stays where they are, in the others' way."""
-    refused = {one.number: one.why or "TIME_TAKEN" for one in wishes if one.why or one.taken}
-    while True:
-        stay = [one.before for one in wishes if one.number in refused]
-        had: list[frozenset[Claim]] = []
-        more: dict[int, str] = {}
-        for one in wishes:
-            if one.number in refused:
-                continue
-            if any(meet(one.after, other) for other in (*stay, *had)):
-                more[one.number] = "TIME_TAKEN"
-            else:
-                had.append(one.after)
-        if not more:
-            return refused
-        refused |= more
-
-
-def meet(one: frozenset[Claim], other: frozenset[Claim]) -> bool:
-    """Say whether two visits want the same of the clinic at the same time."""
-    return any(
-        isinstance(a, TimeClaim) and isinstance(b, TimeClaim) and not a.forced and a.kind == b.kind and a.id == b.id and a.start < b.end and b.start < a.end
-        for a in one for b in other)
-
-
 class Recurrence(State):
     """A series: how its visits are to be, and which there are."""
 
@@ -386,7 +349,7 @@ class Recurrence(State):
 
 
 def manner(event: AppointmentSeriesBooked | AppointmentSeriesChanged) -> Manner:
-    return Manner(doctor_id=event.doctor_id, room_id=event.room_id, type=event.type, time=event.time, minutes=event.minutes)
+    return Manner(**only(Manner, event))
 
 
 def numbered(occurrences: list[Occurrence]) -> dict[int, Occurrence]:

@@ -38,8 +38,8 @@ ALLOWED = {
     ("commands/patients.py", "domain.appointments.OPEN"): "which of the survivor's visits may be in the way of a merge",
     ("commands/patients.py", "schemas.appointments.AppointmentRow"): "and where these are found",
     **{("commands/recurrences.py", f"commands.appointments.{name}"): "a visit of a series is asked for as any other" for name in (
-        "OPEN", "Fold", "Length", "Means", "Start", "TypeName", "Wanted")},
-    ("commands/recurrences.py", "domain.appointments.Party"): "who cancels is said as for a single one",
+        "OPEN", "Fold", "Length", "Others", "Start", "Then", "TypeName", "Wanted", "attempted", "noted", "rearranged", "resting_on")},
+    **{("commands/recurrences.py", f"domain.appointments.{name}"): "and is arranged and cancelled as a single one" for name in ("Arrangement", "Circumstances", "Party")},
     **{("commands/appointments.py", f"commands.queue.{name}"): "whoever arrives waits, whichever door notes it" for name in ("arrival", "numbers")},
     **{("commands/attendance.py", f"commands.queue.{name}"): "and whoever notes it" for name in ("arrival", "numbers")},
     ("gateway/attendance.py", "domain.appointments.AppointmentLinkOver"): "who somebody is who scans the code, their appointment's link says",

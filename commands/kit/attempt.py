@@ -6,7 +6,7 @@ would be queued in the wrong order; whatever needs awaiting (look-ups, keys) com
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -14,7 +14,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from commands.kit import writer as w
-from commands.kit.command import Command, Creation, Decision
+from commands.kit.command import Command, Creation, Decision, Holding
 from commands.kit.errors import Contended, KeyReused, NameTaken, StaleVersion, TimeTaken, Unavailable
 from commands.kit.ids import mac_content, new_id, resource
 from commands.kit.naming import naming
@@ -116,9 +116,14 @@ class Looking:
         """Return rows of a read model; they may lag behind."""
         return await self.store.find(row, self.at.clinic, equals)
 
-    async def holders(self, claims: Sequence[TimeClaim]) -> list[set[UUID]]:
+    async def holders(self, claims: Sequence[TimeClaim]) -> list[list[Holding]]:
         """Return for each of these times who holds any of it just now."""
         return await self.store.holders(claims, self.at.clinic) if claims else []
+
+    async def those(self, state: type[S], streams: Iterable[UUID]) -> dict[UUID, S]:
+        """Return the states of those streams that are of a kind, and guard them."""
+        kinds = {one: await self.store.streams.kind(one, self.at.clinic) for one in streams}
+        return {one: await self.require(state, one) for one, kind in kinds.items() if kind == state.kind}
 
     async def naming(self, id: UUID, kinds: Sequence[str]) -> list[tuple[str, UUID]]:  # noqa: A002
         """Return the streams of these kinds that name a patient, and guard that no other one comes to."""
