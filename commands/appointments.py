@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 from msgspec import Meta
@@ -30,16 +30,19 @@ from domain.kit import (
     RoomId,
     StaffId,
     Text,
+    TimeClaim,
     code_of,
 )
 from domain.kit.letters import LetterLanguage
 from domain.kit.paces import Pace
-from domain.kit.wishes import Way
+from domain.kit.wishes import TAKEN, Way, Wish
 from domain.patients import Patient
 from domain.rooms import Room
 from domain.schedules import Schedule, schedule_of
 from domain.series import Series
 from domain.staff import Staff
+
+T = TypeVar("T")
 
 Start = Annotated[datetime, Meta(description="Wall-clock time in the clinic's zone, or with an offset.", examples=["2026-03-02T09:00:00"])]
 Fold = Annotated[Literal[0, 1] | None, Meta(description="Which one, where the clocks going back make that time happen twice.")]
@@ -170,6 +173,24 @@ def attempted(
     for event in events:
         after = after.evolve(event)  # type: ignore[arg-type]
     return Way(after.claims(), events)
+
+
+Holders = dict[UUID, set[UUID]]
+
+
+async def holders_of(look: Look, wishes: list[Wish[T]]) -> Holders:
+    """Return for each visit that wants something in one way who holds any of that time."""
+    wanted = [(one.id, claim) for one in wishes for ways in one.ways for way in ways for claim in way.after if isinstance(claim, TimeClaim) and not claim.forced]
+    found: Holders = {}
+    for (id_, _), stays in zip(wanted, await look.holders([claim for _, claim in wanted]), strict=True):
+        found.setdefault(id_, set()).update(stay.owner for stay in stays)
+    return found
+
+
+def unless_held(wish: Wish[T], holders: Holders, ours: frozenset[UUID]) -> Wish[T]:
+    """Return the wish as it is if somebody else than `ours` holds the time."""
+    taken = not ours.issuperset(holders.get(wish.id, ()))
+    return wish._replace(ways=[[way._replace(why=way.why or TAKEN) for way in ways] for ways in wish.ways]) if taken else wish
 
 
 async def means_of(look: Look, doctor: UUID, room: UUID | None, kind: UUID | None) -> Means:

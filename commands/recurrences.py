@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from commands.appointments import (
     OPEN,
     Fold,
+    Holders,
     Length,
     Others,
     Start,
@@ -17,13 +18,15 @@ from commands.appointments import (
     TypeName,
     Wanted,
     attempted,
+    holders_of,
     noted,
     rearranged,
     resting_on,
+    unless_held,
 )
 from commands.kit import Command, Creation, Decision, Look
 from domain.appointment_types import AppointmentType
-from domain.appointments import Appointment, Arrangement, Circumstances, Party
+from domain.appointments import Appointment, Arrangement, Circumstances, MovedByItself, Party, TimePast, VisitNotToCome
 from domain.closed_days import ClosedDays
 from domain.kit import (
     AppointmentTypeId,
@@ -36,11 +39,10 @@ from domain.kit import (
     RoomId,
     StaffId,
     Text,
-    TimeClaim,
     code_of,
     wall,
 )
-from domain.kit.wishes import TAKEN, Way, Wish, settled
+from domain.kit.wishes import Mode, Way, Wish, settled
 from domain.patients import Patient
 from domain.recurrences import (
     AppointmentSeriesBooked,
@@ -49,8 +51,6 @@ from domain.recurrences import (
     Clock,
     Count,
     Exceptions,
-    Mode,
-    MovedByItself,
     NothingAsked,
     Number,
     Occurrence,
@@ -58,8 +58,6 @@ from domain.recurrences import (
     Rule,
     Scope,
     Shift,
-    TimePast,
-    VisitNotToCome,
     at_clock,
     ensure_near,
     expand,
@@ -78,11 +76,6 @@ class Attempted(NamedTuple):
     occurrence: Occurrence
     id: UUID
     wish: Wish[Then] | None = None
-
-    @property
-    def way(self) -> Way[Then] | None:
-        """The one way in which it can be had."""
-        return next(iter(self.wish.ways)) if self.wish else None
 
 
 class BookAppointmentSeries(Creation):
@@ -113,7 +106,7 @@ class BookAppointmentSeries(Creation):
 
     def decide(
         self, series: Recurrence, at: At, *, patient: Patient, schedules: dict[UUID, Schedule], doctors: dict[UUID, Staff], rooms: dict[UUID, Room],
-        holders: dict[UUID, set[UUID]], kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
+        holders: Holders, kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
     ) -> Decision:
         patient.ensure_bookable()
         others = Others(schedules, doctors, rooms, kinds, closed)
@@ -165,7 +158,7 @@ class ExtendAppointmentSeries(Command):
 
     def decide(
         self, series: Recurrence, at: At, *, patient: Patient, schedules: dict[UUID, Schedule], doctors: dict[UUID, Staff], rooms: dict[UUID, Room],
-        holders: dict[UUID, set[UUID]], kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
+        holders: Holders, kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
     ) -> Decision:
         patient.ensure_bookable()
         tried = self.visits(series, at, Others(schedules, doctors, rooms, kinds, closed))
@@ -220,7 +213,7 @@ class ChangeAppointmentSeries(Command):
 
     def decide(
         self, series: Recurrence, at: At, *, visits: dict[UUID, Appointment], notes: dict[UUID, str | None], schedules: dict[UUID, Schedule],
-        doctors: dict[UUID, Staff], rooms: dict[UUID, Room], holders: dict[UUID, set[UUID]], kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
+        doctors: dict[UUID, Staff], rooms: dict[UUID, Room], holders: Holders, kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
     ) -> Decision:
         if not self.shift and all(one is UNSET for one in (self.time, self.doctor_id, self.room_id, self.type, self.duration, self.notes, self.type_id)):
             raise NothingAsked
@@ -254,7 +247,7 @@ class ChangeAppointmentSeries(Command):
             fold=1 if now.fold else 0, duration=given(self.duration, (now.ends_at - now.starts_at) // timedelta(minutes=1)),
             notes=given(self.notes, notes), type_id=given(self.type_id, now.type_id))
         return Attempted(
-            replace(planned, outcome="changed", code=None, on=start.date(), time=clock(start)), id_, Wish(id_, visit.claims(), [rearranged(visit, wanted, at, others)]))
+            replace(planned, outcome="changed", code=None, on=start.date(), time=clock(start)), id_, Wish(id_, visit.claims(), [[rearranged(visit, wanted, at, others)]]))
 
 
 class CancelAppointmentSeries(Command):
@@ -287,27 +280,18 @@ class CancelAppointmentSeries(Command):
 async def meant(look: Look, series: Recurrence, scope: Scope, occurrence: int | None) -> tuple[dict[UUID, Appointment], dict[UUID, str | None]]:
     """Return the appointments that are meant and their notes, held fast."""
     ids = [one.appointment_id for one in series.meant(scope, occurrence) if one.appointment_id]
-    return {id_: await look.load(Appointment, id_) for id_ in ids}, await noted(look, ids)
+    notes = await noted(look, ids)
+    return {id_: await look.load(Appointment, id_) for id_ in ids}, notes
 
 
-async def held(look: Look, tried: list[Attempted]) -> dict[UUID, set[UUID]]:
+async def held(look: Look, tried: list[Attempted]) -> Holders:
     """Return for each visit who holds any of the time that it wants."""
-    wanted = [(one.id, claim) for one in tried if one.way for claim in one.way.after if isinstance(claim, TimeClaim) and not claim.forced]
-    found: dict[UUID, set[UUID]] = {}
-    for (id_, _), stays in zip(wanted, await look.holders([claim for _, claim in wanted]), strict=True):
-        found.setdefault(id_, set()).update(stay.owner for stay in stays)
-    return found
+    return await holders_of(look, [one.wish for one in tried if one.wish])
 
 
-def had(tried: list[Attempted], holders: dict[UUID, set[UUID]], ours: frozenset[UUID] = frozenset()) -> dict[UUID, Way[Then]]:
+def had(tried: list[Attempted], holders: Holders, ours: frozenset[UUID] = frozenset()) -> dict[UUID, Way[Then]]:
     """Return what becomes of each visit that is to be had; `ours` are in nobody's way, for they move."""
-    wishes = [one.wish._replace(ways=[unless_held(one.wish, holders.get(one.id, set()) - ours)]) for one in tried if one.wish]
-    return settled(wishes)
-
-
-def unless_held(wish: Wish[Then], by: set[UUID]) -> Way[Then]:
-    way = next(iter(wish.ways))
-    return way._replace(why=way.why or TAKEN) if by else way
+    return settled([unless_held(one.wish, holders, ours) for one in tried if one.wish])
 
 
 def visits_saved(found: dict[UUID, Way[Then]]) -> list[Elsewhere]:
@@ -324,7 +308,7 @@ def added(patient: UUID, number: int, wanted: Wanted, at: At, others: Others) ->
     def events(arranged: Arrangement, things: Circumstances) -> Then:
         return Appointment().book(arranged, things, notes=wanted.notes, reason=None, series=series, occurrence=number)
 
-    return Attempted(planned, id_, Wish(id_, frozenset(), [attempted(Appointment(), wanted, patient, at, others, events)]))
+    return Attempted(planned, id_, Wish(id_, frozenset(), [[attempted(Appointment(), wanted, patient, at, others, events)]]))
 
 
 def stays(visit: Appointment, planned: Occurrence, at: At, exceptions: Exceptions) -> str | None:

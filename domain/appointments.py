@@ -278,6 +278,18 @@ class AppointmentLinkOver(Refused):
     status = 410
 
 
+class TimePast(Refused):
+    """That time lies behind."""
+
+
+class VisitNotToCome(Refused):
+    """The visit has begun, is over or was cancelled."""
+
+
+class MovedByItself(Refused):
+    """The visit was moved by itself."""
+
+
 class Circumstances(Frozen):
     """How things stand with those a visit needs, at its time."""
 

@@ -24,6 +24,7 @@ from domain.kit import (
     Text,
     only,
 )
+from domain.kit.wishes import Code, Mode
 
 MOST = 104  # visits of a series
 REACH = timedelta(days=731)  # two years and a leap day, from the first day on
@@ -33,9 +34,7 @@ WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "
 Clock = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="Wall-clock time in the clinic's zone.", examples=["09:00"])]
 Count = Annotated[int, Meta(ge=1, le=MOST, description="How many visits, those included that are refused or lie behind.")]
 Month = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}$", examples=["2026-02"])]
-Code = Annotated[str, Meta(pattern=r"^[A-Z_]+$", description="The code of the error by which it was refused, or why it was left.", examples=["TIME_TAKEN"])]
 Number = Annotated[int, Meta(ge=1, le=10_000, description="Which visit of the series, from 1 on.")]
-Mode = Annotated[Literal["all-or-nothing", "each"], Meta(description="`all-or-nothing`: if one visit is refused, nothing is done. `each`: what can be done is, the others are told with their reasons.")]
 Scope = Annotated[Literal["one", "following", "all"], Meta(description="`one` visit, it and those that follow it, or all; of visits that are still to come.")]
 Exceptions = Annotated[Literal["leave", "take"], Meta(description="What becomes of visits that were moved by themselves: they stay as they are, or are taken along.")]
 Outcome = Literal["booked", "changed", "cancelled", "left", "skipped", "refused"]
@@ -164,18 +163,6 @@ class NothingToCome(Refused):
 
 class SeriesTooFar(Invalid):
     """A series begins within 24 months of today."""
-
-
-class TimePast(Refused):
-    """That time lies behind."""
-
-
-class VisitNotToCome(Refused):
-    """The visit has begun, is over or was cancelled."""
-
-
-class MovedByItself(Refused):
-    """The visit was moved by itself."""
 
 
 class Days(NamedTuple):

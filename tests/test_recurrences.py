@@ -138,8 +138,12 @@ def test_what_cannot_be_had_in_one_way_is_had_in_the_next() -> None:
     assert why(wish(1, None, 9), wish(2, 12, 9, 9), wish(3, None, 12)) == {2: TAKEN, 3: TAKEN}  # whoever stays is in the third's way
 
 
+def test_nobody_who_can_stay_is_driven_out_by_somebody_who_must_go() -> None:
+    assert {id_.int: way.done for id_, way in settled([wish(1, None, 9), wish(2, None, 9, 10, 11), wish(3, None, 10)]).items()} == {1: "9", 3: "10", 2: "11"}
+
+
 def wish(number: int, before: int | None, *after: int, why: str | None = None) -> Wish[str]:
-    return Wish(UUID(int=number), claim(before) if before else frozenset(), [Way(claim(hour), str(hour), why) for hour in after])
+    return Wish(UUID(int=number), claim(before) if before else frozenset(), [[Way(claim(hour), str(hour), why)] for hour in after])
 
 
 def why(*wishes: Wish[str]) -> dict[int, str]:

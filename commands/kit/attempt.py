@@ -67,6 +67,8 @@ class Looking:
         self.from_cache = self.from_cache or entry is not None
         if entry is None or entry.kind != state.kind or (row and not entry.row_known):
             entry = await streams.get(state, stream, clinic, row=row)
+        if self.versions.get(stream, entry.version) != entry.version:  # it has moved since this attempt read it first, and what was read then may be in use
+            raise Conflict
         self.entries[stream] = entry
         self.versions[stream] = entry.version
         return entry
@@ -204,13 +206,20 @@ class Attempt:
 
     async def rehearse(self) -> Decision:
         """Decide once, and store nothing; a refusal that rests on cached streams is looked at again."""
-        look = Looking(self.store, await self._at())
-        try:
-            return (await self._decided(look))[2]
-        except Refused:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            look = Looking(self.store, await self._at())
+            try:
+                return (await self._decided(look))[2]
+            except Conflict:
+                if time.monotonic() > deadline:
+                    raise Contended from None
+            except Refused:
+                if self.doubted or not look.from_cache:
+                    raise
+                self.doubted = True
             for stream in look.entries:
                 await self.store.streams.drop(stream)
-            return (await self._decided(Looking(self.store, look.at)))[2]
 
     async def _decided(self, look: Looking) -> tuple[UUID, Entry, Decision]:
         """Return the stream that the command is about, as it is, and what follows from it."""
