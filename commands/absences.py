@@ -44,7 +44,7 @@ from domain.absences import (
     WayContradictory,
     WaysUnnamed,
 )
-from domain.appointments import Appointment, Arrangement, MovedByItself, TimePast, VisitNotToCome
+from domain.appointments import REACH, Appointment, Arrangement, MovedByItself, TimePast, TimeTooFar, VisitNotToCome
 from domain.kit import (
     AppointmentId,
     At,
@@ -198,6 +198,8 @@ class SettleAbsence(Creation):
 
     def first(self, visit: Arrangement, at: At) -> datetime:
         """Return from when on a first free time is sought for a visit."""
+        if self.since is not None and abs(self.since - at.today) > REACH:
+            raise TimeTooFar
         return max(at.now, span(self.since, self.since, at.zone)[0] if self.since else visit.starts_at)
 
     def reach(self, visits: list[Arrangement], asked: list[How], at: At) -> Interval:
@@ -286,7 +288,8 @@ class Search(NamedTuple):
             return [how.room_id]
         if how.action == "move" or visit.room_id is None or visit.room_id != away:
             return [visit.room_id]
-        like = self.others.rooms[visit.room_id]
+        if (like := self.others.rooms.get(visit.room_id)) is None:
+            return []
         return [one for one, room in self.others.rooms.items() if one != away and room.active and (room.type, room.place) == (like.type, like.place)]
 
     def at_time(self, id_: UUID, how: How, doctor: UUID, room: UUID | None, start: datetime, fold: int | None) -> Way[Done]:

@@ -16,7 +16,7 @@ Action = Annotated[Literal["move", "hand-over", "cancel", "leave"], Meta(
 DONE = frozenset({"moved", "handed-over", "cancelled"})
 Outcome = Literal["moved", "handed-over", "cancelled", "left", "refused"]
 BlockedTimeId = Annotated[Id, Ref("blocks")]
-LocalTime = Annotated[str, Meta(description="Wall-clock time in the clinic's zone.", examples=["2026-03-02T09:00:00"])]
+LocalTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", description="Wall-clock time in the clinic's zone.", examples=["2026-03-02T09:00:00"])]
 
 
 class Stand(Frozen, omit_defaults=True):

@@ -375,7 +375,7 @@ class Appointment(State):
             case AppointmentReassigned(patient_id=patient, overlaps=overlaps):
                 return replace(self, arranged=self.arranged and replace(self.arranged, patient_id=patient), overlaps=overlaps, linked_until=None)
             case AppointmentDetailsChanged(room_id=room, type=what, forced=force, type_id=type_id):
-                return replace(self, arranged=replace(self._arranged, room_id=room, type=what, forced=force, type_id=type_id))
+                return replace(self, arranged=self.arranged and replace(self.arranged, room_id=room, type=what, forced=force, type_id=type_id))
             case AppointmentConfirmed():
                 return replace(self, status="confirmed")
             case PatientArrived(turn=turn, on=on):

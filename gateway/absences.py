@@ -21,6 +21,7 @@ from domain.absences import (
     WayContradictory,
     WaysUnnamed,
 )
+from domain.appointments import TimeTooFar
 from domain.kit import Forbidden
 from gateway.kit import Desk, browse, fetch
 from gateway.kit import desk as kit
@@ -34,7 +35,7 @@ AbsenceId = Annotated[UUID, PathParameter(description="Id of the absence.")]
 
 
 @post("/", operation_id="SettleAbsence", status_code=200, opt={"permission": SettleAbsence.permission, "refusals": [
-    *refusals_of(SettleAbsence), AbsenceUnnamed, WaysUnnamed, WayContradictory, VisitNotInAbsence, AbsenceSettledAlready, TooManyVisits, VisitsRefused, Forbidden]})
+    *refusals_of(SettleAbsence), AbsenceUnnamed, WaysUnnamed, WayContradictory, VisitNotInAbsence, AbsenceSettledAlready, TooManyVisits, TimeTooFar, VisitsRefused, Forbidden]})
 async def settle(desk: Desk, data: JSONBody[SettleAbsence], dry_run: DryRun = False) -> Response[AbsenceAnswer]:
     """Settle what stands in a doctor's or a room's blocked time, or on a day that is not worked any more: move, hand over, cancel or leave each visit, all at once.
 

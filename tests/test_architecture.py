@@ -41,7 +41,10 @@ ALLOWED = {
         "OPEN", "Fold", "Length", "Others", "Start", "Then", "TypeName", "Wanted", "attempted", "holders_of", "noted", "rearranged", "resting_on", "unless_held", "Holders")},
     **{("commands/absences.py", f"commands.appointments.{name}"): "a visit is moved because of an absence as for any other reason" for name in (
         "Fold", "Holders", "Others", "Start", "Then", "Wanted", "holders_of", "noted", "rearranged", "resting_on", "unless_held")},
-    **{("commands/absences.py", f"domain.appointments.{name}"): "and stays where it is for the same reasons" for name in ("Arrangement", "MovedByItself", "TimePast", "VisitNotToCome")},
+    **{("commands/absences.py", f"domain.appointments.{name}"): "and stays where it is for the same reasons" for name in (
+        "REACH", "Arrangement", "MovedByItself", "TimePast", "TimeTooFar", "VisitNotToCome")},
+    ("gateway/absences.py", "domain.appointments.TimeTooFar"): "how far ahead somebody can look",
+    **{("commands/absences.py", name): "who could take over, and where" for name in ("schemas.rooms.RoomRow", "schemas.staff.StaffRow")},
     **{("commands/absences.py", f"domain.schedules.{name}"): "when somebody is free their hours say" for name in ("Interval", "Slot", "merged")},
     **{("commands/recurrences.py", f"domain.appointments.{name}"): "and is arranged and cancelled as a single one" for name in (
         "Arrangement", "Circumstances", "MovedByItself", "Party", "TimePast", "VisitNotToCome")},

@@ -24,8 +24,10 @@ choose, never guarantee. `decide` may return `Elsewhere(...)` among its events: 
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar
 from uuid import UUID
+
+from msgspec import Meta
 
 from domain.kit import At, Elsewhere, Event, Frozen, State, TimeClaim
 from schemas.kit import Row
@@ -40,8 +42,8 @@ class Holding(NamedTuple):
     """A stream, and a time that it holds."""
 
     owner: UUID
-    start: datetime
-    end: datetime
+    start: Annotated[datetime, Meta(tz=True)]
+    end: Annotated[datetime, Meta(tz=True)]
 
 
 class Look(Protocol):
