@@ -11,7 +11,7 @@ from msgspec import Meta
 from commands.kit import Command, Creation, Decision, Look
 from commands.queue import arrival, numbers
 from domain.appointment_types import AppointmentType
-from domain.appointments import USUAL, Appointment, Arrangement, Circumstances, Party, Response, forced, when
+from domain.appointments import USUAL, Appointment, Arrangement, Circumstances, ClocksBeingSet, Party, Response, forced, when
 from domain.clinics import Clinic
 from domain.closed_days import ClosedDays, closed_days_of
 from domain.holds import Hold
@@ -75,12 +75,19 @@ class Wanted(Frozen):
         return (await means_of(look, self.doctor_id, self.room_id, self.type_id))._asdict()
 
     def arranged(self, patient: UUID, at: At, means: "Means") -> Arrangement:
+        ensure_clocks(at)
         pace = means.pace(self.duration)
         time = when(self.start, pace.minutes, at.now, at.zone, self.fold)
         return Arrangement(
             patient_id=patient, doctor_id=self.doctor_id, room_id=self.room_id, type=self.type or means.name, buffer_before=pace.before, buffer_after=pace.after,
             forced=forced(overbook=self.overbook, may=at.may("appointments.overbook"), reason=self.reason), type_id=self.type_id,
             place_id=means.place(time["starts_at"], time["ends_at"], at.zone), **time)
+
+
+def ensure_clocks(at: At) -> None:
+    """Refuse to put anything anywhere while what is to come is being put elsewhere."""
+    if at.setting_clocks:
+        raise ClocksBeingSet
 
 
 class Means(NamedTuple):

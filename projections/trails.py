@@ -9,10 +9,10 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
-from domain.appointments import AppointmentBooked, AppointmentReassigned, AppointmentRescheduled
+from domain.appointments import AppointmentBooked, AppointmentReassigned, AppointmentRescheduled, AppointmentRetimed
 from domain.invoices import InvoiceDrafted, InvoiceEdited, InvoiceReassigned
 from domain.kit import Fact
-from domain.schedules import TimeBlocked
+from domain.schedules import BlockRetimed, TimeBlocked
 from projections.kit import projects
 from projections.kit.reading import Reader
 from schemas.trails import TrailRow
@@ -24,7 +24,7 @@ def each(fact: Fact) -> Iterable[tuple[Any, ...]]:
 
 @projects(
     TrailRow, key=each, fresh=True,
-    of=AppointmentBooked | AppointmentRescheduled | AppointmentReassigned | InvoiceDrafted | InvoiceEdited | InvoiceReassigned | TimeBlocked)
+    of=AppointmentBooked | AppointmentRescheduled | AppointmentRetimed | AppointmentReassigned | InvoiceDrafted | InvoiceEdited | InvoiceReassigned | TimeBlocked | BlockRetimed)
 def trails(_: TrailRow | None, fact: Fact, __: tuple[Any, ...]) -> TrailRow:
     event: Any = fact.event
     return TrailRow(

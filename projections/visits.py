@@ -12,6 +12,7 @@ from domain.appointments import (
     AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
+    AppointmentRetimed,
     ArrivalUndone,
     PatientArrived,
     PatientMissed,
@@ -23,7 +24,7 @@ from projections.kit import projects
 from schemas.visits import VisitRow
 
 VisitEvent = (
-    AppointmentBooked | AppointmentRescheduled | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled | PatientMissed
+    AppointmentBooked | AppointmentRescheduled | AppointmentRetimed | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled | PatientMissed
     | AppointmentRemoved | AppointmentReassigned | ArrivalUndone | SeatingUndone
 )
 SECOND = timedelta(seconds=1)
@@ -54,6 +55,8 @@ def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: C901, 
     if kind is AppointmentRescheduled:
         minutes = (event.ends_at - event.starts_at) // MINUTE
         return replace(row, doctor_id=event.doctor_id, day=event.on, starts_at=event.starts_at, minutes=minutes, moves=row.moves + 1)
+    if kind is AppointmentRetimed:
+        return replace(row, day=event.on, starts_at=event.starts_at)
     if kind is AppointmentCancelled:
         return replace(row, status="cancelled", late_cancelled=event.late)
     if kind is PatientMissed:

@@ -195,13 +195,13 @@ class Attempt:
 
     async def _at(self) -> At:
         now = self.now or datetime.now(UTC)
-        zone, currency = "UTC", "EUR"
+        zone, currency, setting = "UTC", "EUR", False
         if self.who.clinic != PLATFORM:
             clinic = await self.store.clinic(self.who.clinic)
-            zone, currency = clinic.zone, clinic.currency
+            zone, currency, setting = clinic.zone, clinic.currency, clinic.setting_clocks
         return At(
             id=self.stream, now=now, today=day(now, zone), actor=self.who.actor, clinic=self.who.clinic, zone=zone, currency=currency,
-            grants=self.who.grants, subject=self.who.subject, role=self.who.role,
+            grants=self.who.grants, subject=self.who.subject, role=self.who.role, setting_clocks=setting,
         )
 
     async def rehearse(self) -> Decision:
