@@ -17,7 +17,6 @@ from domain.staff import Staff, founder_of
 
 USUAL_TRIAL = 90  # days, if the plan does not say
 TrialDays = Annotated[int, Meta(ge=1, le=366)]
-Count = Annotated[int, Meta(ge=0)]
 TypedName = Annotated[Text, Meta(description="The clinic's name exactly as it is, typed again.")]
 
 
@@ -66,30 +65,6 @@ class ChangeClinic(Command, Details):
 
     def decide(self, clinic: Clinic, at: At) -> list[Event]:
         return clinic.change(self)
-
-
-class ChangeClinicZone(Command):
-    """Have the clinic's clocks be another zone's. What people were told stands: what is to come is at the same time on the wall, and what is over stays as it was."""
-
-    state = Clinic
-    permission = "settings.working_hours.manage"
-    zone: Zone
-    reason: Reason | None = None
-
-    def decide(self, clinic: Clinic, at: At) -> list[Event]:
-        return clinic.change_zone(self.zone, self.reason)
-
-
-class NoteClocksSet(Command):
-    """Note that all that is to come is at the clinic's clocks again."""
-
-    state = Clinic
-    permission = "house"
-    moved: Count
-    overlapping: Count
-
-    def decide(self, clinic: Clinic, at: At) -> list[Event]:
-        return clinic.clocks_set(self.moved, self.overlapping)
 
 
 class ChangeClinicPlan(Command):

@@ -8,18 +8,46 @@ what then still does is kept all the same, by force, and told.
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
+
+from msgspec import Meta
 
 from commands.kit import Command, Look, TimeTaken
 from commands.kit.handling import Handler
 from commands.kit.receipt import house
 from domain.appointments import Appointment
-from domain.clinics import Clinic
+from domain.clinics import Clinic, Zone
 from domain.holds import Hold
-from domain.kit import PLATFORM, At, Event
+from domain.kit import PLATFORM, At, Event, Reason
 from domain.schedules import BlockedTime
 from projections.zones import Astray
+
+Count = Annotated[int, Meta(ge=0)]
+
+
+class ChangeClinicZone(Command):
+    """Have the clinic's clocks be another zone's. What people were told stands: what is to come is at the same time on the wall, and what is over stays as it was."""
+
+    state = Clinic
+    permission = "settings.working_hours.manage"
+    zone: Zone
+    reason: Reason | None = None
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.change_zone(self.zone, self.reason)
+
+
+class NoteClocksSet(Command):
+    """Note that all that is to come is at the clinic's clocks again."""
+
+    state = Clinic
+    permission = "house"
+    moved: Count
+    overlapping: Count
+
+    def decide(self, clinic: Clinic, at: At) -> list[Event]:
+        return clinic.clocks_set(self.moved, self.overlapping)
 
 
 class RetimeAppointment(Command):

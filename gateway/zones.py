@@ -10,9 +10,8 @@ from litestar import Response, Router, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import json
 
-from commands.clinics import ChangeClinicZone, NoteClocksSet
 from commands.kit.receipt import house
-from commands.zones import Moved, set_clocks
+from commands.zones import ChangeClinicZone, Moved, NoteClocksSet, set_clocks
 from domain.kit import PLATFORM, Refused, ZoneUnknown
 from domain.kit import zone as known_zone
 from gateway.kit import Desk

@@ -43,6 +43,9 @@ ALLOWED = {
         "Fold", "Holders", "Others", "Start", "Then", "Wanted", "holders_of", "noted", "rearranged", "resting_on", "unless_held")},
     **{("commands/absences.py", f"domain.appointments.{name}"): "and stays where it is for the same reasons" for name in (
         "REACH", "Arrangement", "MovedByItself", "TimePast", "TimeTooFar", "VisitNotToCome")},
+    **{(f"commands/{module}.py", "commands.appointments.ensure_clocks"): "nothing is put anywhere while all is being put elsewhere" for module in ("holds", "schedules")},
+    ("commands/zones.py", "domain.clinics.Zone"): "which zone a clinic moves to",
+    ("gateway/zones.py", "schemas.clinics.CurrentClinic"): "which clinics are on the move",
     ("gateway/absences.py", "domain.appointments.TimeTooFar"): "how far ahead somebody can look",
     **{("commands/absences.py", name): "who could take over, and where" for name in ("schemas.rooms.RoomRow", "schemas.staff.StaffRow")},
     **{("commands/absences.py", f"domain.schedules.{name}"): "when somebody is free their hours say" for name in ("Interval", "Slot", "merged")},

@@ -16,6 +16,7 @@ from tests.test_walk import (
     absences,
     appointments,
     caller,
+    clocks,
     consents,
     devices,
     figures,
@@ -40,7 +41,7 @@ from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, conten
 
 __all__ = ["caller"]  # a fixture
 
-CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, absences, recurrences, recalls, invoices, quotations, referrals, leads, waiting, devices]  # what is neither the admin's alone nor the platform's
+CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, absences, clocks, recurrences, recalls, invoices, quotations, referrals, leads, waiting, devices]  # what is neither the admin's alone nor the platform's
 BEYOND_A_PROGRAM = {"GRANT_BEYOND_YOUR_OWN"}  # it may not make anybody more than it is itself, which is nobody
 WORDS = re.compile("Bakker|Noor|Visser|Penicillin|D2740")  # of rows that the walk has made
 

@@ -673,6 +673,14 @@ async def absences(me: Person, ids: Json) -> None:
     await me("RemoveAppointment", id=visit["id"])
 
 
+async def clocks(me: Person, ids: Json) -> None:
+    """The clinic finds that it was opened in the wrong time zone, and is put right."""
+    assert (await me("ChangeClinicZone", {"zone": "Europe/London"}, query={"dryRun": "true"}, id=me.clinic))["done"] is False
+    there = await me("ChangeClinicZone", {"zone": "Europe/London", "reason": "It was entered wrongly"}, id=me.clinic)
+    assert (there["done"], there["overlapping"]) == (True, [])
+    assert (await me("ChangeClinicZone", {"zone": "Europe/Amsterdam"}, id=me.clinic))["moved"] == there["moved"]
+
+
 async def recurrences(me: Person, ids: Json) -> None:
     """A patient comes every week for a while, then at another time, and then not any more."""
     start = f"{(MONDAY + timedelta(weeks=8)).isoformat()}T10:00:00"
@@ -1203,6 +1211,7 @@ CHAPTERS = [
     portal,
     appointments,
     absences,
+    clocks,
     recurrences,
     recalls,
     invoices,

@@ -19,13 +19,12 @@ from hypothesis import strategies as st
 
 from commands.appointments import BookAppointment, ChangeAppointmentStatus
 from commands.calendar_feeds import OpenCalendarFeed
-from commands.clinics import ChangeClinicZone
 from commands.holds import HoldTime
 from commands.patients import RegisterPatient
 from commands.reminders import ChangeReminderSettings
 from commands.rooms import AddRoom
 from commands.schedules import BlockTime
-from commands.zones import set_clocks
+from commands.zones import ChangeClinicZone, set_clocks
 from domain.appointments import Appointment, ClocksBeingSet
 from domain.kit.retiming import retimed
 from gateway import reminders, zones
