@@ -1,7 +1,9 @@
 """What may be asked of an appointment."""
 
+import asyncio
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 from msgspec import Meta
@@ -10,7 +12,7 @@ from msgspec.structs import replace
 from commands.kit import Command, Creation, Decision, Look
 from commands.queue import arrival, numbers
 from domain.appointment_types import AppointmentType
-from domain.appointments import USUAL, Appointment, Arrangement, Circumstances, Party, Response, forced, when
+from domain.appointments import USUAL, Appointment, Arrangement, Circumstances, ClocksBeingSet, Party, Response, forced, when
 from domain.clinics import Clinic
 from domain.closed_days import ClosedDays, closed_days_of
 from domain.group_sessions import GroupSession, Planned
@@ -27,20 +29,26 @@ from domain.kit import (
     Note,
     PatientId,
     Reason,
+    Refused,
     RoomId,
     StaffId,
     Text,
     instant,
     only,
+    TimeClaim,
+    code_of,
 )
 from domain.kit.letters import LetterLanguage
 from domain.kit.paces import Pace
+from domain.kit.wishes import TAKEN, Way, Wish
 from domain.patients import Patient
 from domain.rooms import Room
 from domain.schedules import Schedule, schedule_of
 from domain.series import Series
 from domain.slot_offers import SlotOffer
 from domain.staff import Staff
+
+T = TypeVar("T")
 
 Start = Annotated[datetime, Meta(description="Wall-clock time in the clinic's zone, or with an offset.", examples=["2026-03-02T09:00:00"])]
 Fold = Annotated[Literal[0, 1] | None, Meta(description="Which one, where the clocks going back make that time happen twice.")]
@@ -80,6 +88,7 @@ class Wanted(Frozen):
         return Arrangement(patient_id=patient, group_id=self.group_id, **only(Planned, seats.session.what))
 
     def arranged(self, patient: UUID, at: At, means: "Means") -> Arrangement:
+        ensure_clocks(at)
         pace = means.pace(self.duration)
         time = when(self.start, pace.minutes, at.now, at.zone, self.fold)
         return Arrangement(
@@ -109,6 +118,12 @@ async def seats_of(look: Look, group: UUID) -> Seats:
 
 
 SEATED = Circumstances(working=True, treats=True)  # whether a session is possible was asked when it was planned
+
+
+def ensure_clocks(at: At) -> None:
+    """Refuse to put anything anywhere while what is to come is being put elsewhere."""
+    if at.setting_clocks:
+        raise ClocksBeingSet
 
 
 class Means(NamedTuple):
@@ -146,6 +161,83 @@ class Means(NamedTuple):
             usable=self.room is None or self.room.active, offered=kind is None or kind.offered is not None,
             fits=kind is None or kind.fits(self.room.type if self.room else None), single=kind is None or kind.seats == 1,
             on_grid=kind is None or self.schedule.offers(start, self.pace().grid, place, zone, self.closed))
+
+
+class Others(NamedTuple):
+    """What several visits rest on, by the ids of doctors, rooms and kinds of visit."""
+
+    schedules: dict[UUID, Schedule]
+    doctors: dict[UUID, Staff]
+    rooms: dict[UUID, Room]
+    kinds: dict[UUID, AppointmentType]
+    closed: ClosedDays
+
+    def means(self, wanted: Wanted) -> Means:
+        return Means(
+            self.schedules.get(wanted.doctor_id, Schedule()), self.doctors.get(wanted.doctor_id, Staff()), self.rooms.get(wanted.room_id) if wanted.room_id else None,
+            self.kinds.get(wanted.type_id) if wanted.type_id else None, self.closed)
+
+
+async def resting_on(look: Look, doctors: Iterable[UUID], rooms: Iterable[UUID | None], kinds: Iterable[UUID | None]) -> Others:
+    """Return the doctors with their hours, the rooms and the kinds of visit, held fast."""
+    doctors = set(doctors)
+    return Others(
+        {one: await look.load(Schedule, schedule_of(one)) for one in doctors}, {one: await look.require(Staff, one) for one in doctors},
+        {one: await look.require(Room, one) for one in set(rooms) if one is not None},
+        {one: await look.require(AppointmentType, one) for one in set(kinds) if one is not None}, await look.load(ClosedDays, closed_days_of(look.at.clinic)))
+
+
+async def noted(look: Look, ids: Iterable[UUID]) -> dict[UUID, str | None]:
+    """Return what is noted about appointments, which goes along wherever they go; held fast."""
+    ids = [*ids]
+    rows = await asyncio.gather(*(look.row(Appointment, id_) for id_ in ids))
+    return {id_: getattr(row, "notes", None) for id_, row in zip(ids, rows, strict=True)}
+
+
+Then = list[Event]
+
+
+def rearranged(visit: Appointment, wanted: Wanted, at: At, others: Others) -> Way[Then]:
+    """Return a visit as it would be at another time or place, or the code of the rule that forbids it."""
+
+    def events(arranged: Arrangement, things: Circumstances) -> Then:
+        return visit.retold(visit.rearrange(arranged, things, notes=wanted.notes, reason=None), at.now)
+
+    return attempted(visit, wanted, visit.patient, at, others, events)
+
+
+def attempted(
+    visit: Appointment, wanted: Wanted, patient: UUID, at: At, others: Others, decided: Callable[[Arrangement, Circumstances], Then],
+) -> Way[Then]:
+    """Return a visit as it would be, or the code of the rule that forbids it."""
+    try:
+        means = others.means(wanted)
+        arranged = wanted.arranged(patient, at, means)
+        events = decided(arranged, means.circumstances(arranged.starts_at, arranged.ends_at, arranged.zone))
+    except Refused as refused:
+        return Way(visit.claims(), [], code_of(type(refused)))
+    after = visit
+    for event in events:
+        after = after.evolve(event)  # type: ignore[arg-type]
+    return Way(after.claims(), events)
+
+
+Holders = dict[UUID, set[UUID]]
+
+
+async def holders_of(look: Look, wishes: list[Wish[T]]) -> Holders:
+    """Return for each visit that wants something in one way who holds any of that time."""
+    wanted = [(one.id, claim) for one in wishes for ways in one.ways for way in ways for claim in way.after if isinstance(claim, TimeClaim) and not claim.forced]
+    found: Holders = {}
+    for (id_, _), stays in zip(wanted, await look.holders([claim for _, claim in wanted]), strict=True):
+        found.setdefault(id_, set()).update(stay.owner for stay in stays)
+    return found
+
+
+def unless_held(wish: Wish[T], holders: Holders, ours: frozenset[UUID]) -> Wish[T]:
+    """Return the wish as it is if somebody else than `ours` holds the time."""
+    taken = not ours.issuperset(holders.get(wish.id, ()))
+    return wish._replace(ways=[[way._replace(why=way.why or TAKEN) for way in ways] for ways in wish.ways]) if taken else wish
 
 
 async def means_of(look: Look, doctor: UUID, room: UUID | None, kind: UUID | None) -> Means:

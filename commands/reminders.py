@@ -104,16 +104,20 @@ class Remind(Creation):
         return reminder_of(self.appointment_id, self.starts_at, self.window)
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {**await occasion(look, self.appointment_id), "settings": await look.load(ReminderSettings, reminder_settings_of(look.at.clinic))}
+        found = await occasion(look, self.appointment_id)
+        before = [await look.load(Reminder, reminder_of(self.appointment_id, one, self.window)) for one in found["visit"].earlier]
+        return {**found, "settings": await look.load(ReminderSettings, reminder_settings_of(look.at.clinic)), "before": before}
 
     def decide(
         self, reminder: Reminder, at: At, *, visit: Appointment, arranged_at: Instant, patient: Patient, reachable: bool, wishes: list[MessageWishes],
-        settings: ReminderSettings,
+        settings: ReminderSettings, before: list[Reminder] = [],  # noqa: B006 - only read
     ) -> Decision:
         here = Occasion(self.appointment_id, visit, arranged_at, patient, reachable, wishes)
         if not here.at(self.starts_at):
             return []
         due = settings.due(self.window, self.starts_at, at.zone)
+        if due <= at.now and any(one.sent for one in before):  # the same time on the wall was another instant then
+            return [*reminder.skip(here.reminded, self.window, due, "sent-before")]
         match settings.verdict(self.window, here.going, at.now, at.zone):
             case "wait":
                 return []

@@ -34,6 +34,7 @@ from domain.kit import (
 )
 from domain.kit.letters import LetterLanguage, letter
 from domain.kit.links import link_of
+from domain.kit.retiming import Retimed, instants, retimed
 from domain.kit.turns import ArrivalWay, NobodyWaits, Rank, ensure_reason
 
 Status = Literal["booked", "confirmed", "arrived", "in-chair", "completed", "cancelled", "no-show"]
@@ -180,6 +181,15 @@ class AppointmentRemoved(Event, Visit):
     told: bool = False  # as of a cancellation
 
 
+class AppointmentRetimed(Event, Retimed):
+    """The same time on the wall is another instant: the clinic is in another zone, or its clocks follow another rule. What the patient was told stands."""
+
+    patient_id: PatientId
+    doctor_id: StaffId
+    on: date
+    forced: bool = False  # also where something else is at that instant by now; both stand
+
+
 class AppointmentReassigned(Event, Visit):
     """It is another record's now, because two records of one patient were merged, or parted again."""
 
@@ -210,7 +220,7 @@ AppointmentEvent = (
     AppointmentBooked | AppointmentConfirmed | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled
     | PatientMissed | AppointmentRescheduled | AppointmentDetailsChanged | AppointmentRemoved | AppointmentReassigned
     | AppointmentLinkShared | AppointmentLinkRevoked | AppointmentSummaryAsked | ArrivalUndone | SeatingUndone | TurnRanked
-    | MissUndone
+    | MissUndone | AppointmentRetimed
 )
 
 
@@ -291,6 +301,22 @@ class AppointmentLinkOver(Refused):
     status = 410
 
 
+class TimePast(Refused):
+    """That time lies behind."""
+
+
+class VisitNotToCome(Refused):
+    """The visit has begun, is over or was cancelled."""
+
+
+class MovedByItself(Refused):
+    """The visit was moved by itself."""
+
+
+class ClocksBeingSet(Refused):
+    """The clinic is being moved to another time zone, which takes a moment. Try again then."""
+
+
 class Circumstances(Frozen):
     """How things stand with those a visit needs, at its time."""
 
@@ -365,6 +391,7 @@ class Appointment(State):
     turn: int | None = None  # the number that the patient was given in the queue
     turn_on: date | None = None  # of that day
     rank: Rank = "normal"
+    earlier: tuple[datetime, ...] = ()  # at which the same time on the wall was before, the last one last
 
     def evolve(self, event: AppointmentEvent) -> Self:
         after = self._turned(event)
@@ -375,11 +402,14 @@ class Appointment(State):
             case AppointmentBooked():
                 return replace(self, status="booked", arranged=Arrangement(**only(Arrangement, event)), record=event.patient_id)
             case AppointmentRescheduled():
-                return replace(self, arranged=Arrangement(**only(Arrangement, event)), overlaps=False)
+                return replace(self, arranged=Arrangement(**only(Arrangement, event)), overlaps=False, earlier=())
+            case AppointmentRetimed(forced=force, on=on):
+                now = self.arranged and replace(self.arranged, **instants(event), on=on, forced=force)
+                return replace(self, arranged=now, earlier=(*self.earlier, event.was_starts_at))
             case AppointmentReassigned(patient_id=patient, overlaps=overlaps):
                 return replace(self, arranged=self.arranged and replace(self.arranged, patient_id=patient), overlaps=overlaps, linked_until=None)
             case AppointmentDetailsChanged(room_id=room, type=what, forced=force, type_id=type_id):
-                return replace(self, arranged=replace(self._arranged, room_id=room, type=what, forced=force, type_id=type_id))
+                return replace(self, arranged=self.arranged and replace(self.arranged, room_id=room, type=what, forced=force, type_id=type_id))
             case AppointmentConfirmed():
                 return replace(self, status="confirmed")
             case PatientArrived(turn=turn, on=on):
@@ -462,6 +492,15 @@ class Appointment(State):
         was = self._arranged
         moved = AppointmentRescheduled(**only(Arrangement, wanted), was_on=was.on, was_doctor_id=was.doctor_id, notes=notes)
         return self.retold([moved], now)
+
+    def retime(self, zone_name: str, now: datetime, *, force: bool = False) -> list[Event]:
+        """Have it at the same time on the wall by the clocks of a zone, as they go now, if it is still to come; where those are another zone's the patient is written anew."""
+        if (a := self.arranged) is None or self.status not in {"booked", "confirmed"} or (to := retimed(a, zone_name)) is None or max(a.starts_at, to.starts_at) <= now:
+            return []
+        on = date.fromisoformat(to.start_local[:10])
+        moved = AppointmentRetimed(patient_id=a.patient_id, doctor_id=a.doctor_id, on=on, forced=a.forced or force, **only(Retimed, to))
+        tells = self.told and to.zone != a.zone and to.ends_at > now
+        return [moved, *(self.evolve(moved).ask_summary(now, self.told_in) if tells else ())]
 
     def confirm(self) -> list[Event]:
         self._may_become("confirmed")

@@ -17,6 +17,7 @@ from domain.appointments import (
     AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
+    AppointmentRetimed,
     AppointmentSummaryAsked,
     ArrivalUndone,
     MissUndone,
@@ -26,6 +27,7 @@ from domain.appointments import (
     SeatingUndone,
 )
 from domain.kit import Fact
+from domain.kit.retiming import instants
 from projections.kit import projects
 from schemas.appointments import AppointmentRow
 
@@ -44,6 +46,8 @@ def turned(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:  # 
             return AppointmentRow(id=fact.id, status="booked", booked_at=fact.recorded_at, series_id=event.series_id, occurrence=event.occurrence, **arranged(event))
         case AppointmentRescheduled() as event if row:
             return replace(row, moved_at=row.moved_at if event.starts_at == row.starts_at else fact.recorded_at, **arranged(event))
+        case AppointmentRetimed() as e if row:
+            return replace(row, date=e.on, overbooked=e.forced, **instants(e))
         case AppointmentDetailsChanged() as e if row:
             because = e.reason or row.overbooked_because
             return replace(row, room_id=e.room_id, type=e.type, type_id=e.type_id, overbooked=e.forced, notes=e.notes, overbooked_because=because)

@@ -19,6 +19,7 @@ from domain.appointments import (
     AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
+    AppointmentRetimed,
     ArrivalUndone,
     MissUndone,
     PatientArrived,
@@ -75,6 +76,8 @@ def calendar(row: CalendarRow | None, fact: Fact) -> CalendarRow | None:  # noqa
             return CalendarRow(id=fact.id, status="booked", series_id=event.series_id, occurrence=event.occurrence, **arranged(event))
         case AppointmentRescheduled() as event if row:
             return replace(row, **arranged(event))
+        case AppointmentRetimed() as e if row:
+            return replace(row, date=e.on, start_local=e.start_local, starts_at=e.starts_at, ends_at=e.ends_at, overbooked=e.forced)
         case AppointmentDetailsChanged() as e if row:
             return replace(row, room_id=e.room_id, type=e.type, type_id=e.type_id, overbooked=e.forced)
         case AppointmentReassigned(patient_id=patient) if row:

@@ -28,7 +28,7 @@ left join rooms r on r.clinic_id = g.clinic_id and r.id = g.room_id
 left join places p on p.clinic_id = g.clinic_id and p.id = g.place_id
 where g.clinic_id = %s and g.doctor_id = %s and g.date between %s and %s order by g.date, g.starts_at, g.id limit {MOST}"""  # noqa: S608 - a constant
 BLOCKS = f"""
-select b.id, b.starts_at, b.ends_at from blocks b
+select b.id, b.sequence, b.starts_at, b.ends_at from blocks b
 where b.clinic_id = %s and b.doctor_id = %s and b.last_date >= %s and b.date <= %s order by b.starts_at, b.id limit {MOST}"""  # noqa: S608 - likewise
 
 
@@ -51,4 +51,4 @@ async def occasions(reader: Reader, doctor: UUID, today: date, busy: str) -> lis
     return [
         *(Occasion(id=id_, sequence=sequence, starts_at=start, ends_at=end, zone=zone_, summary=what, location=where, cancelled=off)
           for id_, sequence, start, end, zone_, what, where, off in (*visits.rows, *sessions.rows)),
-        *(Occasion(id=id_, sequence=0, starts_at=start, ends_at=end, zone=zone, summary=busy) for id_, start, end in blocks.rows)]
+        *(Occasion(id=id_, sequence=sequence, starts_at=start, ends_at=end, zone=zone, summary=busy) for id_, sequence, start, end in blocks.rows)]

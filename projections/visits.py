@@ -12,6 +12,7 @@ from domain.appointments import (
     AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
+    AppointmentRetimed,
     ArrivalUndone,
     MissUndone,
     PatientArrived,
@@ -24,7 +25,7 @@ from projections.kit import projects
 from schemas.visits import VisitRow
 
 VisitEvent = (
-    AppointmentBooked | AppointmentRescheduled | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled | PatientMissed
+    AppointmentBooked | AppointmentRescheduled | AppointmentRetimed | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled | PatientMissed
     | AppointmentRemoved | AppointmentReassigned | ArrivalUndone | SeatingUndone | MissUndone
 )
 SECOND = timedelta(seconds=1)
@@ -58,6 +59,8 @@ def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: C901, 
         return replace(
             row, doctor_id=event.doctor_id, day=event.on, starts_at=event.starts_at, minutes=minutes, moves=row.moves + 1, hour=int(event.start_local[11:13]),
             lead_days=ahead(event.on, row.booked_on or event.on))
+    if kind is AppointmentRetimed:
+        return replace(row, day=event.on, starts_at=event.starts_at)
     if kind is AppointmentCancelled:
         return replace(row, status="cancelled", late_cancelled=event.late)
     if kind is PatientMissed:

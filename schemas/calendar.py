@@ -67,6 +67,7 @@ class BlockEntry(Row):
     starts_at: dt.datetime
     ends_at: dt.datetime
     reason: str | None
+    sequence: int = 0
 
 
 class Calendar(Frozen):

@@ -38,8 +38,19 @@ ALLOWED = {
     ("commands/patients.py", "domain.appointments.OPEN"): "which of the survivor's visits may be in the way of a merge",
     ("commands/patients.py", "schemas.appointments.AppointmentRow"): "and where these are found",
     **{("commands/recurrences.py", f"commands.appointments.{name}"): "a visit of a series is asked for as any other" for name in (
-        "OPEN", "Fold", "Length", "Means", "Start", "TypeName", "Wanted")},
-    ("commands/recurrences.py", "domain.appointments.Party"): "who cancels is said as for a single one",
+        "OPEN", "Fold", "Length", "Others", "Start", "Then", "TypeName", "Wanted", "attempted", "holders_of", "noted", "rearranged", "resting_on", "unless_held", "Holders")},
+    **{("commands/absences.py", f"commands.appointments.{name}"): "a visit is moved because of an absence as for any other reason" for name in (
+        "Fold", "Holders", "Others", "Start", "Then", "Wanted", "holders_of", "noted", "rearranged", "resting_on", "unless_held")},
+    **{("commands/absences.py", f"domain.appointments.{name}"): "and stays where it is for the same reasons" for name in (
+        "REACH", "Arrangement", "MovedByItself", "TimePast", "TimeTooFar", "VisitNotToCome")},
+    **{(f"commands/{module}.py", "commands.appointments.ensure_clocks"): "nothing is put anywhere while all is being put elsewhere" for module in ("holds", "schedules")},
+    ("commands/zones.py", "domain.clinics.Zone"): "which zone a clinic moves to",
+    ("gateway/zones.py", "schemas.clinics.CurrentClinic"): "which clinics are on the move",
+    ("gateway/absences.py", "domain.appointments.TimeTooFar"): "how far ahead somebody can look",
+    **{("commands/absences.py", name): "who could take over, and where" for name in ("schemas.rooms.RoomRow", "schemas.staff.StaffRow")},
+    **{("commands/absences.py", f"domain.schedules.{name}"): "when somebody is free their hours say" for name in ("Interval", "Slot", "merged")},
+    **{("commands/recurrences.py", f"domain.appointments.{name}"): "and is arranged and cancelled as a single one" for name in (
+        "Arrangement", "Circumstances", "MovedByItself", "Party", "TimePast", "VisitNotToCome")},
     **{("commands/appointments.py", f"commands.queue.{name}"): "whoever arrives waits, whichever door notes it" for name in ("arrival", "numbers")},
     **{("commands/attendance.py", f"commands.queue.{name}"): "and whoever notes it" for name in ("arrival", "numbers")},
     ("gateway/attendance.py", "domain.appointments.AppointmentLinkOver"): "who somebody is who scans the code, their appointment's link says",

@@ -13,10 +13,12 @@ from tests.matrix import GUARDS, ONESELF, PLANS, ROLES, TABLE, YES, Answer, answ
 from tests.test_walk import (
     ID,
     LAST_CALLS,
+    absences,
     appointments,
     caller,
     commissions,
     card_payments,
+    clocks,
     consents,
     credited,
     devices,
@@ -48,7 +50,7 @@ from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, conten
 
 __all__ = ["caller"]  # a fixture
 
-CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, recurrences, recalls, invoices, quotations, installments, commissions, card_payments, tills, visit_fees, referrals, leads, waiting, devices, screens]  # what is neither the admin's alone nor the platform's
+CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, absences, clocks, recurrences, recalls, invoices, quotations, installments, commissions, card_payments, tills, visit_fees, referrals, leads, waiting, devices, screens]  # what is neither the admin's alone nor the platform's
 BEYOND_A_PROGRAM = {"GRANT_BEYOND_YOUR_OWN"}  # it may not make anybody more than it is itself, which is nobody
 WORDS = re.compile("Bakker|Noor|Visser|Penicillin|D2740")  # of rows that the walk has made
 

@@ -659,6 +659,31 @@ async def portal(me: Person, ids: Json) -> None:
     me.position = guest.position
 
 
+async def absences(me: Person, ids: Json) -> None:
+    """A doctor calls in sick: the day is tried, moved, and moved back when they are there after all."""
+    on = MONDAY + timedelta(weeks=7)
+    visit = await me("BookAppointment", {"patientId": ids["patients"], "doctorId": ids["staff"], "start": f"{on}T10:00:00", "duration": 30})
+    blocked = await me("BlockTime", {"doctorId": ids["staff"], "start": f"{on}T08:00:00", "end": f"{on}T18:00:00", "reason": "Ill", "despiteBookings": True})
+    wanted = {"blockId": blocked["id"], "rule": [{"action": "move"}]}
+    settled = await me("SettleAbsence", wanted)
+    ids["absences"] = absence = settled["id"]
+    assert [(one["appointmentId"], one["outcome"]) for one in settled["items"]] == [(visit["id"], "moved")]
+    assert [one["id"] for one in (await me("BrowseAbsenceRow", query={"blockId": blocked["id"]}))["items"]] == [absence]
+    assert (await me("GetAbsenceRow", id=absence))["visits"][0]["now"]["startLocal"] > f"{on}T18:00:00"
+    await me("UnblockTime", id=blocked["id"])
+    assert (await me("UndoAbsence", {}, id=absence))["moved"] == 1
+    assert (await me("GetAppointmentRow", id=visit["id"]))["startLocal"] == f"{on}T10:00:00"
+    await me("RemoveAppointment", id=visit["id"])
+
+
+async def clocks(me: Person, ids: Json) -> None:
+    """The clinic finds that it was opened in the wrong time zone, and is put right."""
+    assert (await me("ChangeClinicZone", {"zone": "Europe/London"}, query={"dryRun": "true"}, id=me.clinic))["done"] is False
+    there = await me("ChangeClinicZone", {"zone": "Europe/London", "reason": "It was entered wrongly"}, id=me.clinic)
+    assert (there["done"], there["overlapping"]) == (True, [])
+    assert (await me("ChangeClinicZone", {"zone": "Europe/Amsterdam"}, id=me.clinic))["moved"] == there["moved"]
+
+
 async def recurrences(me: Person, ids: Json) -> None:
     """A patient comes every week for a while, then at another time, and then not any more."""
     start = f"{(MONDAY + timedelta(weeks=8)).isoformat()}T10:00:00"
@@ -1439,6 +1464,8 @@ CHAPTERS = [
     consents,
     portal,
     appointments,
+    absences,
+    clocks,
     recurrences,
     recalls,
     invoices,

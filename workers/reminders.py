@@ -42,7 +42,7 @@ async def still_so(look: Look, fact: Fact, event: ReminderQueued, link: UUID, no
     there = visit.arranged
     if there is None or event.patient_id not in await records_of(look, there.patient_id, fact.clinic):
         raise UndeliverableError("the visit was struck out, or is another patient's by now")
-    if there.starts_at != event.starts_at or there.starts_at <= now or visit.status not in {"booked", "confirmed"}:
+    if event.starts_at not in {there.starts_at, *visit.earlier} or there.starts_at <= now or visit.status not in {"booked", "confirmed"}:
         raise UndeliverableError("the visit was moved, has begun, is over or was cancelled")
     try:
         visit.ensure_shown(event.appointment_id, link, now)

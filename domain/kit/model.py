@@ -160,6 +160,7 @@ class At(Frozen):
     grants: frozenset[str] = frozenset()
     subject: UUID | None = None  # the staff member or patient the actor is
     role: str = ""
+    setting_clocks: bool = False  # the clinic is in another zone, and not all that is to come has followed yet
 
     def may(self, permission: str) -> bool:
         """Say whether the actor holds a permission key."""

@@ -12,6 +12,7 @@ from msgspec import convert, json
 from msgspec.structs import replace
 
 from commands.kit import Creation
+from domain.absences import Absence, AbsenceSettled, AbsenceUndone, AbsentVisit, Stand
 from domain.appointment_types import AppointmentType, AppointmentTypeAdded
 from domain.appointments import Appointment, AppointmentBooked, AppointmentDetailsChanged
 from domain.card_payments import CardPayment, CardPaymentReceived
@@ -92,6 +93,7 @@ ALTERED = AppointmentSeriesChanged(
     occurrences=[Occurrence(number=1, on=noon.today, time="10:00", outcome="changed", appointment_id=THIS)])
 PUT_DOWN = convert({**example(CreditReceived), "patientId": str(OTHER), "recordId": None}, CreditReceived)
 AGREED = convert({**example(InstallmentPlanMade), "patientId": str(OTHER), "invoiceId": None}, InstallmentPlanMade)
+STOOD, STANDS = (Stand(doctor_id=THIS, start_local=start) for start in ("2026-03-02T09:00:00", "2026-03-03T09:00:00"))
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
 OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validUntil": None}, QuotationDrafted)
 RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
@@ -108,6 +110,9 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Hold: [HELD, HoldUsed(doctor_id=THIS, appointment_id=OTHER)],
     PortalInvitation: [ASKED, PortalJoined(patient_id=OTHER, account_id=THIS)],
     Recall: [SCHEDULED, *Recall.replay([SCHEDULED]).reassign(OTHER, THIS, noon.now)],
+    Absence: [
+        AbsenceSettled(on=noon.today, last_on=noon.today, mode="each", visits=[AbsentVisit(appointment_id=THIS, outcome="moved", was=STOOD, now=STANDS)]),
+        AbsenceUndone(on=noon.today, last_on=noon.today, mode="each", visits=[AbsentVisit(appointment_id=THIS, outcome="moved", was=STANDS, now=STOOD)])],
     Recurrence: [RECURRING, *Recurrence.replay([RECURRING]).reassign(OTHER, THIS, noon.now), EXTENDED, ALTERED],
     ReferralLead: [ReferralLeadSubmitted(referral_id=OTHER, name="Ada", phone="+31 6 1234 5678", consent=True)],  # by a link of just that number
     Lead: [*(WROTE := [LeadSubmitted(form_id=OTHER, first_name="Ada", phone="+31 6 1234 5678")]), LeadDeleted(), *WROTE],  # by a form of just that token

@@ -65,7 +65,8 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "UseInviteCode": "SubmitSignup, with a code", "FoundClinic": "SubmitSignup and CompleteOnboarding", "AdmitFounder": "CompleteOnboarding", "CompleteSignup": "CompleteOnboarding",
     "ErasePatient": "AskErasure", "ErasePerson": "AskErasure",
     "GenerateRecall": "GenerateRecalls", "AnswerRecall": "a visit that is booked", "LoseRecallVisit": "a visit that is cancelled or missed",
-    "BillDueTerm": "time, and GenerateDueInvoices", "Remind": "time", "RemindClosing": "time", "FinishClosing": "time", "GiveWebhookUp": "a receiver that is gone, or takes nothing for days",
+    "BillDueTerm": "time, and GenerateDueInvoices", **dict.fromkeys(["RetimeAppointment", "RetimeBlock", "RetimeHold", "NoteClocksSet"], "ChangeClinicZone, and a time-zone database with other rules"),
+    "Remind": "time", "RemindClosing": "time", "FinishClosing": "time", "GiveWebhookUp": "a receiver that is gone, or takes nothing for days",
     "JoinStaff": "AcceptStaffInvitation", "GiveStaffAccount": "HireStaff",
     "SuspendAccount": "ChangeAccountStatus", "ReinstateAccount": "likewise", "WithdrawPlace": "RemoveFromClinic",
 }
@@ -175,6 +176,8 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "EmailTemplateCreated.about": "the platform's",
     "TimeBlocked.zone": "ours", "TimeBlocked.start_local": "a time", "TimeBlocked.end_local": "a time",
     "TimeHeld.zone": "ours", "TimeHeld.start_local": "a time",
+    **dict.fromkeys([f"{event}.{field}" for event in ("AppointmentRetimed", "BlockRetimed", "HoldRetimed") for field in ("zone", "was_zone", "start_local")], "a time, and where"),
+    "BlockRetimed.end_local": "a time", "ClinicZoneChanged.zone": "ours", "ClinicZoneChanged.was_zone": "ours", "ClinicZoneChanged.reason": "the clinic's, about itself",
 }
 
 
