@@ -249,6 +249,12 @@ def entries(text: str, column: str) -> list[MedicalEntry]:
         raise RowInvalid(column, "LIST_INVALID", "An entry has at most 200 characters, and a list 200 entries") from None
 
 
+def joined(there: list[MedicalEntry], more: list[MedicalEntry]) -> list[MedicalEntry]:
+    """Return a list with the entries that it lacks; those it has keep their notes and days."""
+    names = {entry.name.casefold() for entry in there}
+    return [*there, *(entry for entry in more if entry.name.casefold() not in names)]
+
+
 # --- dates of birth
 
 
