@@ -33,7 +33,7 @@ class StartImport(Creation):
 
 
 class CancelImport(Command):
-    """Stop an import: rows that have been taken stay so, and can be taken back; no further one is taken."""
+    """Stop an import: rows that have been taken stay so, and can be taken back; no further one is taken. Of one that has ended meanwhile there is nothing to stop."""
 
     state = ImportRun
     permission = "admin"

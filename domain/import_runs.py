@@ -116,10 +116,9 @@ class ImportRun(State):
             raise ImportOver
 
     def cancel(self) -> list[Event]:
+        """Stop it; of one that has ended meanwhile there is nothing to stop."""
         self._ensure_known()
-        if self.finished:
-            raise ImportOver
-        return [] if self.cancelled else [ImportCancelled()]
+        return [] if self.cancelled or self.finished else [ImportCancelled()]
 
     def finish(self, taken: Taken) -> list[Event]:
         self._ensure_known()

@@ -145,9 +145,8 @@ class Work:
         return await self._end()
 
     async def _page(self, after: int) -> list[Staged]:
-        people = await self.staging.people(self.clinic, self.run, after, PAGE)
-        await self.services.handler.learn_keys(self.clinic, people)
-        return await self.staging.left(self.clinic, self.run, after, PAGE, self.services.handler.keys)
+        handler = self.services.handler
+        return await self.staging.left(self.clinic, self.run, after, PAGE, handler.learn_keys, handler.keys)
 
     async def _portion(self, rows: Sequence[Staged]) -> bool:
         """Take some rows together; False if the run is not under way any more."""

@@ -64,8 +64,14 @@ ALLOWED = {
         "PatientMerged", "PatientNotActive", "PatientUnreachable")},
     **{("domain/imports.py", f"domain.patients.{name}"): "what is imported are patients, held to their own rules" for name in (
         "BirthDateImpossible", "Demographics", "Entries", "MedicalEntry", "ensure_born")},
-    **{("gateway/imports.py", f"commands.patients.{name}"): "an import does what the desk does, patient by patient" for name in (
-        "ChangeMedicalHistory", "ChangePatient", "RegisterPatient")},
+    **{("commands/import_runs.py", f"domain.patients.{name}"): "what is imported are patients, held to their own rules" for name in (
+        "NUMBERS", "Demographics", "Entries", "PatientErased", "PatientNumber", "PatientRestored")},
+    ("commands/import_runs.py", "domain.imports.joined"): "and a list is joined to theirs as the trial says",
+    **{("gateway/imports.py", f"commands.patients.{name}"): "an import takes the desk's permissions" for name in ("ChangePatient", "RegisterPatient")},
+    **{("gateway/imports.py", f"commands.import_runs.{name}"): "and is a run" for name in ("Imported", "StartImport")},
+    **{("gateway/import_runs.py", f"domain.patients.{name}"): "whom a run takes in" for name in ("Demographics", "ExternalIdTaken")},
+    **{("gateway/import_runs.py", f"schemas.{name}"): "and what it found" for name in ("imports.ImportProblem", "patients.MedicalHistoryRow", "patients.PatientRow")},
+    ("gateway/imports.py", "schemas.import_runs.ImportRunRow"): "what a run is",
     **{("gateway/imports.py", f"domain.patients.{name}"): "and says of whom it cannot" for name in (
         "Demographics", "MedicalEntry", "PatientErased", "PatientMerged", "PatientNotActive")},
     **{("gateway/imports.py", f"schemas.patients.{name}"): "who may see medical histories" for name in ("MedicalHistoryRow",)},

@@ -52,6 +52,7 @@ from commands.erasures import ErasePatient
 from commands.expenses import CorrectExpense, RecordExpense, StrikeOutExpense
 from commands.favourites import FavourPatient, UnfavourPatient
 from commands.holds import ExtendHold, HoldTime, ReleaseHold
+from commands.import_runs import CancelImport, StartImport, UndoImport
 from commands.invoices import (
     CreateInvoice,
     DeleteInvoice,
@@ -460,6 +461,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things |= {"recalls": await town.recall(), "referrals": (source := await town.source()), "referral_leads": await town.lead(source)}
     things["lead_forms"], things["leads"] = await town.written()
     things["recurrences"] = await series(town)
+    things["import_runs"] = (await town(StartImport(rows=1))).id
     things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
     things["queue"] = (await town(QueuePatient(patient_id=town.patient))).id
     things |= {"quotations": await town.quotation(), "receipts": await town.receipt()}
@@ -514,7 +516,7 @@ def later(town: Town) -> list[Command]:
         ResendDelivery(delivery=uuid4()), ResendFailedDeliveries(since=NOW), DeleteWebhook(),
         ChangeAppointmentSeries(scope="all", time="10:00"), CancelAppointmentSeries(scope="all"), ExtendAppointmentSeries(count=1),
         ChangeRecall(), NoteRecallAttempt(outcome="reached"), BookRecall(appointment_id=uuid4()), DeclineRecall(), CancelRecall(), ReopenRecall(),
-        DismissSyncConflict(),
+        DismissSyncConflict(), CancelImport(), UndoImport(),
         ChangeReferralSource(name="Mine", kind="other"), DeleteReferralSource(), MakeReferralLink(), WithdrawReferralLink(),
         ChangeLeadForm(label="Mine"), RotateLeadFormToken(), DisableLeadForm(), ChangeLeadStatus(status="contacted"), ConvertLead(gender="other"),
         NoteReferralContact(), ConvertReferralLead(patient_id=town.patient), DismissReferralLead(), ReopenReferralLead(),

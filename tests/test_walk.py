@@ -436,15 +436,26 @@ async def imported(me: Person) -> None:
     file = b"id;name;dob\n77;Ada Import;1990-12-31\n78;;\n"
     tried = await me("ValidatePatientImport", file)
     assert (tried["created"], tried["rejected"]) == (1, 1)
-    assert {**await me("RunPatientImport", file), "dryRun": True} == tried
+    assert {**(ran := await me("RunPatientImport", file)), "dryRun": True, "runId": None} == tried
+    assert (await me("GetImportRunEntry", id=ran["runId"]))["status"] == "finished"
+    assert [one["line"] for one in (await me("BrowseImportLineRow", query={"runId": ran["runId"], "step": "rejected"}))["items"]] == [3]
     assert "Ada,Import,1990-12-31" in await me("ExportPatients", query={"archived": "false"})
     root = await me.api.superadmin()
     root.position = me.position
     again = await root("RunImport", file, {"clinicId": str(me.clinic)})
     assert (again["created"], again["unchanged"]) == (0, 1)
     assert (await root("ValidateImport", file, {"clinicId": str(me.clinic)}))["unchanged"] == 1
+    assert (await me("CancelImport", id=ran["runId"]))["status"] == "finished"
+    assert (await me("UndoImport", id=ran["runId"]))["status"] == "undoing"
+    begun = await me("BeginPatientImport", b"id;name;dob\n78;;\n")
+
+    async def over() -> bool:
+        found = {one["id"]: one["status"] for one in (await me("BrowseImportRunEntry"))["items"]}
+        return (found.get(ran["runId"]), found.get(begun["id"])) == ("undone", "finished")
+
+    await until(over)
     (ada,) = (await me("SearchPatients", query={"q": "Ada Import"}))["items"]
-    await me("ArchivePatient", id=ada["id"])
+    assert ada["archived"]
 
 
 async def patient_extras(me: Person, patient: str) -> None:

@@ -9,7 +9,7 @@ run's id, which rows were taken, and that counts. Two may work at once, if one w
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -66,9 +66,9 @@ language sql volatile security definer set search_path = public, pg_temp as $$
 $$;
 create or replace function import_recall(of_run uuid) returns void
 language sql volatile security definer set search_path = public, pg_temp as $$
-    update import_lines l set done = exists (
-        select from stored_events e where e.originator_id = l.patient and e.clinic_id = l.clinic_id and e.correlation_id = of_run)
-    where l.run = of_run and l.clinic_id = import_clinic() and l.step in ('created', 'changed') and l.problem is null;
+    update import_lines l set done = not l.done
+    where l.run = of_run and l.clinic_id = import_clinic() and l.step in ('created', 'changed') and l.problem is null and l.done is distinct from exists (
+        select from stored_events e where e.originator_id = l.patient and e.clinic_id = l.clinic_id and e.correlation_id = of_run);
 $$;
 create or replace function import_note(of_run uuid, lines bigint[]) returns void
 language sql volatile security definer set search_path = public, pg_temp as $$
@@ -115,6 +115,9 @@ def install(conn: Connection[Any]) -> None:
     """Make tables and functions, or bring them up to date; `conn` is the owner's."""
     with conn.transaction():
         conn.execute(SQL)
+
+
+Learn = Callable[[UUID, set[UUID]], Awaitable[None]]
 
 
 class Staged(NamedTuple):
@@ -164,14 +167,11 @@ class Staging:
         """Note of each row what the log says of it."""
         await self._lanes.ask(clinic, "select import_recall(%s)", (run,))
 
-    async def left(self, clinic: UUID, run: UUID, after: int, most: int, keys: KeyRing) -> list[Staged]:
-        """Return rows that are still to be taken, opened; the ring must have been warmed for those that can be."""
+    async def left(self, clinic: UUID, run: UUID, after: int, most: int, learn: Learn, keys: KeyRing) -> list[Staged]:
+        """Return rows that are still to be taken, opened with keys that are learned for it."""
         lines = (await self._lanes.ask(clinic, LEFT, (run, clinic, after, most))).rows
+        await learn(clinic, {line[2] for line in lines if line[2] is not None})
         return [Staged(line, step, patient, _open(run, line, patient, sealed, keys), returns) for line, step, patient, sealed, returns in lines]
-
-    async def people(self, clinic: UUID, run: UUID, after: int, most: int) -> set[UUID]:
-        """Return whom the next rows are about."""
-        return {line[2] for line in (await self._lanes.ask(clinic, LEFT, (run, clinic, after, most))).rows if line[2] is not None}
 
     async def note(self, clinic: UUID, run: UUID, lines: Sequence[int]) -> None:
         """Note that rows are taken."""

@@ -27,6 +27,7 @@ PSEUDO = {"superadmin", "admin", "self", "public", "house"}  # what follows from
 INTERNAL = {  # rows without an address of their own -> where what they say is seen
     "CalendarRow": "CalendarEntry adds the names",
     **dict.fromkeys(["QueueRow", "TurnRow", "QueueEntry"], "QueuePlace has them all, and what is to be expected"),
+    "ImportRunRow": "ImportRunEntry says how far it is by now",
     "LifetimeRow": "Lifetime counts the records of one patient together",
     "AuditRow": "AuditLine adds what changed and from where",
     "SeriesRow": "the next number",
@@ -58,6 +59,7 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "UseInviteCode": "SubmitSignup, with a code", "FoundClinic": "SubmitSignup and CompleteOnboarding", "AdmitFounder": "CompleteOnboarding", "CompleteSignup": "CompleteOnboarding",
     "ErasePatient": "AskErasure", "ErasePerson": "AskErasure",
     "GenerateRecall": "GenerateRecalls", "AnswerRecall": "a visit that is booked", "LoseRecallVisit": "a visit that is cancelled or missed",
+    "StartImport": "BeginPatientImport and RunPatientImport", "TakeImported": "a row of a list", "FinishImport": "the end of a list", "ArchiveImported": "UndoImport", "SetImportedBack": "likewise", "FinishImportUndo": "likewise",
     "Remind": "time", "RemindClosing": "time", "FinishClosing": "time", "GiveWebhookUp": "a receiver that is gone, or takes nothing for days",
     "JoinStaff": "AcceptStaffInvitation", "GiveStaffAccount": "HireStaff",
     "SuspendAccount": "ChangeAccountStatus", "ReinstateAccount": "likewise", "WithdrawPlace": "RemoveFromClinic",
