@@ -62,8 +62,8 @@ from schemas.imports import ImportProblem
 from schemas.patients import MedicalHistoryRow, PatientRow
 
 PORTION = 50  # rows of one save: some milliseconds of the writer's, which is everybody's
-AT_ONCE = 2  # portions under way
-AHEAD = 6  # portions that the read models may be behind
+AT_ONCE = 4  # portions under way
+AHEAD = 4  # rounds of these that the read models may be behind
 PAGE = 1_000  # rows that are read at once
 STAGED = 500  # rows that are put down at once
 TOGETHER = 16  # patients who are taken back at once
@@ -131,6 +131,7 @@ class Work:
         """Take the rows that are left; then note the end."""
         await self._begun_by("started_by")
         await self.staging.recall(self.clinic, self.run)
+        await self.staging.begin(self.clinic, self.run, back=False)
         after = 0
         while rows := await self._page(after):
             after = rows[-1].line
@@ -188,6 +189,7 @@ class Work:
     async def undo(self) -> None:
         """Take back whatever the run has done, patient by patient; then note what came of it."""
         await self._begun_by("undo_started_by")
+        await self.staging.begin(self.clinic, self.run, back=True)
         after = 0
         while rows := await self.staging.to_undo(self.clinic, self.run, after, PAGE):
             after = rows[-1].line

@@ -43,13 +43,13 @@ def import_runs(row: ImportRunRow | None, fact: Fact) -> ImportRunRow | None:
 # with nobody at work on them.
 installs("""
 create or replace view import_run_entries with (security_invoker = true) as
-select r.*, case when r.status = 'undoing' then u.total - u.pending when r.ended_at is null then r.rows - l.pending else r.rows - coalesce(r.left, 0) end as done,
-    case when r.status = 'undoing' then u.pending when r.ended_at is null then l.pending else 0 end as remaining
-from import_runs r
-left join lateral (select count(*) as pending from import_lines i where i.run = r.id and i.clinic_id = r.clinic_id and not i.done) l on r.ended_at is null
-left join lateral (
-    select count(*) as total, count(*) filter (where i.undone is null) as pending from import_lines i
-    where i.run = r.id and i.clinic_id = r.clinic_id and i.done and i.step in ('created', 'changed')) u on r.status = 'undoing';
+select r.*, case when r.status = 'undoing' then r.created + r.changed - p.pending when r.ended_at is null then r.rows - p.pending else r.rows - r.left end as done, p.pending as remaining
+from import_runs r left join import_leases w on w.clinic_id = r.clinic_id and w.run = r.id
+cross join lateral (select case
+    when r.ended_at is not null and r.status <> 'undoing' then 0
+    when w.remaining is not null then w.remaining
+    when r.status = 'undoing' then (select count(*) from import_lines i where i.run = r.id and i.clinic_id = r.clinic_id and i.done and i.step in ('created', 'changed') and i.undone is null)
+    else (select count(*) from import_lines i where i.run = r.id and i.clinic_id = r.clinic_id and not i.done) end as pending) p;
 grant select on import_run_entries to anamnesis_gateway;
 
 create or replace view import_line_entries with (security_invoker = true) as

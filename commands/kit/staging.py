@@ -2,7 +2,7 @@
 
 How it works. Each row that is to be taken lies here sealed under the key of the person whom it is about, who has one before they are registered: so destroying the key takes what is
 staged along, and an erasure removes the bytes too. When a run ends nothing of what the file said is left, but for the number of each row's line, whose it was, and what became of it; that
-goes after `KEPT_DAYS` as well. Who works on a run holds a lease, which ends by itself; whoever has it goes on where the other one was.
+goes after `KEPT_DAYS` as well. No note waits for the disk, for what is lost with the machine the log still says. Who works on a run holds a lease, which ends by itself; whoever has it goes on where the other one was.
 
 What may go wrong. A worker dies between a save and its note that the rows are taken, or the store is set back behind the notes: so whoever begins asks the log, whose events bear the
 run's id, which rows were taken, and that counts. Two may work at once, if one was away for longer than its lease: what each row says is decided once all the same.
@@ -35,65 +35,89 @@ create index if not exists import_lines_left on import_lines (run, line) where n
 create index if not exists import_lines_undone on import_lines (clinic_id, patient) where undone = 'archived';
 create index if not exists import_lines_patient on import_lines (patient) where sealed is not null;
 create index if not exists import_lines_age on import_lines (staged_at);
-create table if not exists import_leases (run uuid primary key, clinic_id uuid not null, worker uuid not null, until timestamptz not null);
-alter table import_lines enable row level security;
-alter table import_lines force row level security;
-drop policy if exists owner on import_lines;
-create policy owner on import_lines to anamnesis_owner using (true) with check (true);
-drop policy if exists tenant on import_lines;
-create policy tenant on import_lines for select to anamnesis_gateway using (clinic_id = (select nullif(current_setting('app.clinic', true), '')::uuid));
+create table if not exists import_leases (run uuid primary key, clinic_id uuid not null, worker uuid not null, until timestamptz not null, remaining bigint);
+do $$ declare t text; begin
+    foreach t in array array['import_lines', 'import_leases'] loop
+        execute format('alter table %I enable row level security', t);
+        execute format('alter table %I force row level security', t);
+        execute format('drop policy if exists owner on %I', t);
+        execute format('create policy owner on %I to anamnesis_owner using (true) with check (true)', t);
+        execute format('drop policy if exists tenant on %I', t);
+        execute format('create policy tenant on %I for select to anamnesis_gateway using '
+            '(clinic_id = (select nullif(current_setting(''app.clinic'', true), '''')::uuid))', t);
+    end loop;
+end $$;
 revoke all on import_lines, import_leases from public;
-grant select on import_lines to anamnesis_gateway;
+grant select on import_lines, import_leases to anamnesis_gateway;
 
 create or replace function import_clinic() returns uuid language sql stable set search_path = public, pg_temp as $$
     select nullif(current_setting('app.clinic', true), '')::uuid $$;
 
 create or replace function import_stage(of_run uuid, lines bigint[], steps text[], patients uuid[], bodies bytea[], back boolean[], problems jsonb[]) returns void
 language sql volatile security definer set search_path = public, pg_temp as $$
+    select set_config('synchronous_commit', 'off', true);
     insert into import_lines (clinic_id, run, line, step, patient, sealed, returns, problem, done)
     select import_clinic(), of_run, l, s, p, b, r, q, s in ('unchanged', 'duplicates', 'rejected') from unnest(lines, steps, patients, bodies, back, problems) t(l, s, p, b, r, q)
     where import_clinic() is not null on conflict (run, line) do nothing;
 $$;
 create or replace function import_lease(of_run uuid, by_worker uuid) returns boolean
 language sql volatile security definer set search_path = public, pg_temp as $$
+    select set_config('synchronous_commit', 'off', true);
     insert into import_leases as l (run, clinic_id, worker, until) select of_run, import_clinic(), by_worker, clock_timestamp() + interval '{LEASE_SECONDS} seconds' where import_clinic() is not null
     on conflict (run) do update set worker = excluded.worker, until = excluded.until where l.clinic_id = import_clinic() and (l.worker = by_worker or l.until < clock_timestamp())
     returning true;
 $$;
 create or replace function import_release(of_run uuid, by_worker uuid) returns void
 language sql volatile security definer set search_path = public, pg_temp as $$
+    select set_config('synchronous_commit', 'off', true);
     delete from import_leases l where l.run = of_run and l.worker = by_worker and l.clinic_id = import_clinic();
 $$;
 create or replace function import_recall(of_run uuid) returns void
 language sql volatile security definer set search_path = public, pg_temp as $$
+    select set_config('synchronous_commit', 'off', true);
     update import_lines l set done = not l.done
     where l.run = of_run and l.clinic_id = import_clinic() and l.step in ('created', 'changed') and l.problem is null and l.done is distinct from exists (
         select from stored_events e where e.originator_id = l.patient and e.clinic_id = l.clinic_id and e.correlation_id = of_run);
 $$;
 create or replace function import_note(of_run uuid, lines bigint[]) returns void
 language sql volatile security definer set search_path = public, pg_temp as $$
+    select set_config('synchronous_commit', 'off', true);
     update import_lines l set done = true where l.run = of_run and l.line = any(lines) and l.clinic_id = import_clinic();
+    update import_leases l set remaining = remaining - cardinality(lines) where l.run = of_run and l.clinic_id = import_clinic();
+$$;
+create or replace function import_begin(of_run uuid, back boolean) returns void
+language sql volatile security definer set search_path = public, pg_temp as $$
+    select set_config('synchronous_commit', 'off', true);
+    update import_leases l set remaining = (
+        select count(*) from import_lines i where i.run = of_run and case when back then i.done and i.step in ('created', 'changed') and i.undone is null else not i.done end)
+    where l.run = of_run and l.clinic_id = import_clinic();
 $$;
 create or replace function import_reject(of_run uuid, at_line bigint, why jsonb) returns void
 language sql volatile security definer set search_path = public, pg_temp as $$
+    select set_config('synchronous_commit', 'off', true);
     update import_lines l set done = true, step = 'rejected', problem = why, sealed = null where l.run = of_run and l.line = at_line and l.clinic_id = import_clinic();
+    update import_leases l set remaining = remaining - 1 where l.run = of_run and l.clinic_id = import_clinic();
 $$;
 create or replace function import_clear(of_run uuid) returns void
 language sql volatile security definer set search_path = public, pg_temp as $$
+    select set_config('synchronous_commit', 'off', true);
     update import_lines l set sealed = null where l.run = of_run and l.sealed is not null and l.clinic_id = import_clinic();
 $$;
 create or replace function import_undo_note(of_run uuid, at_line bigint, what text, why text) returns void
 language sql volatile security definer set search_path = public, pg_temp as $$
+    select set_config('synchronous_commit', 'off', true);
     update import_lines l set undone = what, kept_because = why where l.run = of_run and l.line = at_line and l.clinic_id = import_clinic();
+    update import_leases l set remaining = remaining - 1 where l.run = of_run and l.clinic_id = import_clinic();
 $$;
 create or replace function import_sweep() returns void
 language sql volatile security definer set search_path = public, pg_temp as $$
+    select set_config('synchronous_commit', 'off', true);
     delete from import_lines l where l.staged_at < now() - interval '{KEPT_DAYS} days';
     delete from import_lines l where l.staged_at < now() - interval '{STAGED_DAYS} days' and l.sealed is not null
         and not exists (select from stored_events e where e.originator_id = l.run);
 $$;
-revoke all on function import_stage, import_lease, import_release, import_recall, import_note, import_reject, import_clear, import_undo_note, import_sweep from public;
-grant execute on function import_stage, import_lease, import_release, import_recall, import_note, import_reject, import_clear, import_undo_note, import_sweep, import_clinic to anamnesis_gateway;
+revoke all on function import_stage, import_lease, import_release, import_recall, import_note, import_begin, import_reject, import_clear, import_undo_note, import_sweep from public;
+grant execute on function import_stage, import_lease, import_release, import_recall, import_note, import_begin, import_reject, import_clear, import_undo_note, import_sweep, import_clinic to anamnesis_gateway;
 """  # noqa: S608 - constants of ours
 STAGE = "select import_stage(%s::uuid, %s::bigint[], %s::text[], %s::uuid[], %s::bytea[], %s::boolean[], %s::jsonb[])"
 LEFT = "select line, step, patient, sealed, returns from import_lines where run = %s and clinic_id = %s and not done and line > %s order by line limit %s"
@@ -166,6 +190,10 @@ class Staging:
     async def recall(self, clinic: UUID, run: UUID) -> None:
         """Note of each row what the log says of it."""
         await self._lanes.ask(clinic, "select import_recall(%s)", (run,))
+
+    async def begin(self, clinic: UUID, run: UUID, *, back: bool) -> None:
+        """Count what is before the worker, in taking in or in taking back."""
+        await self._lanes.ask(clinic, "select import_begin(%s, %s)", (run, back))
 
     async def left(self, clinic: UUID, run: UUID, after: int, most: int, learn: Learn, keys: KeyRing) -> list[Staged]:
         """Return rows that are still to be taken, opened with keys that are learned for it."""
