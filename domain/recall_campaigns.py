@@ -162,7 +162,7 @@ class RecallCampaign(State):
     def change(self, plan: Plan, today: dt.date) -> list[Event]:
         """Let it mean others or say something else; whoever has had their call has had it all the same."""
         self._ensure_open()
-        was = self.planned
+        plan, was = Plan(**only(Plan, plan)), self.planned
         if plan == was:
             return []
         plan.ensure_possible()

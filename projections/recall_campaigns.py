@@ -22,6 +22,7 @@ from domain.recall_campaigns import (
 )
 from projections.kit import installs, projects
 from projections.kit.lanes import Lanes
+from projections.kit.outbox import BECAME, ITS_LETTER
 from schemas.recall_campaigns import CampaignCallRow, RecallCampaignRow
 
 
@@ -56,15 +57,12 @@ def campaign_calls(row: CampaignCallRow | None, fact: Fact) -> CampaignCallRow |
     return row
 
 
-# The outbox is another layer's and asked by a function (`projections.reminders`). The last one looks at all clinics for the program itself, past row-level security, and gives ids alone.
-installs("""
+# The last function looks at all clinics for the program itself, past row-level security, and gives ids alone.
+installs(f"""
 create or replace view campaign_call_entries with (security_invoker = true) as
-select k.*, nullif(concat_ws(' ', p.given_name, p.family_name), '') as patient_name, r.status as recall_status,
-    case when k.letter_position is null then 'skipped' when l.status = 'delivered' then 'sent' when l.status is not null then l.status
-        when k.noted_at < now() - interval '89 days' then 'unknown' else 'queued' end as status, l.error
-from campaign_calls k left join patients p on p.clinic_id = k.clinic_id and p.id = k.patient_id
-left join recalls r on r.clinic_id = k.clinic_id and r.id = k.recall_id
-left join lateral letter_of(k.clinic_id, k.letter_position) l on k.letter_position is not null;
+select t.*, nullif(concat_ws(' ', p.given_name, p.family_name), '') as patient_name, r.status as recall_status, {BECAME}, l.error
+from campaign_calls t left join patients p on p.clinic_id = t.clinic_id and p.id = t.patient_id
+left join recalls r on r.clinic_id = t.clinic_id and r.id = t.recall_id {ITS_LETTER};
 grant select on campaign_call_entries to anamnesis_gateway;
 
 create or replace view recall_campaign_entries with (security_invoker = true) as
@@ -82,7 +80,7 @@ language sql stable security definer set search_path = public, pg_temp as $$
 $$;
 revoke all on function campaigns_running from public;
 grant execute on function campaigns_running to anamnesis_gateway;
-""")
+""")  # noqa: S608 - ours
 
 
 class Running(NamedTuple):
