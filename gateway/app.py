@@ -18,6 +18,7 @@ from gateway import (
     activity,
     analytics,
     api_keys,
+    appointment_sheets,
     appointment_types,
     appointments,
     attendance,
@@ -98,7 +99,7 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, appointments.public, portal_invitations.door, events.router, events.feed, health.health, health.metrics, docs.schema, docs.docs, docs.asyncapi, docs.events,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointment_types, appointments, attendance, audit, billing, calendar_feeds, charts, clinics, closed_days, consents, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, figures, holds, households, import_runs, imports, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, permission_templates, places, plans, portal_invitations, public_documents, quotations,
+    activity, analytics, api_keys, appointment_sheets, appointment_types, appointments, attendance, audit, billing, calendar_feeds, charts, clinics, closed_days, consents, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, figures, holds, households, import_runs, imports, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, permission_templates, places, plans, portal_invitations, public_documents, quotations,
     queue, rebuilds, receipts, recall_campaigns, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, rooms, schedules, seats, signups, staff, subscription_invoices, subscriptions, sync, trials, upgrades, webhooks,
 ))
 
