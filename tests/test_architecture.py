@@ -72,6 +72,14 @@ ALLOWED = {
     **{("gateway/import_runs.py", f"domain.patients.{name}"): "whom a run takes in" for name in ("Demographics", "ExternalIdTaken")},
     **{("gateway/import_runs.py", f"schemas.{name}"): "and what it found" for name in ("imports.ImportProblem", "patients.MedicalHistoryRow", "patients.PatientRow")},
     ("gateway/imports.py", "schemas.import_runs.ImportRunRow"): "what a run is",
+    **{(f"commands/{module}.py", "commands.patients.addressee"): "who is written to is looked up alike, whatever it is about" for module in (
+        "appointments", "public_documents", "recall_campaigns", "reminders")},
+    ("domain/recall_campaigns.py", "domain.recalls.RecallKind"): "patients are called back for what single recalls are for",
+    **{("commands/recall_campaigns.py", name): "and a call is a recall" for name in ("commands.recalls.open_one", "commands.recalls.wishes_of", "domain.recalls.Calling")},
+    **{("gateway/recall_campaigns.py", name): "likewise" for name in (
+        "domain.recalls.RecallKind", "projections.recalls.Cohort", "projections.recalls.Meant", "projections.recalls.cohort")},
+    ("schemas/recall_campaigns.py", "schemas.recalls.RecallCandidate"): "whom a preview shows",
+    ("gateway/appointment_sheets.py", "domain.appointments.Status"): "a sheet is asked for as the list is",
     **{("gateway/imports.py", f"domain.patients.{name}"): "and says of whom it cannot" for name in (
         "Demographics", "MedicalEntry", "PatientErased", "PatientMerged", "PatientNotActive")},
     **{("gateway/imports.py", f"schemas.patients.{name}"): "who may see medical histories" for name in ("MedicalHistoryRow",)},

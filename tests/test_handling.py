@@ -116,6 +116,13 @@ from commands.quotations import (
     ShareQuotation,
     WithdrawQuotation,
 )
+from commands.recall_campaigns import (
+    CancelRecallCampaign,
+    ChangeRecallCampaign,
+    DraftRecallCampaign,
+    PauseRecallCampaign,
+    StartRecallCampaign,
+)
 from commands.recalls import (
     BookRecall,
     CancelRecall,
@@ -328,6 +335,10 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((WithdrawConsent, "patient_id"), WithdrawConsent(**{**agreed, "patient_id": other["patients"]}), None),
         ((WithdrawConsent, "form_id"), WithdrawConsent(**{**agreed, "form_id": other["consent_forms"]}), None),
         ((WithdrawConsent, "relation_id"), WithdrawConsent(**agreed, by="guardian", relation_id=other["relations"]), None),
+        ((DraftRecallCampaign, "doctor_id"), DraftRecallCampaign(**CAMPAIGN, doctor_id=other["staff"]), None),
+        ((DraftRecallCampaign, "place_id"), DraftRecallCampaign(**CAMPAIGN, place_id=other["places"]), None),
+        ((ChangeRecallCampaign, "doctor_id"), ChangeRecallCampaign(**CAMPAIGN, doctor_id=other["staff"]), other["campaign"]),
+        ((ChangeRecallCampaign, "place_id"), ChangeRecallCampaign(**CAMPAIGN, place_id=other["places"]), other["campaign"]),
         ((SendReminder, "appointment_id"), SendReminder(appointment_id=other["appointments"]), None),
         ((ChangeMessageWishes, "patient_id"), ChangeMessageWishes(patient_id=other["patients"], unwanted=["reminders"]), None),
         ((ScheduleRecall, "patient_id"), ScheduleRecall(**{**call, "patient_id": other["patients"]}), None),
@@ -401,6 +412,7 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     mine["form"], form = (await town(PHOTOS)).id, (await far(PHOTOS)).id
     anna = (await far(AddRelation(patient_id=far.patient, relation="parent", guardian=True, name="Anna"))).id
     mine["quotation"] = await town.quotation()
+    mine["campaign"] = (await town(DraftRecallCampaign(**CAMPAIGN))).id
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
         "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt()},
@@ -418,9 +430,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4()}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4(), "campaign": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink) or shape == (AddRelation, "related_id"):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | ChangeRecallCampaign | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink) or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -461,6 +473,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things |= {"recalls": await town.recall(), "referrals": (source := await town.source()), "referral_leads": await town.lead(source)}
     things["lead_forms"], things["leads"] = await town.written()
     things["recurrences"] = await series(town)
+    things["recall_campaigns"] = (await town(DraftRecallCampaign(**CAMPAIGN))).id
     things["import_runs"] = (await town(StartImport(rows=1))).id
     things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
     things["queue"] = (await town(QueuePatient(patient_id=town.patient))).id
@@ -517,12 +530,14 @@ def later(town: Town) -> list[Command]:
         ChangeAppointmentSeries(scope="all", time="10:00"), CancelAppointmentSeries(scope="all"), ExtendAppointmentSeries(count=1),
         ChangeRecall(), NoteRecallAttempt(outcome="reached"), BookRecall(appointment_id=uuid4()), DeclineRecall(), CancelRecall(), ReopenRecall(),
         DismissSyncConflict(), CancelImport(), UndoImport(),
+        ChangeRecallCampaign(**CAMPAIGN), StartRecallCampaign(), PauseRecallCampaign(), CancelRecallCampaign(),
         ChangeReferralSource(name="Mine", kind="other"), DeleteReferralSource(), MakeReferralLink(), WithdrawReferralLink(),
         ChangeLeadForm(label="Mine"), RotateLeadFormToken(), DisableLeadForm(), ChangeLeadStatus(status="contacted"), ConvertLead(gender="other"),
         NoteReferralContact(), ConvertReferralLead(patient_id=town.patient), DismissReferralLead(), ReopenReferralLead(),
     ]
 
 
+CAMPAIGN: dict[str, Any] = {"name": "Spring", "kind": "check-up", "starts_on": NOW.date()}
 SECRETS = ["Zwanenburg", "noor@zwanenburg.example", "Penicillin", "afraid of drills", "running late again"]
 
 

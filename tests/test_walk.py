@@ -578,6 +578,9 @@ async def appointments(me: Person, ids: Json) -> None:
     chart = await me("GetChart", id=ids["patients"])
     assert [one["id"] for one in chart["appointments"]] == [visit]
     assert await me("GetChart", query={"asOf": me.position}, id=ids["patients"]) == chart
+    sheet = await me("ExportAppointments", query={"patientId": ids["patients"]})
+    assert visit in sheet
+    assert (await me("PrintAppointments", query={"date": TODAY.isoformat()})).startswith("%PDF-")
 
 
 async def held(me: Person, wanted: Json, free: Json) -> str:
@@ -703,8 +706,24 @@ async def recalls(me: Person, ids: Json) -> None:
     assert (await me("ListRecallsOfPatient", patientId=ids["patients"]))["unwanted"]
     assert (await me("BrowseRecallWishRow", query={"patientId": ids["patients"]}))["items"][0]["unwanted"]
     await me("WelcomeRecalls", patientId=ids["patients"])
+    await campaign(me)
     cohort = {"kind": "hygiene", "months": 12, "doctorId": ids["staff"]}
     assert (await me("GenerateRecalls", {**cohort, "dryRun": True}))["found"] == (await me("GenerateRecalls", cohort))["created"] == 0
+
+
+async def campaign(me: Person) -> None:
+    """Everybody who has not been there for ten years is written to, and there is nobody."""
+    whom = {"kind": "screening", "months": 120}
+    assert (await me("PreviewRecallCampaign", whom))["found"] == 0
+    plan = {**whom, "name": "Spring", "startsOn": (TODAY + timedelta(days=30)).isoformat()}
+    spring = (await me("DraftRecallCampaign", plan))["id"]
+    assert (await me("ChangeRecallCampaign", {**plan, "message": "We have moved."}, id=spring))["message"] == "We have moved."
+    assert (await me("StartRecallCampaign", {}, id=spring))["status"] == "running"
+    assert (await me("PauseRecallCampaign", {}, id=spring))["status"] == "paused"
+    assert (await me("GetRecallCampaignEntry", id=spring))["calls"] == 0
+    await me("CancelRecallCampaign", {}, id=spring)
+    assert [one["status"] for one in (await me("BrowseRecallCampaignEntry", query={"kind": "screening"}))["items"]] == ["cancelled"]
+    assert (await me("BrowseCampaignCallEntry", query={"campaignId": spring}))["items"] == []
 
 
 async def leads(me: Person, ids: Json) -> None:

@@ -27,6 +27,8 @@ PSEUDO = {"superadmin", "admin", "self", "public", "house"}  # what follows from
 INTERNAL = {  # rows without an address of their own -> where what they say is seen
     "CalendarRow": "CalendarEntry adds the names",
     **dict.fromkeys(["QueueRow", "TurnRow", "QueueEntry"], "QueuePlace has them all, and what is to be expected"),
+    "CampaignCallRow": "CampaignCallEntry says what became of it",
+    "RecallCampaignRow": "RecallCampaignEntry says what has come of it",
     "ImportRunRow": "ImportRunEntry says how far it is by now",
     "LifetimeRow": "Lifetime counts the records of one patient together",
     "AuditRow": "AuditLine adds what changed and from where",
@@ -60,6 +62,7 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "ErasePatient": "AskErasure", "ErasePerson": "AskErasure",
     "GenerateRecall": "GenerateRecalls", "AnswerRecall": "a visit that is booked", "LoseRecallVisit": "a visit that is cancelled or missed",
     "StartImport": "BeginPatientImport and RunPatientImport", "TakeImported": "a row of a list", "FinishImport": "the end of a list", "ArchiveImported": "UndoImport", "SetImportedBack": "likewise", "FinishImportUndo": "likewise",
+    "CallForCampaign": "time", "FinishRecallCampaign": "time",
     "Remind": "time", "RemindClosing": "time", "FinishClosing": "time", "GiveWebhookUp": "a receiver that is gone, or takes nothing for days",
     "JoinStaff": "AcceptStaffInvitation", "GiveStaffAccount": "HireStaff",
     "SuspendAccount": "ChangeAccountStatus", "ReinstateAccount": "likewise", "WithdrawPlace": "RemoveFromClinic",
@@ -103,6 +106,7 @@ BARE = {  # ids that point at no stream -> why
 OPEN = {  # free text that lies open in the store -> whose it is
     **dict.fromkeys(["PatientRegistered.external_key", "PatientChanged.external_key"], "a keyed hash"),
     "ConsentFormRetired.reason": "the clinic's",
+    **dict.fromkeys([f"{name}.{field}" for name in ("RecallCampaignDrafted", "RecallCampaignChanged") for field in ("name", "message", "groups")], "the clinic's, to many"),
     "SyncConflictKept.code": "the name of a refusal", "SyncConflictKept.fields": "names of fields",
     "ChargedItem.description": "the platform's books: what was sold", "SubscriptionInvoiceDrafted.notes": "the platform's books, to a clinic",
     "SubscriptionInvoiceIssued.number": "the platform's books", "SubscriptionInvoicePaid.reference": "the platform's books: a bank's line",
