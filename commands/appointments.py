@@ -10,6 +10,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from commands.kit import Command, Creation, Decision, Look
+from commands.patients import addressee
 from commands.queue import arrival, numbers
 from domain.appointment_types import AppointmentType
 from domain.appointments import USUAL, Appointment, Arrangement, Circumstances, ClocksBeingSet, Party, Response, forced, when
@@ -387,9 +388,7 @@ class SendAppointmentSummary(Command):
     language: LetterLanguage = None
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        whose = (await look.require(Appointment, look.at.id)).patient
-        patient = await look.require(Patient, whose)
-        return {"patient": patient, "reachable": getattr(await look.row(Patient, whose), "email", None) is not None}
+        return await addressee(look, (await look.require(Appointment, look.at.id)).patient)
 
     def decide(self, appointment: Appointment, at: At, *, patient: Patient, reachable: bool) -> list[Event]:
         patient.ensure_reachable(reachable=reachable)

@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from commands.kit import Creation, Decision, Look
+from commands.patients import addressee
 from domain.appointments import Appointment
 from domain.kit import AppointmentId, At, Elsewhere, Event, NotFound
 from domain.message_wishes import MessageWishes, message_wishes_of
@@ -84,11 +85,9 @@ async def occasion(look: Look, appointment: UUID) -> dict[str, Any]:
     """Return a visit and its patient, held fast."""
     visit = await look.require(Appointment, appointment)
     row, whose = await look.row(Appointment, appointment), visit.patient
-    patient = await look.require(Patient, whose)
-    return {
-        "visit": visit, "arranged_at": row.moved_at or row.booked_at, "patient": patient,
-        "reachable": getattr(await look.row(Patient, whose), "email", None) is not None,
-        "wishes": [await look.load(MessageWishes, message_wishes_of(record)) for record in (whose, *patient.records)]}
+    to = await addressee(look, whose)
+    wishes = [await look.load(MessageWishes, message_wishes_of(record)) for record in (whose, *to["patient"].records)]
+    return {**to, "visit": visit, "arranged_at": row.moved_at or row.booked_at, "wishes": wishes}
 
 
 class Remind(Creation):

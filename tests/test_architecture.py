@@ -89,8 +89,22 @@ ALLOWED = {
         "PatientMerged", "PatientNotActive", "PatientUnreachable")},
     **{("domain/imports.py", f"domain.patients.{name}"): "what is imported are patients, held to their own rules" for name in (
         "BirthDateImpossible", "Demographics", "Entries", "MedicalEntry", "ensure_born")},
-    **{("gateway/imports.py", f"commands.patients.{name}"): "an import does what the desk does, patient by patient" for name in (
-        "ChangeMedicalHistory", "ChangePatient", "RegisterPatient")},
+    **{("commands/import_runs.py", f"domain.patients.{name}"): "what is imported are patients, held to their own rules" for name in (
+        "NUMBERS", "Demographics", "Entries", "PatientErased", "PatientNumber", "PatientRestored")},
+    ("commands/import_runs.py", "domain.imports.joined"): "and a list is joined to theirs as the trial says",
+    **{("gateway/imports.py", f"commands.patients.{name}"): "an import takes the desk's permissions" for name in ("ChangePatient", "RegisterPatient")},
+    **{("gateway/imports.py", f"commands.import_runs.{name}"): "and is a run" for name in ("Imported", "StartImport")},
+    **{("gateway/import_runs.py", f"domain.patients.{name}"): "whom a run takes in" for name in ("Demographics", "ExternalIdTaken")},
+    **{("gateway/import_runs.py", f"schemas.{name}"): "and what it found" for name in ("imports.ImportProblem", "patients.MedicalHistoryRow", "patients.PatientRow")},
+    ("gateway/imports.py", "schemas.import_runs.ImportRunRow"): "what a run is",
+    **{(f"commands/{module}.py", "commands.patients.addressee"): "who is written to is looked up alike, whatever it is about" for module in (
+        "appointments", "public_documents", "recall_campaigns", "reminders")},
+    ("domain/recall_campaigns.py", "domain.recalls.RecallKind"): "patients are called back for what single recalls are for",
+    **{("commands/recall_campaigns.py", name): "and a call is a recall" for name in ("commands.recalls.open_one", "commands.recalls.wishes_of", "domain.recalls.Calling")},
+    **{("gateway/recall_campaigns.py", name): "likewise" for name in (
+        "domain.recalls.RecallKind", "projections.recalls.Cohort", "projections.recalls.Meant", "projections.recalls.cohort")},
+    ("schemas/recall_campaigns.py", "schemas.recalls.RecallCandidate"): "whom a preview shows",
+    ("gateway/appointment_sheets.py", "domain.appointments.Status"): "a sheet is asked for as the list is",
     **{("gateway/imports.py", f"domain.patients.{name}"): "and says of whom it cannot" for name in (
         "Demographics", "MedicalEntry", "PatientErased", "PatientMerged", "PatientNotActive")},
     **{("gateway/imports.py", f"schemas.patients.{name}"): "who may see medical histories" for name in ("MedicalHistoryRow",)},

@@ -116,6 +116,10 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys([
         "PatientBlocked", "PatientUnblocked", "PatientGroupsChanged", "PatientFavoured", "PatientUnfavoured", "PatientNoteWritten", "PatientNoteAmended", "PatientNotePinned",
         "PatientNoteUnpinned", "PatientNoteRemoved", "RelationAdded", "RelationChanged", "RelationEnded"], "its desk knows everybody by heart"),
+    **dict.fromkeys([
+        "RecallCampaignDrafted", "RecallCampaignChanged", "RecallCampaignStarted", "RecallCampaignPaused", "RecallCampaignResumed", "RecallCampaignCancelled",
+        "RecallCampaignFinished", "CampaignCallQueued", "CampaignCallSkipped"], "its patients come again by themselves"),
+    **dict.fromkeys(["ImportStarted", "ImportCancelled", "ImportFinished", "ImportUndoStarted", "ImportUndone"], "its patients came one by one"),
     **dict.fromkeys(["SyncConflictKept", "SyncConflictSettled"], "its front ends have a connection"),
     **dict.fromkeys([
         "MedicalEntryAdded", "MedicalEntryAmended", "MedicalEntryEnded", "MedicalEntryRefuted", "MedicalEntryReopened"], "its doctors enter a history as a whole"),

@@ -65,6 +65,7 @@ from commands.installments import (
     ResumeInstallmentPlan,
     SplitInvoice,
 )
+from commands.import_runs import CancelImport, StartImport, UndoImport
 from commands.invoices import (
     ApplyCredit,
     CreateInvoice,
@@ -144,6 +145,13 @@ from commands.quotations import (
     SendQuotation,
     ShareQuotation,
     WithdrawQuotation,
+)
+from commands.recall_campaigns import (
+    CancelRecallCampaign,
+    ChangeRecallCampaign,
+    DraftRecallCampaign,
+    PauseRecallCampaign,
+    StartRecallCampaign,
 )
 from commands.recalls import (
     BookRecall,
@@ -365,6 +373,10 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((WithdrawConsent, "patient_id"), WithdrawConsent(**{**agreed, "patient_id": other["patients"]}), None),
         ((WithdrawConsent, "form_id"), WithdrawConsent(**{**agreed, "form_id": other["consent_forms"]}), None),
         ((WithdrawConsent, "relation_id"), WithdrawConsent(**agreed, by="guardian", relation_id=other["relations"]), None),
+        ((DraftRecallCampaign, "doctor_id"), DraftRecallCampaign(**CAMPAIGN, doctor_id=other["staff"]), None),
+        ((DraftRecallCampaign, "place_id"), DraftRecallCampaign(**CAMPAIGN, place_id=other["places"]), None),
+        ((ChangeRecallCampaign, "doctor_id"), ChangeRecallCampaign(**CAMPAIGN, doctor_id=other["staff"]), other["campaign"]),
+        ((ChangeRecallCampaign, "place_id"), ChangeRecallCampaign(**CAMPAIGN, place_id=other["places"]), other["campaign"]),
         ((SendReminder, "appointment_id"), SendReminder(appointment_id=other["appointments"]), None),
         ((ChangeMessageWishes, "patient_id"), ChangeMessageWishes(patient_id=other["patients"], unwanted=["reminders"]), None),
         ((ScheduleRecall, "patient_id"), ScheduleRecall(**{**call, "patient_id": other["patients"]}), None),
@@ -467,6 +479,7 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     employee, period, run = await paid(far)
     mine["rule"] = (await town(MakeCommissionRule(doctor_id=town.doctor, **SHARE))).id, await town.invoice()
     mine["expense"] = (await town(RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date()))).id
+    mine["campaign"] = (await town(DraftRecallCampaign(**CAMPAIGN))).id
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
         "another clinic's": {"blocks": (await far(BlockTime(room_id=far.room, start=far.at(600), end=far.at(660)))).id, "staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt(), "payroll_employees": employee, "payroll_periods": period, "payroll_runs": run},
@@ -485,11 +498,11 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
     own = {"blocks": uuid4(), "staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4(), **dict.fromkeys(["payroll_employees", "payroll_periods", "payroll_runs", "employee", "period", "run", "rule"], uuid4())}
-    own |= {"bill": uuid4(), "expense": uuid4()}
+    own |= {"bill": uuid4(), "expense": uuid4(), "campaign": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
         if issubclass(shape[0], RecordPayment | MarkInvoicePaid | RefundPayment | CorrectExpense):
             continue
-        if issubclass(shape[0], SettleAbsence | ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | CreateInstallmentPlan | SplitInvoice | ChangePayrollEmployee | DraftPayrollRun | ChangePayrollRun | ChangeCommissionRule | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink | ReverseDeposit | ReturnCredit | SettleInvoices) or shape in {(AddRelation, "related_id"), (ReceiveDeposit, "appointment_id")}:
+        if issubclass(shape[0], SettleAbsence | ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | ChangeRecallCampaign | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | CreateInstallmentPlan | SplitInvoice | ChangePayrollEmployee | DraftPayrollRun | ChangePayrollRun | ChangeCommissionRule | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink | ReverseDeposit | ReturnCredit | SettleInvoices) or shape in {(AddRelation, "related_id"), (ReceiveDeposit, "appointment_id")}:
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -539,6 +552,8 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things["recurrences"] = await series(town)
     away = await town(BlockTime(doctor_id=town.doctor, start=town.at(0), end=town.at(60), reason="Ill", despite_bookings=True))
     things["absences"] = (await town(SettleAbsence(block_id=away.id, rule=[How(action="leave")]))).id
+    things["recall_campaigns"] = (await town(DraftRecallCampaign(**CAMPAIGN))).id
+    things["import_runs"] = (await town(StartImport(rows=1))).id
     things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
     things["queue"] = (await town(QueuePatient(patient_id=town.patient))).id
     things |= {"quotations": await town.quotation(), "receipts": await town.receipt()}
@@ -606,13 +621,15 @@ def later(town: Town) -> list[Command]:
         ResendDelivery(delivery=uuid4()), ResendFailedDeliveries(since=NOW), DeleteWebhook(),
         ChangeAppointmentSeries(scope="all", time="10:00"), CancelAppointmentSeries(scope="all"), ExtendAppointmentSeries(count=1),
         ChangeRecall(), NoteRecallAttempt(outcome="reached"), BookRecall(appointment_id=uuid4()), DeclineRecall(), CancelRecall(), ReopenRecall(),
-        DismissSyncConflict(), UndoAbsence(),
+        DismissSyncConflict(), UndoAbsence(), CancelImport(), UndoImport(),
+        ChangeRecallCampaign(**CAMPAIGN), StartRecallCampaign(), PauseRecallCampaign(), CancelRecallCampaign(),
         ChangeReferralSource(name="Mine", kind="other"), DeleteReferralSource(), MakeReferralLink(), WithdrawReferralLink(),
         ChangeLeadForm(label="Mine"), RotateLeadFormToken(), DisableLeadForm(), ChangeLeadStatus(status="contacted"), ConvertLead(gender="other"),
         NoteReferralContact(), ConvertReferralLead(patient_id=town.patient), DismissReferralLead(), ReopenReferralLead(),
     ]
 
 
+CAMPAIGN: dict[str, Any] = {"name": "Spring", "kind": "check-up", "starts_on": NOW.date()}
 SECRETS = ["Zwanenburg", "noor@zwanenburg.example", "Penicillin", "afraid of drills", "running late again"]
 
 

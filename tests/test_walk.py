@@ -439,15 +439,27 @@ async def imported(me: Person) -> None:
     file = b"id;name;dob\n77;Ada Import;1990-12-31\n78;;\n"
     tried = await me("ValidatePatientImport", file)
     assert (tried["created"], tried["rejected"]) == (1, 1)
-    assert {**await me("RunPatientImport", file), "dryRun": True} == tried
+    ran = await me("RunPatientImport", file)
+    assert {**ran, "dryRun": True, "runId": None} == tried
+    assert (await me("GetImportRunEntry", id=ran["runId"]))["status"] == "finished"
+    assert [one["line"] for one in (await me("BrowseImportLineRow", query={"runId": ran["runId"], "step": "rejected"}))["items"]] == [3]
     assert "Ada,Import,1990-12-31" in await me("ExportPatients", query={"archived": "false"})
     root = await me.api.superadmin()
     root.position = me.position
     again = await root("RunImport", file, {"clinicId": str(me.clinic)})
     assert (again["created"], again["unchanged"]) == (0, 1)
     assert (await root("ValidateImport", file, {"clinicId": str(me.clinic)}))["unchanged"] == 1
+    assert (await me("CancelImport", id=ran["runId"]))["status"] == "finished"
+    assert (await me("UndoImport", id=ran["runId"]))["status"] == "undoing"
+    begun = await me("BeginPatientImport", b"id;name;dob\n78;;\n")
+
+    async def over() -> bool:
+        found = {one["id"]: one["status"] for one in (await me("BrowseImportRunEntry"))["items"]}
+        return (found.get(ran["runId"]), found.get(begun["id"])) == ("undone", "finished")
+
+    await until(over)
     (ada,) = (await me("SearchPatients", query={"q": "Ada Import"}))["items"]
-    await me("ArchivePatient", id=ada["id"])
+    assert ada["archived"]
 
 
 async def patient_extras(me: Person, patient: str) -> None:
@@ -569,6 +581,9 @@ async def appointments(me: Person, ids: Json) -> None:
     chart = await me("GetChart", id=ids["patients"])
     assert [one["id"] for one in chart["appointments"]] == [visit]
     assert await me("GetChart", query={"asOf": me.position}, id=ids["patients"]) == chart
+    sheet = await me("ExportAppointments", query={"patientId": ids["patients"]})
+    assert visit in sheet
+    assert (await me("PrintAppointments", query={"date": TODAY.isoformat()})).startswith("%PDF-")
 
 
 async def held(me: Person, wanted: Json, free: Json) -> str:
@@ -719,8 +734,24 @@ async def recalls(me: Person, ids: Json) -> None:
     assert (await me("ListRecallsOfPatient", patientId=ids["patients"]))["unwanted"]
     assert (await me("BrowseRecallWishRow", query={"patientId": ids["patients"]}))["items"][0]["unwanted"]
     await me("WelcomeRecalls", patientId=ids["patients"])
+    await campaign(me)
     cohort = {"kind": "hygiene", "months": 12, "doctorId": ids["staff"]}
     assert (await me("GenerateRecalls", {**cohort, "dryRun": True}))["found"] == (await me("GenerateRecalls", cohort))["created"] == 0
+
+
+async def campaign(me: Person) -> None:
+    """Everybody who has not been there for ten years is written to, and there is nobody."""
+    whom = {"kind": "screening", "months": 120}
+    assert (await me("PreviewRecallCampaign", whom))["found"] == 0
+    plan = {**whom, "name": "Spring", "startsOn": (TODAY + timedelta(days=30)).isoformat()}
+    spring = (await me("DraftRecallCampaign", plan))["id"]
+    assert (await me("ChangeRecallCampaign", {**plan, "message": "We have moved."}, id=spring))["message"] == "We have moved."
+    assert (await me("StartRecallCampaign", {}, id=spring))["status"] == "running"
+    assert (await me("PauseRecallCampaign", {}, id=spring))["status"] == "paused"
+    assert (await me("GetRecallCampaignEntry", id=spring))["calls"] == 0
+    await me("CancelRecallCampaign", {}, id=spring)
+    assert [one["status"] for one in (await me("BrowseRecallCampaignEntry", query={"kind": "screening"}))["items"]] == ["cancelled"]
+    assert (await me("BrowseCampaignCallEntry", query={"campaignId": spring}))["items"] == []
 
 
 async def leads(me: Person, ids: Json) -> None:

@@ -102,6 +102,11 @@ class Store:
         if any(self.keys.key_of(p) is None for p in wanted):
             raise Erased
 
+    async def learn_keys(self, clinic: UUID, persons: Iterable[UUID]) -> None:
+        """Learn the keys of these persons, where there are any."""
+        if wanted := self.keys.missing(persons):
+            self.keys.learn((await self.lanes.ask(clinic, SELECT, (wanted,))).rows, wanted)
+
     def erase(self, persons: Iterable[UUID]) -> None:
         """Forget what this process knows of persons whose keys have been destroyed."""
         for person in persons:
