@@ -34,10 +34,10 @@ from domain.kit import (
     RoomId,
     StaffId,
     Text,
-    instant,
-    only,
     TimeClaim,
     code_of,
+    instant,
+    only,
 )
 from domain.kit.letters import LetterLanguage
 from domain.kit.paces import Pace

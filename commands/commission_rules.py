@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from commands.kit import Command, Creation, Look
+from commands.kit import Command, Creation, Holding, Look
 from domain.commission_rules import (
     CommissionRule,
     CommissionRuleImpossible,
@@ -67,10 +67,10 @@ async def beside(terms: CommissionTerms, look: Look) -> dict[str, Any]:
     try:
         ensure_possible(terms)
     except CommissionRuleImpossible:
-        held = set()  # the rule itself says so
+        held: list[Holding] = []  # the rule itself says so
     else:
         (held,) = await look.holders([claim_of(terms)])
-    return {"doctor": await look.require(Staff, terms.doctor_id), "overlaps": bool(held - {look.at.id})}
+    return {"doctor": await look.require(Staff, terms.doctor_id), "overlaps": any(stay.owner != look.at.id for stay in held)}
 
 
 def ensure_alone(*, overlaps: bool) -> None:

@@ -88,7 +88,7 @@ class ChangeGroupSession(Command, GroupWanted):
         planned = self.planned(look.at, means)
         others = await look.holders([
             TimeClaim(kind="patient", id=visit.patient, start=planned.starts_at, end=planned.ends_at) for visit in found["visits"].values()])
-        busy = [id_ for id_, theirs in zip(found["visits"], others, strict=True) if theirs - {id_}]
+        busy = [id_ for id_, theirs in zip(found["visits"], others, strict=True) if any(stay.owner != id_ for stay in theirs)]
         return {**found, "means": means, "busy": busy}
 
     def decide(

@@ -153,7 +153,7 @@ class Proposal(Frozen):
                 doctor_id=self.doctor_id, room_id=self.room_id, buffer_before=pace.before, buffer_after=pace.after,
                 **when(self.start, pace.minutes, look.at.now, look.at.zone, self.fold))
         (others,) = await look.holders([TimeClaim(kind="patient", id=entry.patient, start=held.starts_at, end=held.ends_at)])
-        return Circumstances(entry, patient, reachable, visit, means, settings, reminders, held, bool(others - {wish.appointment_id}), seats, self.group_id)
+        return Circumstances(entry, patient, reachable, visit, means, settings, reminders, held, any(stay.owner != wish.appointment_id for stay in others), seats, self.group_id)
 
 
 class OfferSlot(Creation, Proposal):

@@ -1,4 +1,4 @@
-"""A gateway's chore as a process of its own, whose clock jumps: `python -m tests.tending FILE [MODULE] CHORE`, where FILE holds the moments that its clock may show; reminders, if no other is named."""
+"""A gateway's chore as a process of its own, whose clock jumps: `python -m tests.tending FILE CHORE`, where FILE holds the moments that its clock may show."""
 
 import asyncio
 import sys
@@ -8,12 +8,10 @@ from random import Random
 from typing import Any
 
 from anamnesis.settings import Settings
-from gateway import installments, reminders
-from gateway import reminders, waiting_list
+from gateway import installments, reminders, waiting_list
 from gateway.app import services_of
 
-CHORES
-CHORES: =dict[str, {"installments":Any] installments.tend, "reminders": reminders.tend}= {"reminders": lambda: reminders.tend, "waiting_list": waiting_list.Tending}
+CHORES: dict[str, Any] = {"installments": lambda: installments.tend, "reminders": lambda: reminders.tend, "waiting_list": waiting_list.Tending}
 
 
 async def main(moments: Path, chore: str) -> None:
@@ -21,7 +19,7 @@ async def main(moments: Path, chore: str) -> None:
     services, dice, tend = services_of(Settings.read("gateway")), Random(), CHORES[chore]()
     await services.open()
     while True:
-        await CHORES[chore](services, datetime.fromisoformat(dice.choice(shown(moments))))
+        await tend(services, datetime.fromisoformat(dice.choice(shown(moments))))
         await asyncio.sleep(0.02)
 
 
@@ -31,4 +29,4 @@ def shown(moments: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:] or ("reminders",), sys.argv[2]))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))

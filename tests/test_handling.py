@@ -57,6 +57,7 @@ from commands.erasures import ErasePatient
 from commands.expenses import CorrectExpense, RecordExpense, StrikeOutExpense
 from commands.favourites import FavourPatient, UnfavourPatient
 from commands.holds import ExtendHold, HoldTime, ReleaseHold
+from commands.import_runs import CancelImport, StartImport, UndoImport
 from commands.installments import (
     CancelInstallmentPlan,
     ChangeInstallmentTerms,
@@ -65,7 +66,6 @@ from commands.installments import (
     ResumeInstallmentPlan,
     SplitInvoice,
 )
-from commands.import_runs import CancelImport, StartImport, UndoImport
 from commands.invoices import (
     ApplyCredit,
     CreateInvoice,

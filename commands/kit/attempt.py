@@ -69,8 +69,6 @@ class Looking:
             entry = await streams.get(state, stream, clinic, row=row)
         if self.versions.setdefault(stream, entry.version) != entry.version:  # it has moved since this very attempt read it: half of it would rest on what was before
             raise Conflict
-        if self.versions.get(stream, entry.version) != entry.version:  # it has moved since this attempt read it first, and what was read then may be in use
-            raise Conflict
         self.entries[stream] = entry
         self.versions[stream] = entry.version
         return entry
