@@ -9,7 +9,7 @@ from rich.console import Console
 from anamnesis.bench.kit.figures import Result, show
 from anamnesis.bench.kit.frame import Options, known
 
-BENCHES = ("append", "auth", "book", "read", "search", "lag", "slots", "rebuild", "sse", "growth")
+BENCHES = ("append", "auth", "book", "read", "search", "lag", "slots", "rebuild", "sse", "growth", "money")
 
 
 def run(names: list[str], *, json: bool = False, size: str = "small", seconds: float = 10.0) -> None:
