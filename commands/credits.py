@@ -64,8 +64,9 @@ class ReverseDeposit(Creation):
         return {"credits": await credits_of(self.patient_id, look)}
 
     def decide(self, credit: Credit, at: At, *, credits: dict[UUID, Credit]) -> Decision:  # noqa: A002 - it is what they are
-        where = next((id_ for id_, one in credits.items() if self.deposit_id in one.deposits and one.patient_id == self.patient_id), credit_of(self.patient_id))
-        events = credits[where].reverse(self.deposit_id, self.reason, self.reversed_on or at.today, at.today)
+        theirs = {id_: one for id_, one in credits.items() if one.patient_id == self.patient_id and self.deposit_id in one.deposits}
+        where, found = next(iter(theirs.items()), (credit_of(self.patient_id), credit))
+        events = found.reverse(self.deposit_id, self.reason, self.reversed_on or at.today, at.today)
         return told(where, events, self.patient_id)
 
 

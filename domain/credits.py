@@ -13,20 +13,33 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from domain.kit import (
+    (
     PLATFORM,
+    
     AppointmentId,
+    
     Event,
+    
     Frozen,
+    
+    Invalid,
     InvoiceId,
+    
     Money,
+    
     NotFound,
+    
     PatientId,
     PlaceId,
+    
     Reason,
+    
     Refused,
+    
     State,
+),
 )
-from domain.kit.bills import EARLIEST, Method, ensure_past, ensure_positive
+from domain.kit.bills import EARLIEST, LARGEST, Method, ensure_past, ensure_positive
 
 DepositId = Annotated[UUID, Meta(description="Id of one of the patient's deposits.")]
 Purpose = Annotated[str, Meta(min_length=1, max_length=200, description="What the money is for; kept in the books.", examples=["Deposit for the implant"])]
@@ -108,6 +121,10 @@ class CreditTooSmall(Refused):
     """The patient does not have that much credit."""
 
 
+class DepositTooLarge(Invalid):
+    """That is more than can be counted exactly."""
+
+
 class CurrencyDiffers(Refused):
     """The patient's credit is in another currency."""
 
@@ -135,7 +152,7 @@ class Credit(State):
     patient_id: UUID = PLATFORM
     record: UUID | None = None  # the patient's record under which it began, whoever's it is now
     currency: str = ""
-    balance: Money = 0
+    balance: int = 0
     since: date = EARLIEST  # the day of the first of it
     deposits: dict[UUID, Deposit] = field(default_factory=dict)
     returns: int = 0
@@ -148,7 +165,7 @@ class Credit(State):
             case CreditGained():
                 return replace(self.begun(event, event.gained_on), balance=self.balance + event.amount)
             case CreditReversed():
-                deposits = {**self.deposits, event.deposit_id: replace(self.deposits[event.deposit_id], reversed=True)}
+                deposits = {id_: replace(one, reversed=True) if id_ == event.deposit_id else one for id_, one in self.deposits.items()}
                 return replace(self, balance=self.balance - event.amount, deposits=deposits)
             case CreditUsed():
                 return replace(self, balance=self.balance - event.amount)
@@ -168,6 +185,8 @@ class Credit(State):
         """Take money without an invoice, or beyond one."""
         ensure_past(on, today, EARLIEST)
         ensure_positive(amount)
+        if self.balance + amount > LARGEST:
+            raise DepositTooLarge
         self.ensure_currency(currency)
         return [CreditReceived(
             deposit_id=uuid5(credit, f"deposits/{len(self.deposits) + 1}"), amount=amount, currency=currency, method=method, received_on=on, purpose=purpose,

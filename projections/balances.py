@@ -28,15 +28,16 @@ from projections.kit import PROJECTIONS
 from projections.kit.keys import KeyRing
 from projections.kit.past import facts_of, past, pasts
 from projections.kit.reading import Reader
-from projections.relations import standing
 from projections.trails import of_patient
 from schemas.balances import PatientBalance, Statement, StatementLine, What
 
 MOST = 2000  # invoices of a patient; whoever has more has hardly one account
 OWED = """
-select (select coalesce(sum(due), 0)::bigint from invoices where clinic_id = %s and patient_id = %s) as owed,
-    (select coalesce(sum(due), 0)::bigint from invoices where clinic_id = %s and patient_id = %s and due_on < %s and due > 0) as overdue,
-    (select coalesce(sum(balance), 0)::bigint from credits where clinic_id = %s and patient_id = %s) as credit
+select p.merged_into, coalesce(i.owed, 0)::bigint as owed, coalesce(i.overdue, 0)::bigint as overdue,
+    (select coalesce(sum(c.balance), 0)::bigint from credits c where c.clinic_id = p.clinic_id and c.patient_id = p.id) as credit
+from patients p cross join lateral (
+    select sum(due) as owed, sum(due) filter (where due_on < %s) as overdue from invoices i where i.clinic_id = p.clinic_id and i.patient_id = p.id
+) i where p.clinic_id = %s and p.id = %s
 """
 
 
@@ -44,6 +45,7 @@ class Sums(Struct):
     owed: int
     overdue: int
     credit: int
+    merged_into: UUID | None = None
 
 
 class Change(NamedTuple):
@@ -60,10 +62,11 @@ class Change(NamedTuple):
 
 async def balance_of(reader: Reader, patient: UUID, currency: str, today: date) -> PatientBalance | None:
     """Return what a patient owes and has; None if there is no such patient."""
-    if (row := await standing(reader, patient)) is None:
-        return None
-    (sums,) = await reader.select(Sums, OWED, reader.clinic, row.id, reader.clinic, row.id, today, reader.clinic, row.id)
-    return told(row.id, currency, sums)
+    found = await reader.select(Sums, OWED, today, reader.clinic, patient)
+    while found and found[0].merged_into is not None:
+        patient = found[0].merged_into
+        found = await reader.select(Sums, OWED, today, reader.clinic, patient)
+    return told(patient, currency, found[0]) if found else None
 
 
 async def balance_then(reader: Reader, keys: KeyRing, patient: UUID, currency: str, upto: int, today: date) -> PatientBalance | None:

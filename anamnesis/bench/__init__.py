@@ -10,7 +10,7 @@ from rich.console import Console
 from anamnesis.bench.kit.figures import Result, show
 from anamnesis.bench.kit.frame import Options, known
 
-BENCHES = ("append", "auth", "book", "read", "search", "lag", "slots", "rebuild", "sse", "growth", "import")
+BENCHES = ("append", "auth", "book", "read", "search", "lag", "slots", "rebuild", "sse", "growth", "import", "money")
 CALLED = {"import": "importing"}  # no file may be called that
 
 

@@ -17,7 +17,7 @@ from domain.appointment_types import AppointmentType, AppointmentTypeAdded
 from domain.appointments import Appointment, AppointmentBooked, AppointmentDetailsChanged
 from domain.card_payments import CardPayment, CardPaymentReceived
 from domain.clinics import GRACE, Clinic, ClinicClosing, ClinicOpened
-from domain.credits import Credit, CreditReceived
+from domain.credits import Credit, CreditGained, CreditReceived, CreditReturned, CreditUsed
 from domain.holds import Hold, HoldUsed, TimeHeld
 from domain.installments import InstallmentPlan, InstallmentPlanMade
 from domain.invoices import Invoice, InvoiceDrafted
@@ -117,7 +117,8 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     ReferralLead: [ReferralLeadSubmitted(referral_id=OTHER, name="Ada", phone="+31 6 1234 5678", consent=True)],  # by a link of just that number
     Lead: [*(WROTE := [LeadSubmitted(form_id=OTHER, first_name="Ada", phone="+31 6 1234 5678")]), LeadDeleted(), *WROTE],  # by a form of just that token
     Reminder: [convert(example(ReminderSkipped), ReminderSkipped)],
-    Credit: [PUT_DOWN, *Credit.replay([PUT_DOWN]).reassign(OTHER, THIS, noon.now)],
+    Credit: [PUT_DOWN, *Credit.replay([PUT_DOWN]).reassign(OTHER, THIS, noon.now), *(
+        convert({**example(event), "patientId": str(THIS)}, event) for event in (CreditGained, CreditUsed, CreditReturned))],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
     InstallmentPlan: [AGREED, *InstallmentPlan.replay([AGREED]).reassign(OTHER, THIS, noon.now)],
     PayrollEmployee: [*HIRED, *PayrollEmployee.replay(HIRED).release(THIS)],

@@ -64,6 +64,15 @@ async def invoices(state: State, clinic: UUID) -> list[dict[str, Any]]:
     return await _rows(state, "select * from invoices where clinic_id = %s order by created_at desc, id desc limit 51", clinic)
 
 
+@get("/account")
+async def account(state: State, clinic: UUID, patient: UUID) -> dict[str, Any]:
+    """Add up what is due on a patient's invoices, and what they have."""
+    found = await _rows(state, (
+        "select coalesce(sum(due), 0)::bigint as owed, (select coalesce(sum(balance), 0)::bigint from credits where clinic_id = %s and patient_id = %s) as credit "
+        "from invoices where clinic_id = %s and patient_id = %s"), clinic, patient, clinic, patient)
+    return found[0]
+
+
 @get("/week")
 async def week(state: State, clinic: UUID, first: date, last: date, doctor: UUID | None = None) -> list[dict[str, Any]]:
     """Read a week of the calendar with its names."""
@@ -135,7 +144,7 @@ def main() -> None:
     listener.listen(2048)
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
-    app = Litestar([append, patient, search, invoices, week, slots, tell, listen], lifespan=[_lifespan], openapi_config=None, logging_config=None)
+    app = Litestar([append, patient, search, invoices, account, week, slots, tell, listen], lifespan=[_lifespan], openapi_config=None, logging_config=None)
     config = uvicorn.Config(app, loop="uvloop", http="httptools", ws="none", access_log=False, log_config=None, server_header=False)
     uvicorn.Server(config).run(sockets=[listener])
 
