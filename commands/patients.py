@@ -39,11 +39,12 @@ from domain.recalls import Recall
 from domain.receipts import Receipt
 from domain.recurrences import Recurrence
 from domain.staff import Staff
+from domain.waiting_list import WaitingEntry
 from schemas.appointments import AppointmentRow
 from schemas.patients import MedicalHistoryRow, PatientRow
 
-Thing = Appointment | Invoice | Quotation | Recall | Receipt | Recurrence | WalkIn
-MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn}
+Thing = Appointment | Invoice | Quotation | Recall | Receipt | Recurrence | WaitingEntry | WalkIn
+MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn, "waiting_list": WaitingEntry}
 """What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
 
 STAYS: dict[str, str] = {
@@ -58,6 +59,7 @@ STAYS: dict[str, str] = {
     "duplicates": "somebody looked at these two records; the one that stands for either is looked at anew",
     "consents": "it was said for this record, under whose key it is sealed; whoever asks whether somebody agrees asks about all records of theirs",
     "reminders": "it says to whom it was written, by the record that the visit had then",
+    "slot_offers": "it says to whom a time was offered, by the record that the entry had then; who accepts is the entry's patient",
     "recall_wishes": "it was noted for this record that nobody is to call; whoever calls asks about all records of the patient",
     "referral_leads": "it says as which record somebody was registered, who had been nobody's patient; the record says what it was merged into",
     "leads": "likewise of whoever wrote by the clinic's website",

@@ -224,9 +224,9 @@ class PatientPreferencesChanged(Preferences, Event):
 
 
 class Belonging(Frozen):
-    """Something that is a patient's: an appointment, an invoice, a quotation, a receipt, a recall, a series of appointments or a place in the waiting queue."""
+    """Something that is a patient's: an appointment, an invoice, a quotation, a receipt, a recall, a series of appointments, a place in the waiting queue or on the waiting list."""
 
-    kind: Literal["appointments", "invoices", "quotations", "recalls", "receipts", "recurrences", "queue"]
+    kind: Literal["appointments", "invoices", "quotations", "recalls", "receipts", "recurrences", "queue", "waiting_list"]
     id: Annotated[UUID, Meta(description="Its id.")]
 
 

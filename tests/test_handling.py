@@ -51,6 +51,7 @@ from commands.emergencies import BreakGlass, EndEmergency
 from commands.erasures import ErasePatient
 from commands.expenses import CorrectExpense, RecordExpense, StrikeOutExpense
 from commands.favourites import FavourPatient, UnfavourPatient
+from commands.group_sessions import CancelGroupSession, ChangeGroupSession, PlanGroupSession
 from commands.holds import ExtendHold, HoldTime, ReleaseHold
 from commands.invoices import (
     CreateInvoice,
@@ -142,6 +143,7 @@ from commands.reminders import SendReminder
 from commands.retention import PlaceLegalHold
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
 from commands.schedules import BlockTime, SetDoctorSchedule, UnblockTime
+from commands.slot_offers import AcceptSlotOffer, DeclineSlotOffer, OfferSlot, WithdrawSlotOffer
 from commands.staff import (
     CancelStaffInvitation,
     ChangeStaff,
@@ -152,6 +154,7 @@ from commands.staff import (
 )
 from commands.sync import DismissSyncConflict, KeepSyncConflict
 from commands.upgrades import ChangeSeatRequest, RequestSeats
+from commands.waiting_list import AddWaitingEntry, ChangeWaitingEntry, RemoveWaitingEntry, ReopenWaitingEntry
 from commands.webhooks import (
     AddWebhook,
     ChangeWebhook,
@@ -300,6 +303,10 @@ def asked_by_a_clinic(command: type[Command]) -> bool:
     return command.permission not in {"superadmin", "house", "public", "self"}
 
 
+WISHED = {
+    "patient_id": "patients", "doctor_id": "staff", "type_id": "appointment_types", "place_id": "places", "appointment_id": "appointments", "group_id": "group_sessions"}
+
+
 def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Command, UUID | None]]:
     """Return each command with each of its references pointing elsewhere: `other` are ids by kind; the rest of it is good."""
     line = {"description": "Crown", "unit_price": 100}
@@ -328,6 +335,15 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((WithdrawConsent, "form_id"), WithdrawConsent(**{**agreed, "form_id": other["consent_forms"]}), None),
         ((WithdrawConsent, "relation_id"), WithdrawConsent(**agreed, by="guardian", relation_id=other["relations"]), None),
         ((SendReminder, "appointment_id"), SendReminder(appointment_id=other["appointments"]), None),
+        *(((AddWaitingEntry, name), AddWaitingEntry(**{"patient_id": town.patient, name: other[kind]}), None) for name, kind in WISHED.items()),
+        *(((ChangeWaitingEntry, name), ChangeWaitingEntry(**{name: other[kind]}), other["waiting"]) for name, kind in WISHED.items() if name != "patient_id"),
+        *(((OfferSlot, name), OfferSlot(**{"entry_id": other["waiting"], "doctor_id": town.doctor, "start": town.at(300), name: other[kind]}), None) for name, kind in (
+            ("entry_id", "waiting_list"), ("doctor_id", "staff"), ("room_id", "rooms"), ("group_id", "group_sessions"))),
+        *(((command, name), command(**{"doctor_id": town.doctor, "start": town.at(420), "capacity": 2, name: other[kind]}), target) for name, kind in (
+            ("doctor_id", "staff"), ("room_id", "rooms"), ("type_id", "appointment_types")) for command, target in (
+                (PlanGroupSession, None), (ChangeGroupSession, other["group"]))),
+        ((BookAppointment, "group_id"), BookAppointment(**visit, patient_id=town.patient, group_id=other["group_sessions"]), None),
+        ((ChangeAppointment, "group_id"), ChangeAppointment(**visit, group_id=other["group_sessions"]), other["visit"]),
         ((ChangeMessageWishes, "patient_id"), ChangeMessageWishes(patient_id=other["patients"], unwanted=["reminders"]), None),
         ((ScheduleRecall, "patient_id"), ScheduleRecall(**{**call, "patient_id": other["patients"]}), None),
         ((ScheduleRecall, "doctor_id"), ScheduleRecall(**{**call, "doctor_id": other["staff"]}), None),
@@ -400,11 +416,12 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     mine["form"], form = (await town(PHOTOS)).id, (await far(PHOTOS)).id
     anna = (await far(AddRelation(patient_id=far.patient, relation="parent", guardian=True, name="Anna"))).id
     mine["quotation"] = await town.quotation()
+    mine["waiting"], mine["group"] = await listed(town), await course(town)
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
-        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt()},
-        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room, "quotations": town.room, "invoices": town.room, "receipts": town.room},
-        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4()},
+        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt(), "waiting_list": await listed(far), "group_sessions": await course(far)},
+        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room, "quotations": town.room, "invoices": town.room, "receipts": town.room, "waiting_list": town.room, "group_sessions": town.room},
+        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "waiting_list": uuid4(), "group_sessions": uuid4()},
     }
     count = len(stored(database))
     for ids in strange.values():
@@ -417,9 +434,9 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4()}
+    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4(), "waiting_list": uuid4(), "group_sessions": uuid4(), "waiting": uuid4(), "group": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink) or shape == (AddRelation, "related_id"):
+        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink | ChangeWaitingEntry | OfferSlot | ChangeGroupSession) or shape[1] == "group_id" or shape == (AddWaitingEntry, "appointment_id") or shape == (AddRelation, "related_id"):
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -435,6 +452,14 @@ async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -
             ids[own["holds"]] = (await fresh(HoldTime(doctor_id=fresh.doctor, room_id=fresh.room, start=MONDAY))).id
         renamed = type(command)(**{k: ids.get(v, v) if isinstance(v, UUID) else v for k, v in asdict(command).items() if k != "lines"}, **lines(command))
         assert (await fresh(renamed)).version >= 1
+
+
+async def listed(town: Town) -> UUID:
+    return (await town(AddWaitingEntry(patient_id=town.patient))).id
+
+
+async def course(town: Town) -> UUID:
+    return (await town(PlanGroupSession(doctor_id=town.doctor, start=town.at(900), capacity=2))).id
 
 
 async def series(town: Town) -> UUID:
@@ -460,6 +485,8 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things |= {"recalls": await town.recall(), "referrals": (source := await town.source()), "referral_leads": await town.lead(source)}
     things["lead_forms"], things["leads"] = await town.written()
     things["recurrences"] = await series(town)
+    things |= {"waiting_list": await listed(town), "group_sessions": await course(town)}
+    things["slot_offers"] = (await town(OfferSlot(entry_id=things["waiting_list"], doctor_id=town.doctor, start=town.at(1200)))).id
     things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
     things["queue"] = (await town(QueuePatient(patient_id=town.patient))).id
     things |= {"quotations": await town.quotation(), "receipts": await town.receipt()}
@@ -515,6 +542,8 @@ def later(town: Town) -> list[Command]:
         ChangeAppointmentSeries(scope="all", time="10:00"), CancelAppointmentSeries(scope="all"), ExtendAppointmentSeries(count=1),
         ChangeRecall(), NoteRecallAttempt(outcome="reached"), BookRecall(appointment_id=uuid4()), DeclineRecall(), CancelRecall(), ReopenRecall(),
         DismissSyncConflict(),
+        ChangeWaitingEntry(), RemoveWaitingEntry(), ReopenWaitingEntry(), AcceptSlotOffer(), DeclineSlotOffer(), WithdrawSlotOffer(),
+        ChangeGroupSession(**visit), CancelGroupSession(),
         ChangeReferralSource(name="Mine", kind="other"), DeleteReferralSource(), MakeReferralLink(), WithdrawReferralLink(),
         ChangeLeadForm(label="Mine"), RotateLeadFormToken(), DisableLeadForm(), ChangeLeadStatus(status="contacted"), ConvertLead(gender="other"),
         NoteReferralContact(), ConvertReferralLead(patient_id=town.patient), DismissReferralLead(), ReopenReferralLead(),

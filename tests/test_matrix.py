@@ -18,6 +18,7 @@ from tests.test_walk import (
     consents,
     devices,
     figures,
+    group_sessions,
     invitations,
     invoices,
     leads,
@@ -33,13 +34,14 @@ from tests.test_walk import (
     schedules,
     staff,
     waiting,
+    waiting_list,
     walked,
 )
 from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, content
 
 __all__ = ["caller"]  # a fixture
 
-CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, recurrences, recalls, invoices, quotations, referrals, leads, waiting, devices]  # what is neither the admin's alone nor the platform's
+CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, recurrences, waiting_list, group_sessions, recalls, invoices, quotations, referrals, leads, waiting, devices]  # what is neither the admin's alone nor the platform's
 BEYOND_A_PROGRAM = {"GRANT_BEYOND_YOUR_OWN"}  # it may not make anybody more than it is itself, which is nobody
 WORDS = re.compile("Bakker|Noor|Visser|Penicillin|D2740")  # of rows that the walk has made
 

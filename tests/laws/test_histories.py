@@ -15,6 +15,7 @@ from commands.kit import Creation
 from domain.appointment_types import AppointmentType, AppointmentTypeAdded
 from domain.appointments import Appointment, AppointmentBooked, AppointmentDetailsChanged
 from domain.clinics import GRACE, Clinic, ClinicClosing, ClinicOpened
+from domain.group_sessions import GroupSeatKept, GroupSeatTaken, GroupSession, GroupSessionPlanned
 from domain.holds import Hold, HoldUsed, TimeHeld
 from domain.invoices import Invoice, InvoiceDrafted
 from domain.kit import At, Elsewhere, Event, Personal, State, TimeClaim
@@ -42,7 +43,9 @@ from domain.reminders import Reminder, ReminderSkipped
 from domain.rooms import Room, RoomAdded
 from domain.schedules import Hours, Schedule, ScheduleSet
 from domain.seats import Seats, SeatTaken
+from domain.slot_offers import SlotOffer, SlotOfferAccepted, SlotOffered
 from domain.staff import Staff, StaffHired
+from domain.waiting_list import Times, WaitingEntry, WaitingEntryAdded, WaitingEntryServed
 from gateway.kit.examples import example
 from projections.kit import PROJECTIONS, Projection
 from schemas.kit import Row
@@ -75,6 +78,9 @@ EXTENDED = AppointmentSeriesExtended(
 ALTERED = AppointmentSeriesChanged(
     patient_id=THIS, doctor_id=THIS, type="check-up", time="10:00", minutes=30, scope="one", mode="each",
     occurrences=[Occurrence(number=1, on=noon.today, time="10:00", outcome="changed", appointment_id=THIS)])
+LISTED = WaitingEntryAdded(patient_id=OTHER, times=[Times(weekdays=["monday"], end="12:00")])
+PROPOSED = convert({**example(SlotOffered), "patientId": str(OTHER), "endsAt": "2026-03-02T09:30:00Z", "expiresAt": (noon.now + GRACE).isoformat(), "groupId": None}, SlotOffered)
+PLANNED = convert({**example(GroupSessionPlanned), "endsAt": "2026-03-02T09:30:00Z"}, GroupSessionPlanned)
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
 OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validUntil": None}, QuotationDrafted)
 RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
@@ -93,6 +99,9 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     ReferralLead: [ReferralLeadSubmitted(referral_id=OTHER, name="Ada", phone="+31 6 1234 5678", consent=True)],  # by a link of just that number
     Lead: [*(WROTE := [LeadSubmitted(form_id=OTHER, first_name="Ada", phone="+31 6 1234 5678")]), LeadDeleted(), *WROTE],  # by a form of just that token
     Reminder: [convert(example(ReminderSkipped), ReminderSkipped)],
+    GroupSession: [PLANNED, GroupSeatKept(doctor_id=THIS, on=noon.today, offer_id=OTHER, lapsed=[]), GroupSeatTaken(doctor_id=THIS, on=noon.today, appointment_id=THIS, vacated=[])],
+    SlotOffer: [PROPOSED, SlotOfferAccepted(entry_id=THIS, patient_id=OTHER, doctor_id=THIS, appointment_id=OTHER)],
+    WaitingEntry: [LISTED, *WaitingEntry.replay([LISTED]).reassign(OTHER, THIS, noon.now), WaitingEntryServed(patient_id=THIS, offer_id=OTHER, appointment_id=OTHER)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
     Quotation: [OFFERED, *Quotation.replay([OFFERED]).reassign(OTHER, THIS, noon.now)],
     Receipt: [RECEIPTED, *Receipt.replay([RECEIPTED]).reassign(OTHER, THIS, noon.now)],
