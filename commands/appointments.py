@@ -34,10 +34,9 @@ from domain.kit import (
     RoomId,
     StaffId,
     Text,
-    TimeClaim,
+TimeClaim,
     code_of,
-    instant,
-    only,
+        only,
 )
 from domain.kit.letters import LetterLanguage
 from domain.kit.paces import Pace
@@ -85,8 +84,10 @@ class Wanted(Frozen):
 
     def seated(self, patient: UUID, at: At, seats: "Seats") -> Arrangement:
         """Return the arrangement of a seat in the session that is named."""
-        seats.session.ensure_named(self.doctor_id, instant(self.start, at.zone, self.fold))
-        return Arrangement(patient_id=patient, group_id=self.group_id, **only(Planned, seats.session.what))
+        planned = seats.session.what
+        named = when(self.start, (planned.ends_at - planned.starts_at) // timedelta(minutes=1), at.now, at.zone, self.fold)
+        seats.session.ensure_named(self.doctor_id, named["starts_at"])
+        return Arrangement(patient_id=patient, group_id=self.group_id, **only(Planned, planned))
 
     def arranged(self, patient: UUID, at: At, means: "Means") -> Arrangement:
         ensure_clocks(at)

@@ -109,7 +109,7 @@ class ChangeGroupSession(Command, GroupWanted):
             raise ParticipantsBusy(appointments=[str(id_) for id_ in busy])
         along = [
             Elsewhere(state=Appointment, id=id_, events=visit.move_along(
-                Arrangement(patient_id=visit.patient, group_id=at.id, **only(Planned, planned)), notes[id_], at.now))
+                Arrangement(patient_id=visit.patient, group_id=at.id, **only(Planned, planned)), notes.get(id_), at.now))
             for id_, visit in visits.items()]
         return [*moved, *changed, *along, *taken_back(offers)]
 

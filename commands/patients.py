@@ -43,11 +43,12 @@ from domain.recalls import Recall
 from domain.receipts import Receipt
 from domain.recurrences import Recurrence
 from domain.staff import Staff
+from domain.waiting_list import WaitingEntry
 from schemas.appointments import AppointmentRow
 from schemas.patients import MedicalHistoryRow, PatientRow
 
-Thing = Appointment | Credit | InstallmentPlan | InsuranceClaim | InsuranceCover | Invoice | Quotation | Recall | Receipt | Recurrence | WalkIn
-MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "credits": Credit, "installments": InstallmentPlan, "insurance_claims": InsuranceClaim, "insurance_covers": InsuranceCover, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn}
+Thing = Appointment | Credit | InstallmentPlan | InsuranceClaim | InsuranceCover | Invoice | Quotation | Recall | Receipt | Recurrence | WaitingEntry | WalkIn
+MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "credits": Credit, "installments": InstallmentPlan, "insurance_claims": InsuranceClaim, "insurance_covers": InsuranceCover, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn, "waiting_list": WaitingEntry}
 """What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
 
 STAYS: dict[str, str] = {
@@ -63,6 +64,7 @@ STAYS: dict[str, str] = {
     "consents": "it was said for this record, under whose key it is sealed; whoever asks whether somebody agrees asks about all records of theirs",
     "campaign_calls": "it says to whom it was written, by the record that they had then; whoever calls asks about all records of the patient",
     "reminders": "it says to whom it was written, by the record that the visit had then",
+    "slot_offers": "it says to whom a time was offered, by the record that the entry had then; who accepts is the entry's patient",
     "recall_wishes": "it was noted for this record that nobody is to call; whoever calls asks about all records of the patient",
     "referral_leads": "it says as which record somebody was registered, who had been nobody's patient; the record says what it was merged into",
     "leads": "likewise of whoever wrote by the clinic's website",

@@ -33,7 +33,6 @@ from domain.kit import (
     StaffId,
     TimeClaim,
     WaitingEntryId,
-    instant,
     only,
     wall,
 )
@@ -69,59 +68,8 @@ class Circumstances(NamedTuple):
     means: Means
     settings: WaitingListSettings
     reminders: ReminderSettings
-    held: Held
     busy: bool  # the patient, with another visit
     seats: Seats | None = None  # of the session in which a seat is offered
-    group: UUID | None = None
-
-    @property
-    def wish(self) -> Wish:
-        return self.entry.wish
-
-    def possible(self, at: At) -> None:
-        """Refuse what could not be booked."""
-        h = self.held
-        self.entry.ensure_waiting()
-        self.patient.ensure_bookable()
-        if self.seats is None:
-            ensure_possible(self.means.circumstances(h.starts_at, h.ends_at, h.zone))
-        if self.busy:
-            raise PatientBusyThen
-        if self.visit and (self.visit.arranged is None or self.visit.arranged.starts_at <= h.starts_at):
-            raise NotEarlier
-
-    def suits(self, at: At) -> bool:
-        """Say whether the patient can make it, and may be asked just now."""
-        h, rules = self.held, self.settings.rules
-        notice = timedelta(minutes=rules.notice if self.wish.notice is None else self.wish.notice)
-        return (
-            rules.automatic and h.starts_at - at.now >= notice and self.reminders.awake(at.now, at.zone) is None
-            and self.wish.takes(h.doctor_id, self.place, wall(h.starts_at, h.zone), wall(h.ends_at, h.zone), self.group))
-
-    @property
-    def place(self) -> UUID | None:
-        return self.seats.session.what.place_id if self.seats else self.means.place(self.held.starts_at, self.held.ends_at, self.held.zone)
-
-    @property
-    def called(self) -> str:
-        """What the visit is for, in words."""
-        if self.seats:
-            return self.seats.session.what.type
-        return self.wish.type or (self.visit.arranged.type if self.visit and self.visit.arranged else self.means.name)
-
-    def offer(self, offer: SlotOffer, id_: UUID, entry: UUID, minutes: int | None, at: At, *, by_hand: bool) -> Decision:
-        """Offer the time, and hold it as long as the patient has to answer."""
-        length = self.settings.rules.answer if minutes is None else minutes
-        quiet = self.reminders.awake(at.now + timedelta(minutes=length), at.zone)
-        until = answer_by(at.now, length, self.held.starts_at, quiet)
-        offered = Offered(
-            **only(Held, self.held), entry_id=entry, patient_id=self.entry.patient, appointment_id=self.wish.appointment_id,
-            type=self.called, type_id=self.seats.session.what.type_id if self.seats else kind_of(self.wish, self.visit), place_id=self.place, group_id=self.group)
-        made = offer.make(offered, until, by_hand=by_hand, written=self.reachable)
-        if made and self.seats and self.group:
-            kept = self.seats.session.keep(id_, self.seats.sitting, self.seats.keeping, at.now)
-            return [*made, Elsewhere(state=GroupSession, id=self.group, events=kept)]
-        return [*made, Elsewhere(state=Hold, id=hold_of(id_), events=Hold().hold_until(self.held, until))] if made else []
 
 
 class Proposal(Frozen):
@@ -144,16 +92,69 @@ class Proposal(Frozen):
         reachable = getattr(await look.row(Patient, entry.patient), "email", None) is not None
         means = await means_of(look, self.doctor_id, self.room_id, kind_of(wish, visit))
         seats = await seats_of(look, self.group_id) if self.group_id else None
-        if seats:
-            seats.session.ensure_named(self.doctor_id, instant(self.start, look.at.zone, self.fold))
-            held = Held(**only(Held, seats.session.what))
-        else:
-            pace = means.pace(length_of(wish, visit))
-            held = Held(
-                doctor_id=self.doctor_id, room_id=self.room_id, buffer_before=pace.before, buffer_after=pace.after,
-                **when(self.start, pace.minutes, look.at.now, look.at.zone, self.fold))
+        found = Circumstances(entry, patient, reachable, visit, means, settings, reminders, busy=False, seats=seats)
+        held = self.held(look.at, found)
         (others,) = await look.holders([TimeClaim(kind="patient", id=entry.patient, start=held.starts_at, end=held.ends_at)])
-        return Circumstances(entry, patient, reachable, visit, means, settings, reminders, held, any(stay.owner != wish.appointment_id for stay in others), seats, self.group_id)
+        return found._replace(busy=any(stay.owner != wish.appointment_id for stay in others))
+
+    def held(self, at: At, found: Circumstances) -> Held:
+        """Return the time as it is to be held."""
+        if found.seats:
+            session = found.seats.session
+            named = when(self.start, minutes_of(session.what), at.now, at.zone, self.fold)
+            session.ensure_named(self.doctor_id, named["starts_at"])
+            return Held(**only(Held, session.what))
+        pace = found.means.pace(length_of(found.entry.wish, found.visit))
+        return Held(
+            doctor_id=self.doctor_id, room_id=self.room_id, buffer_before=pace.before, buffer_after=pace.after,
+            **when(self.start, pace.minutes, at.now, at.zone, self.fold))
+
+    def ensure_possible(self, found: Circumstances, held: Held) -> None:
+        """Refuse what could not be booked."""
+        found.entry.ensure_waiting()
+        found.patient.ensure_bookable()
+        if found.seats is None:
+            ensure_possible(found.means.circumstances(held.starts_at, held.ends_at, held.zone))
+        if found.busy:
+            raise PatientBusyThen
+        if found.visit and (found.visit.arranged is None or found.visit.arranged.starts_at <= held.starts_at):
+            raise NotEarlier
+
+    def suits(self, found: Circumstances, held: Held, at: At) -> bool:
+        """Say whether the patient can make it, and may be asked just now."""
+        rules, wish = found.settings.rules, found.entry.wish
+        notice = timedelta(minutes=rules.notice if wish.notice is None else wish.notice)
+        return (
+            rules.automatic and held.starts_at - at.now >= notice and found.reminders.awake(at.now, at.zone) is None and wish.takes(
+                held.doctor_id, place_of(found, held), wall(held.starts_at, held.zone), wall(held.ends_at, held.zone), self.group_id))
+
+    def offered(self, found: Circumstances, held: Held) -> Offered:
+        """Return what is offered."""
+        wish, visit = found.entry.wish, found.visit.arranged if found.visit else None
+        told: dict[str, Any] = {
+            **only(Held, held), "entry_id": self.entry_id, "patient_id": found.entry.patient, "appointment_id": wish.appointment_id, "group_id": self.group_id,
+            "place_id": place_of(found, held)}
+        if found.seats:
+            return Offered(**told, type=found.seats.session.what.type, type_id=found.seats.session.what.type_id)
+        return Offered(**told, type=wish.type or (visit.type if visit else found.means.name), type_id=kind_of(wish, found.visit))
+
+    def offer(self, offer: SlotOffer, id_: UUID, found: Circumstances, at: At, minutes: int | None = None, *, by_hand: bool) -> Decision:
+        """Offer the time, and hold it, or keep the seat, as long as the patient has to answer."""
+        held = self.held(at, found)
+        length = found.settings.rules.answer if minutes is None else minutes
+        until = answer_by(at.now, length, held.starts_at, found.reminders.awake(at.now + timedelta(minutes=length), at.zone))
+        made = offer.make(self.offered(found, held), until, by_hand=by_hand, written=found.reachable)
+        if not made:
+            return []
+        if found.seats and self.group_id:
+            kept = found.seats.session.keep(id_, found.seats.sitting, found.seats.keeping, at.now)
+            return [*made, Elsewhere(state=GroupSession, id=self.group_id, events=kept)]
+        return [*made, Elsewhere(state=Hold, id=hold_of(id_), events=Hold().hold_until(held, until))]
+
+
+def place_of(found: Circumstances, held: Held) -> UUID | None:
+    """Return where it would be."""
+    return found.seats.session.what.place_id if found.seats else found.means.place(held.starts_at, held.ends_at, held.zone)
 
 
 class OfferSlot(Creation, Proposal):
@@ -171,10 +172,10 @@ class OfferSlot(Creation, Proposal):
         return {"around": await self.circumstances(look), "already": open_[0].id if open_ else None}
 
     def decide(self, offer: SlotOffer, at: At, *, around: Circumstances, already: UUID | None) -> Decision:
-        around.possible(at)
+        self.ensure_possible(around, self.held(at, around))
         if already:
             raise OfferedAlready(id=str(already))
-        return around.offer(offer, at.id, self.entry_id, self.minutes, at, by_hand=True)
+        return self.offer(offer, at.id, around, at, self.minutes, by_hand=True)
 
 
 class OfferFreeSlot(Creation, Proposal):
@@ -190,45 +191,67 @@ class OfferFreeSlot(Creation, Proposal):
         return {"around": await self.circumstances(look)}
 
     def decide(self, offer: SlotOffer, at: At, *, around: Circumstances) -> Decision:
-        if not around.suits(at):
+        held = self.held(at, around)
+        if not self.suits(around, held, at):
             return []
-        around.possible(at)
-        return around.offer(offer, self.stream(at), self.entry_id, None, at, by_hand=False)
+        self.ensure_possible(around, held)
+        return self.offer(offer, self.stream(at), around, at, by_hand=False)
 
 
-class Answer(Frozen):
-    """How a patient's yes is turned into a visit."""
+class Acceptance(NamedTuple):
+    """All that it takes to make a visit of what was offered, held fast."""
 
-    async def accepted(self, look: Look) -> dict[str, Any]:
-        offer = await look.require(SlotOffer, look.at.id)
-        o, id_ = offer.what, visit_of(offer, look.at.id)
-        entry = await look.require(WaitingEntry, o.entry_id)
-        visit = await look.load(Appointment, id_)
-        notes = getattr(await look.row(Appointment, id_), "notes", None) if o.appointment_id else None
-        command = asked(offer, look.at.id, entry, notes)
-        others = {**await command.gather(look), **({"offer": look.at.id} if o.group_id else {})}
-        reachable = getattr(await look.row(Patient, entry.patient), "email", None) is not None
-        hold = await look.load(Hold, hold_of(look.at.id))
-        return {"entry": entry, "visit": visit, "notes": notes, "others": others, "hold": hold, "reachable": reachable}
+    entry: WaitingEntry
+    visit: Appointment
+    notes: str | None
+    means: Means
+    patient: Patient
+    reachable: bool
+    hold: Hold
+    seats: Seats | None = None
 
 
-def accepted(offer: SlotOffer, at: At, way: OfferWay, found: dict[str, Any]) -> Decision:
+async def acceptance(look: Look) -> Acceptance:
+    """Return what the visit rests on that is to be booked, or moved."""
+    offer = await look.require(SlotOffer, look.at.id)
+    o, id_ = offer.what, visit_of(offer, look.at.id)
+    entry = await look.require(WaitingEntry, o.entry_id)
+    notes = getattr(await look.row(Appointment, id_), "notes", None) if o.appointment_id else None
+    return Acceptance(
+        entry, await look.load(Appointment, id_), notes, await means_of(look, o.doctor_id, o.room_id, o.type_id), await look.require(Patient, entry.patient),
+        getattr(await look.row(Patient, entry.patient), "email", None) is not None, await look.load(Hold, hold_of(look.at.id)),
+        await seats_of(look, o.group_id) if o.group_id else None)
+
+
+def accepted(offer: SlotOffer, at: At, way: OfferWay, found: Acceptance) -> Decision:
     """Book what was offered, or move the visit to it, by the ordinary command and its rules; and say so to the list."""
-    id_ = visit_of(offer, at.id)
-    entry, visit, hold = found["entry"], found["visit"], found["hold"]
+    o, id_ = offer.what, visit_of(offer, at.id)
     yes = offer.accept(id_, at.now, way)
-    served = entry.serve(at.id, id_)
-    command = asked(offer, at.id, entry, found["notes"])
-    decided: Decision = [*command.decide(visit, replace(at, id=id_), **found["others"])]
+    served = found.entry.serve(at.id, id_)
+    decided = booked(offer, at, found)
     events = [one for one in decided if not isinstance(one, Elsewhere)]
     elsewhere = [one for one in decided if isinstance(one, Elsewhere)]
-    if offer.what.appointment_id and not offer.what.group_id:  # a visit that is moved knows nothing of holds
-        o = offer.what
-        elsewhere.append(Elsewhere(
-            state=Hold, id=hold_of(at.id), events=hold.use(id_, o.doctor_id, o.room_id, (o.starts_at, o.ends_at), at.now)))
-    if way == "link" and found["reachable"]:
-        events = told(visit, events, at)
-    return [*yes, Elsewhere(state=Appointment, id=id_, events=events), *elsewhere, Elsewhere(state=WaitingEntry, id=offer.what.entry_id, events=served)]
+    if way == "link" and found.reachable:
+        events = told(found.visit, events, at)
+    return [*yes, Elsewhere(state=Appointment, id=id_, events=events), *elsewhere, Elsewhere(state=WaitingEntry, id=o.entry_id, events=served)]
+
+
+def booked(offer: SlotOffer, at: At, found: Acceptance) -> Decision:
+    """Return what follows from the ordinary command by which an offer becomes a visit."""
+    o, there = offer.what, replace(at, id=visit_of(offer, at.id))
+    asked: dict[str, Any] = {
+        "doctor_id": o.doctor_id, "room_id": o.room_id, "type": o.type, "type_id": o.type_id, "start": o.starts_at, "group_id": o.group_id,
+        "duration": minutes_of(o)}
+    rests: dict[str, Any] = {**found.means._asdict(), "seats": found.seats, "offer": at.id if o.group_id else None}
+    if o.appointment_id is None:
+        hold: dict[str, Any] = {} if o.group_id else {"hold": found.hold}
+        booking = BookAppointment(**asked, patient_id=found.entry.patient, hold_id=None if o.group_id else hold_of(at.id))
+        return booking.decide(found.visit, there, patient=found.patient, **rests, **hold)
+    moved = ChangeAppointment(**asked, notes=found.notes).decide(found.visit, there, **rests)
+    if o.group_id:
+        return moved
+    used = found.hold.use(there.id, o.doctor_id, o.room_id, (o.starts_at, o.ends_at), at.now)  # a visit that is moved knows nothing of holds
+    return [*moved, Elsewhere(state=Hold, id=hold_of(at.id), events=used)]
 
 
 def told(visit: Appointment, events: list[Event], at: At, language: LetterLanguage = None) -> list[Event]:
@@ -239,32 +262,21 @@ def told(visit: Appointment, events: list[Event], at: At, language: LetterLangua
     return events if visit.told else [*events, *after.ask_summary(at.now, language)]
 
 
-def asked(offer: SlotOffer, id_: UUID, entry: WaitingEntry, notes: str | None) -> BookAppointment | ChangeAppointment:
-    """Return the ordinary command by which an offer becomes a visit."""
-    o = offer.what
-    common: dict[str, Any] = {
-        "doctor_id": o.doctor_id, "room_id": o.room_id, "type": o.type, "type_id": o.type_id, "start": o.starts_at,
-        "group_id": o.group_id, "duration": (o.ends_at - o.starts_at) // timedelta(minutes=1)}
-    if o.appointment_id:
-        return ChangeAppointment(**common, notes=notes)
-    return BookAppointment(**common, patient_id=entry.patient, hold_id=None if o.group_id else hold_of(id_))
-
-
 def visit_of(offer: SlotOffer, id_: UUID) -> UUID:
     """Return the id of the visit that comes of an offer, or is moved by it."""
     return offer.what.appointment_id or booked_by(id_)
 
 
-class AcceptSlotOffer(Command, Answer):
+class AcceptSlotOffer(Command):
     """Accept an offer for its patient: the visit is booked, or moved, as it was offered."""
 
     state = SlotOffer
     permission = "appointments.create"
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {"found": await self.accepted(look)}
+        return {"found": await acceptance(look)}
 
-    def decide(self, offer: SlotOffer, at: At, *, found: dict[str, Any]) -> Decision:
+    def decide(self, offer: SlotOffer, at: At, *, found: Acceptance) -> Decision:
         return accepted(offer, at, "clinic", found)
 
 
@@ -297,7 +309,7 @@ class WithdrawSlotOffer(Command):
         return [*offer.withdraw(self.reason), *freed(at.id, hold)]
 
 
-class AnswerSlotOffer(Command, Answer):
+class AnswerSlotOffer(Command):
     """Answer an offer as its patient, by the link in the letter: accept it, decline it, or leave the waiting list."""
 
     state = SlotOffer
@@ -306,19 +318,20 @@ class AnswerSlotOffer(Command, Answer):
     reason: Reason | None = None
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        if self.response == "accept":
-            return {"found": await self.accepted(look)}
         offer = await look.require(SlotOffer, look.at.id)
-        return {"found": {"hold": await look.load(Hold, hold_of(look.at.id)), "entry": await look.load(WaitingEntry, offer.what.entry_id)}}
+        if self.response == "accept" and offer.status != "accepted":
+            return {"found": await acceptance(look)}
+        return {"hold": await look.load(Hold, hold_of(look.at.id)), "entry": await look.load(WaitingEntry, offer.what.entry_id)}
 
-    def decide(self, offer: SlotOffer, at: At, *, found: dict[str, Any]) -> Decision:
+    def decide(
+        self, offer: SlotOffer, at: At, *, found: Acceptance | None = None, hold: Hold = Hold(), entry: WaitingEntry = WaitingEntry(),  # noqa: B008 - frozen
+    ) -> Decision:
         if self.response == "accept":
-            return [] if offer.status == "accepted" else accepted(offer, at, "link", found)
+            return accepted(offer, at, "link", found) if found else []
         declined = offer.decline(self.reason, at.now, "link")
-        entry: WaitingEntry = found["entry"]
         left = entry.remove(self.reason, "link") if self.response == "leave" and entry.status == "waiting" else []
         gone = [Elsewhere(state=WaitingEntry, id=offer.what.entry_id, events=left)] if left else []
-        return [*declined, *(freed(at.id, found["hold"]) if declined else []), *gone]
+        return [*declined, *(freed(at.id, hold) if declined else []), *gone]
 
 
 class SettleSlotOffer(Command):
@@ -347,4 +360,9 @@ def length_of(wish: Wish, visit: Appointment | None) -> int | None:
     """Return how long the visit is to be, if that is said or is the length that it has."""
     if wish.duration or visit is None or visit.arranged is None:
         return wish.duration
-    return (visit.arranged.ends_at - visit.arranged.starts_at) // timedelta(minutes=1)
+    return minutes_of(visit.arranged)
+
+
+def minutes_of(span: Any) -> int:
+    minutes: int = (span.ends_at - span.starts_at) // timedelta(minutes=1)
+    return minutes

@@ -1,6 +1,6 @@
 """What may be asked of the waiting list."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from msgspec import Meta
@@ -23,6 +23,13 @@ from domain.waiting_list import (
 from schemas.slot_offers import SlotOfferRow
 
 WaitingNote = Annotated[Note | None, Meta(description="What else is to be known; for the clinic alone.")]
+
+
+class OnOffer(NamedTuple):
+    """An offer, and the hold on its time."""
+
+    offer: SlotOffer
+    hold: Hold
 
 
 class AddWaitingEntry(Creation, Wish):
@@ -70,7 +77,7 @@ class RemoveWaitingEntry(Command):
     async def gather(self, look: Look) -> dict[str, Any]:
         return {"offers": await open_offers(look, look.at.id)}
 
-    def decide(self, entry: WaitingEntry, at: At, *, offers: dict[UUID, tuple[SlotOffer, Hold]]) -> Decision:
+    def decide(self, entry: WaitingEntry, at: At, *, offers: dict[UUID, OnOffer]) -> Decision:
         return [*entry.remove(self.reason), *taken_back(offers)]
 
 
@@ -102,7 +109,7 @@ class EndWaitingEntry(Command):
             "patient": await look.require(Patient, entry.patient), "visit": await to_move(look, entry.wish.appointment_id),
             "offers": await open_offers(look, look.at.id)}
 
-    def decide(self, entry: WaitingEntry, at: At, *, patient: Patient, visit: Appointment | None, offers: dict[UUID, tuple[SlotOffer, Hold]]) -> Decision:
+    def decide(self, entry: WaitingEntry, at: At, *, patient: Patient, visit: Appointment | None, offers: dict[UUID, OnOffer]) -> Decision:
         here = not patient.archived and patient.merged_into is None
         ended = entry.end(entry.over(at.today, stands=visit is None or to_come(visit, at), here=here))
         return [*ended, *taken_back(offers)] if ended else []
@@ -143,13 +150,13 @@ def to_come(visit: Appointment, at: At) -> bool:
     return visit.status in {"booked", "confirmed"} and visit.arranged is not None and visit.arranged.starts_at > at.now
 
 
-async def open_offers(look: Look, entry: UUID) -> dict[UUID, tuple[SlotOffer, Hold]]:
+async def open_offers(look: Look, entry: UUID) -> dict[UUID, OnOffer]:
     """Return what is on offer to somebody, as far as it has come to be known: if there is more, it is taken back within a minute."""
     ids = [row.id for row in await look.find(SlotOfferRow, entry_id=entry, status="open")]
-    return {id_: (await look.load(SlotOffer, id_), await look.load(Hold, hold_of(id_))) for id_ in ids}
+    return {id_: OnOffer(await look.load(SlotOffer, id_), await look.load(Hold, hold_of(id_))) for id_ in ids}
 
 
-def taken_back(offers: dict[UUID, tuple[SlotOffer, Hold]]) -> list[Elsewhere]:
+def taken_back(offers: dict[UUID, OnOffer]) -> list[Elsewhere]:
     """Return how offers are taken back, and what they held comes free."""
     found: list[Elsewhere] = []
     for id_, (offer, hold) in offers.items():

@@ -117,7 +117,7 @@ class ReminderSettings(State):
         if not (quiet.start <= now < quiet.end if quiet.start < quiet.end else now >= quiet.start or now < quiet.end):
             return None
         last = local.date() if now < quiet.end else local.date() + timedelta(days=1)
-        return datetime.combine(last, time.fromisoformat(quiet.end), zone(zone_name)).astimezone(UTC)  # a time that the clocks skip or repeat is no reason to stay silent
+        return datetime.combine(last, time.fromisoformat(quiet.end[:5]), zone(zone_name)).astimezone(UTC)  # a time that the clocks skip or repeat is no reason to stay silent
 
     def verdict(self, window: int, going: Going, now: datetime, zone_name: str) -> Literal["wait", "send"] | SkipReason:
         """Say what is to be done about a visit's reminder now; `wait` as well where there is, or will be, nothing to do."""

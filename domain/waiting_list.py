@@ -5,7 +5,7 @@ by how many offers they let pass without a word, then by how long they have wait
 An entry is served by the offer that is accepted; it ends by itself when its last day is over, or when the visit that was to be moved forward has taken place or is off.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID, uuid5
 
@@ -59,7 +59,7 @@ class Times(Frozen):
         """Say whether a visit lies within them, by the wall clock; one that lasts into the next day ends after midnight."""
         on = start.date()
         named = not self.dates and not self.weekdays
-        over = f"{end:%H:%M}" if end.date() == on else MIDNIGHT if end == datetime.combine(on + timedelta(days=1), datetime.min.time()) else "tomorrow"
+        over = f"{end:%H:%M}" if end.date() == on else MIDNIGHT if end == datetime.combine(on + timedelta(days=1), time()) else "tomorrow"
         return (named or on in self.dates or WEEKDAYS[on.weekday()] in self.weekdays) and self.start <= f"{start:%H:%M}" and (
             over <= self.end or (self.end == MIDNIGHT and over == "tomorrow"))
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from litestar import Router, get
 from litestar.params import PathParameter, QueryParameter
+from msgspec.structs import replace
 
 from commands.kit.receipt import house
 from commands.slot_offers import OfferFreeSlot, SettleSlotOffer
@@ -23,10 +24,13 @@ from commands.waiting_list import (
 from domain.kit import PLATFORM, NotFound, Refused, only
 from domain.waiting_list import WaitingListRules, WaitingListSettings, waiting_list_settings_of
 from gateway.kit import Desk, act, browse, create, fetch
+from gateway.kit import desk as kit
 from gateway.kit.query import no_query
+from gateway.kit.routes import own_column
 from gateway.kit.services import Services
 from projections.slot_offers import to_settle
 from projections.waiting_list import Line, Proposed, clinics_waiting
+from schemas.calendar import CalendarRow
 from schemas.slots import AvailableSlots
 from schemas.waiting_list import Suited, WaitingListEntry, WaitingListRow, WaitingListSettingsRow
 
@@ -51,7 +55,7 @@ async def settings(desk: Desk) -> WaitingListSettingsRow:
 async def suited(desk: Desk, doctor: Doctor, start: Start) -> Suited:
     """In the order in which they are asked: by rank, then by how many offers they let pass, then by how long they have waited. Only those are listed who could be booked then with what they want, and have no other offer."""
     no_query(desk.call.query(), ("doctorId", "start"))
-    if not await desk.known("staff", doctor):
+    if not await desk.known("staff", doctor) or theirs_alone(desk) not in {None, doctor}:
         raise NotFound(kind="staff", id=str(doctor))
     line = await Line.of(desk.reader, dt.datetime.now(dt.UTC))
     return Suited(items=await line.whom(doctor, start if start.tzinfo else start.replace(tzinfo=dt.UTC)) if line else [])
@@ -64,7 +68,15 @@ async def slots(desk: Desk, id: EntryId, most: Most = 10) -> AvailableSlots:  # 
     line = await Line.of(desk.reader, dt.datetime.now(dt.UTC), id)
     if line is None or not line.entries:
         raise NotFound(kind=WaitingListRow.table, id=str(id))
-    return AvailableSlots(items=[one.slot for one in await line.suiting(line.entries[0], most)])
+    entry, alone = line.entries[0], theirs_alone(desk)
+    if alone and entry.doctor_id not in {None, alone}:
+        raise NotFound(kind=WaitingListRow.table, id=str(id))
+    return AvailableSlots(items=[one.slot for one in await line.suiting(replace(entry, doctor_id=alone) if alone else entry, most)])
+
+
+def theirs_alone(desk: kit.Desk) -> UUID | None:
+    """Return the doctor whose time alone may be known to whoever asks: what is free says what is taken."""
+    return desk.who.subject if own_column(CalendarRow, desk.who) == "doctor_id" else None
 
 
 class Looked(NamedTuple):

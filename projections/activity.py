@@ -16,6 +16,7 @@ from projections.kit.reading import Reader
 from schemas.activity import Activity, Cause, Related, Timeline
 from schemas.appointments import AppointmentRow
 from schemas.clinics import ClinicRow
+from schemas.group_sessions import GroupSessionRow
 from schemas.invoices import InvoiceRow
 from schemas.kit import Row
 from schemas.lead_forms import LeadFormRow
@@ -29,7 +30,9 @@ from schemas.referral_leads import ReferralLeadRow
 from schemas.referrals import ReferralRow
 from schemas.rooms import RoomRow
 from schemas.schedules import BlockRow, ScheduleRow
+from schemas.slot_offers import SlotOfferRow
 from schemas.staff import StaffRow
+from schemas.waiting_list import WaitingListRow
 
 SAID = """
 select a.seq, a.recorded_at, a.actor, a.action, a.version, a.command_id, a.correlation_id, e.causation_id, o.behalf as on_behalf_of, o.client,
@@ -66,7 +69,7 @@ KINDS = [
     Entity("patients", PatientRow, (MedicalHistoryRow,)), Entity("appointments", AppointmentRow), Entity("invoices", InvoiceRow), Entity("rooms", RoomRow),
     Entity("staff", StaffRow), Entity("schedules", ScheduleRow), Entity("blocks", BlockRow), Entity("clinics", ClinicRow),
     Entity("recalls", RecallRow), Entity("quotations", QuotationRow), Entity("receipts", ReceiptRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow), Entity("leads", LeadRow), Entity("lead_forms", LeadFormRow),
-    Entity("queue", QueueRow),
+    Entity("queue", QueueRow), Entity("waiting_list", WaitingListRow), Entity("slot_offers", SlotOfferRow), Entity("group_sessions", GroupSessionRow),
 ]
 ENTITIES = {word: entity for entity in KINDS for word in (entity.kind, entity.kind.removesuffix("s")) if word != "staf"}
 

@@ -29,7 +29,8 @@ class SlotOfferRow(Row):
     table: ClassVar[str] = "slot_offers"
     permission: ClassVar[str] = "appointments.view"
     indexes: ClassVar[tuple[str, ...]] = ("status, expires_at", "entry_id", "patient_id", "offered_at", "group_id")
-    own: ClassVar[dict[str, str]] = {"patient": "patient_id"}
+    own: ClassVar[dict[str, str]] = {"patient": "patient_id", "doctor": "doctor_id", "receptionist": "doctor_id"}
+    widened: ClassVar[dict[str, str]] = dict.fromkeys(("doctor", "receptionist"), "appointments.view_all_doctors")
     id: Id
     entry_id: WaitingEntryId
     patient_id: PatientId

@@ -82,6 +82,21 @@ ALLOWED = {
     **{("commands/holds.py", name): "what is held is what could be booked, and is asked for alike" for name in (
         "commands.appointments.OPEN", "commands.appointments.Fold", "commands.appointments.Length", "commands.appointments.Means", "commands.appointments.Start",
         "commands.appointments.means_of", "domain.appointments.ensure_possible", "domain.appointments.when")},
+    **{("commands/waiting_list.py", name): "whoever is taken off the list has no offer any more" for name in ("schemas.slot_offers.SlotOfferRow",)},
+    ("domain/slot_offers.py", "domain.holds.Held"): "what is offered is held",
+    **{("commands/slot_offers.py", name): "what is offered is held, and becomes a visit by the ordinary command and its rules" for name in (
+        "commands.appointments.BookAppointment", "commands.appointments.ChangeAppointment", "commands.appointments.Fold", "commands.appointments.Means", "commands.appointments.Seats",
+        "commands.appointments.Start", "commands.appointments.means_of", "commands.appointments.seats_of", "domain.appointments.ensure_possible", "domain.appointments.when", "domain.holds.Held")},
+    **{("commands/slot_offers.py", name): "and offered to whom the list says" for name in ("commands.waiting_list.freed", "domain.waiting_list.AnswerMinutes", "domain.waiting_list.Wish")},
+    ("commands/appointments.py", "domain.group_sessions.Planned"): "a seat is where and when its session is",
+    **{("commands/group_sessions.py", name): "a session is planned where a visit could be, and whoever takes part has a visit" for name in (
+        "commands.appointments.OPEN", "commands.appointments.Fold", "commands.appointments.Length", "commands.appointments.Means", "commands.appointments.Seats", "commands.appointments.Start",
+        "commands.appointments.TypeName", "commands.appointments.means_of", "commands.appointments.seats_of", "domain.appointments.Arrangement", "domain.appointments.ensure_possible",
+        "domain.appointments.when")},
+    ("gateway/slot_offers.py", "domain.appointments.Appointment"): "which visit would be moved, the offer's page says",
+    ("gateway/slot_offers.py", "domain.places.Place"): "and where to come, which the place knows",
+    **{("gateway/waiting_list.py", name): "what comes free is offered down the line" for name in (
+        "commands.slot_offers.OfferFreeSlot", "commands.slot_offers.SettleSlotOffer", "projections.slot_offers.to_settle")},
     ("gateway/appointments.py", "domain.places.Place"): "a patient is told where to come, which the place knows",
     ("gateway/erasures.py", "domain.patients.PatientMerged"): "how somebody is refused who names a record that stands for nobody any more",
     ("gateway/portal_invitations.py", "domain.accounts.PlaceOccupied"): "whoever comes in has an account, or gets one",

@@ -101,6 +101,11 @@ UNTOLD = {  # events that the demo's story does without -> why
         "PatientAccessRefreshed", "PatientContactChanged", "MedicalHistoryReported", "PortalInvited", "PortalInvitationCancelled", "PortalJoined"],
         "nobody of it uses the portal"),
     **dict.fromkeys(["ReminderSettingsChanged", "ReminderQueued", "ReminderSkipped", "MessageWishesChanged"], "its patients forget nothing"),
+    **dict.fromkeys([
+        "WaitingEntryAdded", "WaitingEntryChanged", "WaitingEntryRemoved", "WaitingEntryServed", "WaitingEntryEnded", "WaitingEntryReopened", "WaitingEntryReassigned",
+        "WaitingListSettingsChanged", "SlotOffered", "SlotOfferAccepted", "SlotOfferDeclined", "SlotOfferLapsed", "SlotOfferWithdrawn"], "nobody of it wants to come earlier"),
+    **dict.fromkeys([
+        "GroupSessionPlanned", "GroupSessionMoved", "GroupSessionChanged", "GroupSessionCancelled", "GroupSeatTaken", "GroupSeatKept"], "everybody is seen alone"),
     **dict.fromkeys(["PlaceOpened", "PlaceChanged", "PlaceClosed"], "each of its clinics is in one place"),
     **dict.fromkeys(["AppointmentTypeAdded", "AppointmentTypeChanged", "AppointmentTypeDeleted"], "its visits are called as they come"),
     **dict.fromkeys(["CalendarFeedOpened", "CalendarFeedClosed"], "its doctors look at the wall"),

@@ -56,6 +56,7 @@ from commands.emergencies import BreakGlass, EndEmergency
 from commands.erasures import ErasePatient
 from commands.expenses import CorrectExpense, RecordExpense, StrikeOutExpense
 from commands.favourites import FavourPatient, UnfavourPatient
+from commands.group_sessions import CancelGroupSession, ChangeGroupSession, PlanGroupSession
 from commands.holds import ExtendHold, HoldTime, ReleaseHold
 from commands.import_runs import CancelImport, StartImport, UndoImport
 from commands.installments import (
@@ -180,6 +181,7 @@ from commands.reminders import SendReminder
 from commands.retention import PlaceLegalHold
 from commands.rooms import AddRoom, ChangeRoom, DeleteRoom
 from commands.schedules import BlockTime, SetDoctorSchedule, UnblockTime
+from commands.slot_offers import AcceptSlotOffer, DeclineSlotOffer, OfferSlot, WithdrawSlotOffer
 from commands.staff import (
     CancelStaffInvitation,
     ChangeStaff,
@@ -192,6 +194,7 @@ from commands.sync import DismissSyncConflict, KeepSyncConflict
 from commands.tills import CloseTill, OpenTill, ReopenTill
 from commands.upgrades import ChangeSeatRequest, RequestSeats
 from commands.visit_fees import WaiveVisitFee
+from commands.waiting_list import AddWaitingEntry, ChangeWaitingEntry, RemoveWaitingEntry, ReopenWaitingEntry
 from commands.webhooks import (
     AddWebhook,
     ChangeWebhook,
@@ -346,6 +349,10 @@ def asked_by_a_clinic(command: type[Command]) -> bool:
     return command.permission not in {"superadmin", "house", "public", "self"}
 
 
+WISHED = {
+    "patient_id": "patients", "doctor_id": "staff", "type_id": "appointment_types", "place_id": "places", "appointment_id": "appointments", "group_id": "group_sessions"}
+
+
 def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Command, UUID | None]]:
     """Return each command with each of its references pointing elsewhere: `other` are ids by kind; the rest of it is good."""
     line = {"description": "Crown", "unit_price": 100}
@@ -378,6 +385,15 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((ChangeRecallCampaign, "doctor_id"), ChangeRecallCampaign(**CAMPAIGN, doctor_id=other["staff"]), other["campaign"]),
         ((ChangeRecallCampaign, "place_id"), ChangeRecallCampaign(**CAMPAIGN, place_id=other["places"]), other["campaign"]),
         ((SendReminder, "appointment_id"), SendReminder(appointment_id=other["appointments"]), None),
+        *(((AddWaitingEntry, name), AddWaitingEntry(**{"patient_id": town.patient, name: other[kind]}), None) for name, kind in WISHED.items()),
+        *(((ChangeWaitingEntry, name), ChangeWaitingEntry(**{name: other[kind]}), other["waiting"]) for name, kind in WISHED.items() if name != "patient_id"),
+        *(((OfferSlot, name), OfferSlot(**{"entry_id": other["waiting"], "doctor_id": town.doctor, "start": town.at(300), name: other[kind]}), None) for name, kind in (
+            ("entry_id", "waiting_list"), ("doctor_id", "staff"), ("room_id", "rooms"), ("group_id", "group_sessions"))),
+        *(((command, name), command(**{"doctor_id": town.doctor, "start": town.at(420), "capacity": 2, name: other[kind]}), target) for name, kind in (
+            ("doctor_id", "staff"), ("room_id", "rooms"), ("type_id", "appointment_types")) for command, target in (
+                (PlanGroupSession, None), (ChangeGroupSession, other["group"]))),
+        ((BookAppointment, "group_id"), BookAppointment(**visit, patient_id=town.patient, group_id=other["group_sessions"]), None),
+        ((ChangeAppointment, "group_id"), ChangeAppointment(**visit, group_id=other["group_sessions"]), other["visit"]),
         ((ChangeMessageWishes, "patient_id"), ChangeMessageWishes(patient_id=other["patients"], unwanted=["reminders"]), None),
         ((ScheduleRecall, "patient_id"), ScheduleRecall(**{**call, "patient_id": other["patients"]}), None),
         ((ScheduleRecall, "doctor_id"), ScheduleRecall(**{**call, "doctor_id": other["staff"]}), None),
@@ -480,11 +496,12 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     mine["rule"] = (await town(MakeCommissionRule(doctor_id=town.doctor, **SHARE))).id, await town.invoice()
     mine["expense"] = (await town(RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date()))).id
     mine["campaign"] = (await town(DraftRecallCampaign(**CAMPAIGN))).id
+    mine["waiting"], mine["group"] = await listed(town), await course(town)
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
-        "another clinic's": {"blocks": (await far(BlockTime(room_id=far.room, start=far.at(600), end=far.at(660)))).id, "staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt(), "payroll_employees": employee, "payroll_periods": period, "payroll_runs": run},
-        "of another kind": {"blocks": town.room, "staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room, "quotations": town.room, "invoices": town.room, "receipts": town.room, "payroll_employees": town.room, "payroll_periods": town.room, "payroll_runs": town.room},
-        "of nothing": {"blocks": uuid4(), "staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "payroll_employees": uuid4(), "payroll_periods": uuid4(), "payroll_runs": uuid4()},
+        "another clinic's": {"blocks": (await far(BlockTime(room_id=far.room, start=far.at(600), end=far.at(660)))).id, "staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt(), "waiting_list": await listed(far), "group_sessions": await course(far), "payroll_employees": employee, "payroll_periods": period, "payroll_runs": run},
+        "of another kind": {"blocks": town.room, "staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room, "quotations": town.room, "invoices": town.room, "receipts": town.room, "waiting_list": town.room, "group_sessions": town.room, "payroll_employees": town.room, "payroll_periods": town.room, "payroll_runs": town.room},
+        "of nothing": {"blocks": uuid4(), "staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "payroll_employees": uuid4(), "payroll_periods": uuid4(), "payroll_runs": uuid4(), "waiting_list": uuid4(), "group_sessions": uuid4()},
     }
     count = len(stored(database))
     for ids in strange.values():
@@ -498,11 +515,11 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
     own = {"blocks": uuid4(), "staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4(), **dict.fromkeys(["payroll_employees", "payroll_periods", "payroll_runs", "employee", "period", "run", "rule"], uuid4())}
-    own |= {"bill": uuid4(), "expense": uuid4(), "campaign": uuid4()}
+    own |= {"bill": uuid4(), "expense": uuid4(), "campaign": uuid4(), "waiting_list": uuid4(), "group_sessions": uuid4(), "waiting": uuid4(), "group": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
         if issubclass(shape[0], RecordPayment | MarkInvoicePaid | RefundPayment | CorrectExpense):
             continue
-        if issubclass(shape[0], SettleAbsence | ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | ChangeRecallCampaign | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | CreateInstallmentPlan | SplitInvoice | ChangePayrollEmployee | DraftPayrollRun | ChangePayrollRun | ChangeCommissionRule | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink | ReverseDeposit | ReturnCredit | SettleInvoices) or shape in {(AddRelation, "related_id"), (ReceiveDeposit, "appointment_id")}:
+        if issubclass(shape[0], SettleAbsence | ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | ChangeRecallCampaign | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | CreateInstallmentPlan | SplitInvoice | ChangePayrollEmployee | DraftPayrollRun | ChangePayrollRun | ChangeCommissionRule | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink | ReverseDeposit | ReturnCredit | SettleInvoices | ChangeWaitingEntry | OfferSlot | ChangeGroupSession) or shape[1] in "group_id" or shape in {(AddWaitingEntry, "appointment_id"), {(AddRelation, "related_id"), (ReceiveDeposit, "appointment_id")}:}:
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -525,6 +542,14 @@ async def paid(town: Town) -> tuple[UUID, UUID, UUID]:
     employee = (await town(AddPayrollEmployee(**PAID))).id
     month = (await town(OpenPayrollPeriod(starts_on=date(2019, 1, 1), ends_on=date(2019, 1, 31)))).id
     return employee, month, (await town(DraftPayrollRun(period_id=month, employees=[employee]))).id
+
+
+async def listed(town: Town) -> UUID:
+    return (await town(AddWaitingEntry(patient_id=town.patient))).id
+
+
+async def course(town: Town) -> UUID:
+    return (await town(PlanGroupSession(doctor_id=town.doctor, start=town.at(900), capacity=2))).id
 
 
 async def series(town: Town) -> UUID:
@@ -554,6 +579,8 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things["absences"] = (await town(SettleAbsence(block_id=away.id, rule=[How(action="leave")]))).id
     things["recall_campaigns"] = (await town(DraftRecallCampaign(**CAMPAIGN))).id
     things["import_runs"] = (await town(StartImport(rows=1))).id
+    things |= {"waiting_list": await listed(town), "group_sessions": await course(town)}
+    things["slot_offers"] = (await town(OfferSlot(entry_id=things["waiting_list"], doctor_id=town.doctor, start=town.at(1200)))).id
     things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
     things["queue"] = (await town(QueuePatient(patient_id=town.patient))).id
     things |= {"quotations": await town.quotation(), "receipts": await town.receipt()}
@@ -623,6 +650,8 @@ def later(town: Town) -> list[Command]:
         ChangeRecall(), NoteRecallAttempt(outcome="reached"), BookRecall(appointment_id=uuid4()), DeclineRecall(), CancelRecall(), ReopenRecall(),
         DismissSyncConflict(), UndoAbsence(), CancelImport(), UndoImport(),
         ChangeRecallCampaign(**CAMPAIGN), StartRecallCampaign(), PauseRecallCampaign(), CancelRecallCampaign(),
+        ChangeWaitingEntry(), RemoveWaitingEntry(), ReopenWaitingEntry(), AcceptSlotOffer(), DeclineSlotOffer(), WithdrawSlotOffer(),
+        ChangeGroupSession(**visit), CancelGroupSession(),
         ChangeReferralSource(name="Mine", kind="other"), DeleteReferralSource(), MakeReferralLink(), WithdrawReferralLink(),
         ChangeLeadForm(label="Mine"), RotateLeadFormToken(), DisableLeadForm(), ChangeLeadStatus(status="contacted"), ConvertLead(gender="other"),
         NoteReferralContact(), ConvertReferralLead(patient_id=town.patient), DismissReferralLead(), ReopenReferralLead(),

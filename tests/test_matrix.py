@@ -26,6 +26,7 @@ from tests.test_walk import (
     installments,
     insurance,
     insured,
+    group_sessions,
     invitations,
     invoices,
     leads,
@@ -44,13 +45,14 @@ from tests.test_walk import (
     tills,
     visit_fees,
     waiting,
+    waiting_list,
     walked,
 )
 from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, content
 
 __all__ = ["caller"]  # a fixture
 
-CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, absences, clocks, recurrences, recalls, invoices, quotations, installments, commissions, card_payments, tills, visit_fees, referrals, leads, waiting, devices, screens]  # what is neither the admin's alone nor the platform's
+CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, absences, clocks, recurrences, waiting_list, group_sessions, recalls, invoices, quotations, installments, commissions, card_payments, tills, visit_fees, referrals, leads, waiting, devices, screens]  # what is neither the admin's alone nor the platform's
 BEYOND_A_PROGRAM = {"GRANT_BEYOND_YOUR_OWN"}  # it may not make anybody more than it is itself, which is nobody
 WORDS = re.compile("Bakker|Noor|Visser|Penicillin|D2740")  # of rows that the walk has made
 

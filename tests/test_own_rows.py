@@ -13,10 +13,12 @@ from gateway.kit.eyes import eyes_of
 from schemas.absences import AbsenceRow
 from schemas.appointments import AppointmentRow
 from schemas.calendar import BlockEntry, CalendarEntry
+from schemas.group_sessions import GroupSessionRow
 from schemas.holds import HoldRow
 from schemas.queue import QueueRow, TurnRow
 from schemas.recurrences import RecurrenceRow
 from schemas.schedules import BlockRow, DoctorSchedule, ScheduleRow
+from schemas.slot_offers import SlotOfferRow
 from schemas.sync import SyncConflictRow
 from tests.clinic import Town, handling, who
 
@@ -93,7 +95,7 @@ async def test_a_receptionist_without_the_key_has_no_list_at_all(town):
         await town(town.visit(town.at(420)), who=desk)
 
 
-@pytest.mark.parametrize("row", [AbsenceRow, AppointmentRow, CalendarEntry, BlockRow, BlockEntry, ScheduleRow, DoctorSchedule, HoldRow, RecurrenceRow, SyncConflictRow, QueueRow, TurnRow])
+@pytest.mark.parametrize("row", [AbsenceRow, AppointmentRow, CalendarEntry, BlockRow, BlockEntry, ScheduleRow, DoctorSchedule, HoldRow, RecurrenceRow, SyncConflictRow, QueueRow, TurnRow, GroupSessionRow, SlotOfferRow])
 def test_every_row_of_a_list_says_whose_it_is(row):
     """Reads add the condition by this; a row without it would show everybody's."""
     town = type("Anywhere", (), {"id": who(None).actor, "doctor": who(None).actor})
@@ -107,7 +109,7 @@ def test_the_event_stream_shows_a_restricted_doctor_his_own():
     town = type("Anywhere", (), {"id": who(None).actor, "doctor": who(None).actor})
     me = restricted(town)
     eyes = eyes_of(me, VIEWED)
-    assert dict(eyes.owned) == dict.fromkeys(["absences", "appointments", "blocks", "schedules", "calendar", "visits", "holds", "recurrences", "sync_conflicts", "queue", "turns"], "doctorId")
+    assert dict(eyes.owned) == dict.fromkeys(["absences", "appointments", "blocks", "schedules", "calendar", "visits", "holds", "recurrences", "sync_conflicts", "queue", "turns", "group_sessions", "slot_offers"], "doctorId")
     assert eyes.subject == town.doctor
     assert eyes_of(replace(me, grants=me.grants | {ALL}), VIEWED).owned == ()
 

@@ -1442,6 +1442,56 @@ async def once_ended(root: Person) -> None:
     await until(none_open)
 
 
+async def waiting_list(me: Person, ids: Json) -> None:
+    """Two want to come earlier; one is offered a time and takes it by the link, the other is offered times by the desk, and gives up."""
+    doctor, nobody = ids["staff"], Person(me.api, {}, "", me.clinic)
+    await me("ChangeWaitingListSettings", {"automatic": False, "answer": 60})
+    assert (await me("GetWaitingListSettings"))["answer"] == 60
+    jip, kok = [(await me("RegisterPatient", {"givenName": "Jip", "familyName": name}))["id"] for name in ("Kok", "Smit")]
+    wish = {"doctorId": doctor, "duration": 30, "earliest": MONDAY.isoformat(), "until": MONDAY.isoformat()}
+    ids["waiting_list"] = first = (await me("AddWaitingEntry", {**wish, "patientId": jip, "rank": "high"}))["id"]
+    other = (await me("AddWaitingEntry", {**wish, "patientId": kok, "times": [{"weekdays": ["monday"], "end": "12:00"}]}))["id"]
+    assert (await me("ChangeWaitingEntry", {**wish, "rank": "urgent", "note": "In pain"}, id=first))["rank"] == "urgent"
+    assert [one["id"] for one in (await me("BrowseWaitingListEntry", query={"status": "waiting"}))["items"]] == [first, other]
+    slot = (await me("ListSlotsForWaiting", id=first))["items"][0]
+    found = await me("ListSuitedByTime", query={"doctorId": doctor, "start": slot["startsAt"]})
+    assert [one["id"] for one in found["items"]] == [first, other]
+    offered = {"doctorId": doctor, "start": slot["startsAt"], "roomId": slot["rooms"][0]["id"] if slot["rooms"] else None}
+    ids["slot_offers"] = offer = (await me("OfferSlot", {**offered, "entryId": first}))["id"]
+    assert [one["id"] for one in (await me("BrowseSlotOfferEntry", query={"status": "open"}))["items"]] == [offer]
+    await me("DeclineSlotOffer", {"reason": "Away"}, id=offer)
+    again = (await me("OfferSlot", {**offered, "entryId": other, "minutes": 30}))["id"]
+    assert (await me("WithdrawSlotOffer", id=again))["status"] == "withdrawn"
+    accepted = await me("AcceptSlotOffer", {}, id=(await me("OfferSlot", {**offered, "entryId": first}))["id"])
+    await me("RemoveAppointment", id=accepted["appointmentId"])
+    third = (await me("OfferSlot", {**offered, "entryId": other}))["id"]
+    token = me.api.links.token("slot-offer", UUID(third), 1)
+    assert (await nobody("GetSlotOffer", token=token))["status"] == "open"
+    assert (await nobody("AnswerSlotOffer", {"response": "decline"}, token=token))["status"] == "declined"
+    me.position = nobody.position
+    assert (await me("GetSlotOfferEntry", id=third))["way"] == "link"
+    assert (await me("RemoveWaitingEntry", query={"reason": "Went elsewhere"}, id=other))["status"] == "removed"
+    await me("ReopenWaitingEntry", {}, id=other)
+    assert (await me("GetWaitingListEntry", id=other))["unanswered"] == 0
+    await me("RemoveWaitingEntry", id=other)
+
+
+async def group_sessions(me: Person, ids: Json) -> None:
+    """A course for two, in which one has a seat; it is moved, and does not take place after all."""
+    wish = {"doctorId": ids["staff"], "date": MONDAY.isoformat(), "duration": 30}
+    slot = (await me("BrowseAvailableSlots", query=wish))["items"][-1]
+    wanted = {"doctorId": ids["staff"], "start": slot["startsAt"], "duration": 30, "type": "Back school", "capacity": 2}
+    ids["group_sessions"] = group = (await me("PlanGroupSession", wanted))["id"]
+    visit = (await me("BookAppointment", {"patientId": ids["patients"], "doctorId": ids["staff"], "start": slot["startsAt"], "groupId": group}))["id"]
+    assert [one["id"] for one in (await me("BrowseCalendarEntry", query={"groupId": group}))["items"]] == [visit]
+    assert [(one["id"], one["seatsLeft"]) for one in (await me("BrowseGroupSessionEntry", query={"status": "planned"}))["items"]] == [(group, 1)]
+    assert (await me("ChangeGroupSession", {**wanted, "capacity": 3, "notes": "Mats"}, id=group))["capacity"] == 3
+    assert (await me("GetGroupSessionEntry", id=group))["taken"] == 1
+    assert (await me("CancelGroupSession", query={"reason": "Ill"}, id=group))["status"] == "cancelled"
+    assert (await me("GetAppointmentRow", id=visit))["status"] == "cancelled"
+    await me("RemoveAppointment", id=visit)
+
+
 async def waiting(me: Person, ids: Json) -> None:
     """Somebody has an appointment and somebody has none; one is seen, the other has to go, comes back and scans the code at the entrance."""
     now = datetime.now(ZoneInfo(ZONE)).replace(second=0, microsecond=0, tzinfo=None)
@@ -1498,6 +1548,8 @@ CHAPTERS = [
     absences,
     clocks,
     recurrences,
+    waiting_list,
+    group_sessions,
     recalls,
     invoices,
     quotations,

@@ -76,6 +76,10 @@ class Some:
             case i.ListType(item_type=item, min_length=least, max_length=most):
                 count = max(least or 0, min(3 if most is None else most, self.dice.choice([0, 1, 1, 2, 3])))
                 return [self.value(item, known) for _ in range(count)]
+            case i.VarTupleType(item_type=item):
+                return tuple(self.value(item, known) for _ in range(self.dice.choice([0, 1, 1, 2, 3])))
+            case i.FrozenSetType(item_type=item):
+                return frozenset(self.value(item, known) for _ in range(self.dice.choice([0, 1, 1, 2, 3])))
             case i.DictType(key_type=key, value_type=item):
                 return {self.value(key, known): self.value(item, known) for _ in range(self.dice.choice([0, 1, 1, 2, 3]))}
             case i.StructType(cls=cls):
@@ -213,6 +217,8 @@ class World(Some):
             return annotation(**{name: self.found(hint) for name, hint in get_type_hints(annotation, include_extras=True).items()})
         if isinstance(annotation, type) and issubclass(annotation, State):
             return self.dice.choice(self.others[annotation])
+        if isinstance(annotation, type) and issubclass(annotation, tuple):
+            return annotation(**{name: self.found(hint) for name, hint in get_type_hints(annotation, include_extras=True).items()})
         if get_origin(annotation) in (Union, UnionType):
             chosen = self.dice.choice(get_args(annotation))
             return None if chosen is type(None) else self.found(chosen)
@@ -235,6 +241,9 @@ def states_in(annotation: Any) -> Iterator[type[State]]:
     """Yield the states that an annotation speaks of."""
     if isinstance(annotation, type) and issubclass(annotation, State):
         yield annotation
+    if isinstance(annotation, type) and issubclass(annotation, tuple):
+        for hint in get_type_hints(annotation).values():
+            yield from states_in(hint)
     for argument in get_type_hints(annotation).values() if several(annotation) else get_args(annotation):
         yield from states_in(argument)
 

@@ -18,6 +18,7 @@ from domain.appointments import Appointment, AppointmentBooked, AppointmentDetai
 from domain.card_payments import CardPayment, CardPaymentReceived
 from domain.clinics import GRACE, Clinic, ClinicClosing, ClinicOpened
 from domain.credits import Credit, CreditGained, CreditReceived, CreditReturned, CreditUsed
+from domain.group_sessions import GroupSeatKept, GroupSeatTaken, GroupSession, GroupSessionPlanned
 from domain.holds import Hold, HoldUsed, TimeHeld
 from domain.installments import InstallmentPlan, InstallmentPlanMade
 from domain.invoices import Invoice, InvoiceDrafted
@@ -58,7 +59,9 @@ from domain.reminders import Reminder, ReminderSkipped
 from domain.rooms import Room, RoomAdded
 from domain.schedules import Hours, Schedule, ScheduleSet
 from domain.seats import Seats, SeatTaken
+from domain.slot_offers import SlotOffer, SlotOfferAccepted, SlotOffered
 from domain.staff import Staff, StaffHired
+from domain.waiting_list import Times, WaitingEntry, WaitingEntryAdded, WaitingEntryServed
 from gateway.kit.examples import example
 from projections.kit import PROJECTIONS, Projection
 from schemas.kit import Row
@@ -94,6 +97,9 @@ ALTERED = AppointmentSeriesChanged(
 PUT_DOWN = convert({**example(CreditReceived), "patientId": str(OTHER), "recordId": None}, CreditReceived)
 AGREED = convert({**example(InstallmentPlanMade), "patientId": str(OTHER), "invoiceId": None}, InstallmentPlanMade)
 STOOD, STANDS = (Stand(doctor_id=THIS, start_local=start) for start in ("2026-03-02T09:00:00", "2026-03-03T09:00:00"))
+LISTED = WaitingEntryAdded(patient_id=OTHER, times=[Times(weekdays=["monday"], end="12:00")])
+PROPOSED = convert({**example(SlotOffered), "patientId": str(OTHER), "endsAt": "2026-03-02T09:30:00Z", "expiresAt": (noon.now + GRACE).isoformat(), "groupId": None}, SlotOffered)
+PLANNED = convert({**example(GroupSessionPlanned), "endsAt": "2026-03-02T09:30:00Z"}, GroupSessionPlanned)
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
 OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validUntil": None}, QuotationDrafted)
 RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
@@ -119,6 +125,9 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Reminder: [convert(example(ReminderSkipped), ReminderSkipped)],
     Credit: [PUT_DOWN, *Credit.replay([PUT_DOWN]).reassign(OTHER, THIS, noon.now), *(
         convert({**example(event), "patientId": str(THIS)}, event) for event in (CreditGained, CreditUsed, CreditReturned))],
+    GroupSession: [PLANNED, GroupSeatKept(doctor_id=THIS, on=noon.today, offer_id=OTHER, lapsed=[]), GroupSeatTaken(doctor_id=THIS, on=noon.today, appointment_id=THIS, vacated=[])],
+    SlotOffer: [PROPOSED, SlotOfferAccepted(entry_id=THIS, patient_id=OTHER, doctor_id=THIS, appointment_id=OTHER)],
+    WaitingEntry: [LISTED, *WaitingEntry.replay([LISTED]).reassign(OTHER, THIS, noon.now), WaitingEntryServed(patient_id=THIS, offer_id=OTHER, appointment_id=OTHER)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
     InstallmentPlan: [AGREED, *InstallmentPlan.replay([AGREED]).reassign(OTHER, THIS, noon.now)],
     PayrollEmployee: [*HIRED, *PayrollEmployee.replay(HIRED).release(THIS)],

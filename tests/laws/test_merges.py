@@ -21,6 +21,7 @@ from domain.quotations import QuotationDrafted
 from domain.recalls import RecallScheduled
 from domain.receipts import ReceiptIssued
 from domain.recurrences import AppointmentSeriesBooked
+from domain.waiting_list import WaitingEntryAdded
 from gateway.kit.examples import example
 from projections.kit import PROJECTIONS, Projection
 from schemas.kit import Row
@@ -32,7 +33,7 @@ from tests.laws.test_names import nested
 LOSER, SURVIVOR = UUID(int=1001), UUID(int=1002)
 EARLIER = datetime(2020, 1, 1, tzinfo=UTC)  # than any example
 RECORDS = {"lifetimes"}  # has a line for each record, and says which one stands for it
-BEGUN: dict[str, list[type[Event]]] = {"appointments": [AppointmentBooked], "credits": [CreditReceived], "installments": [InstallmentPlanMade], "invoices": [InvoiceDrafted, PaymentRecorded], "quotations": [QuotationDrafted], "receipts": [ReceiptIssued], "recalls": [RecallScheduled], "recurrences": [AppointmentSeriesBooked], "queue": [PatientQueued]}
+BEGUN: dict[str, list[type[Event]]] = {"appointments": [AppointmentBooked], "credits": [CreditReceived], "installments": [InstallmentPlanMade], "invoices": [InvoiceDrafted, PaymentRecorded], "quotations": [QuotationDrafted], "receipts": [ReceiptIssued], "recalls": [RecallScheduled], "recurrences": [AppointmentSeriesBooked], "queue": [PatientQueued], "waiting_list": [WaitingEntryAdded]}
 
 
 def names_patients(struct: type[Any]) -> bool:
