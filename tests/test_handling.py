@@ -164,6 +164,7 @@ from commands.webhooks import (
     RotateWebhookSecret,
     SendWebhookTest,
 )
+from commands.zones import ChangeClinicZone
 from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued
 from domain.kit import Forbidden, NotFound, Refused
 from domain.kit.bills import Line
@@ -518,7 +519,7 @@ def later(town: Town) -> list[Command]:
         ResendDelivery(delivery=uuid4()), ResendFailedDeliveries(since=NOW), DeleteWebhook(),
         ChangeAppointmentSeries(scope="all", time="10:00"), CancelAppointmentSeries(scope="all"), ExtendAppointmentSeries(count=1),
         ChangeRecall(), NoteRecallAttempt(outcome="reached"), BookRecall(appointment_id=uuid4()), DeclineRecall(), CancelRecall(), ReopenRecall(),
-        DismissSyncConflict(), UndoAbsence(),
+        DismissSyncConflict(), UndoAbsence(), ChangeClinicZone(zone="Europe/London"),
         ChangeReferralSource(name="Mine", kind="other"), DeleteReferralSource(), MakeReferralLink(), WithdrawReferralLink(),
         ChangeLeadForm(label="Mine"), RotateLeadFormToken(), DisableLeadForm(), ChangeLeadStatus(status="contacted"), ConvertLead(gender="other"),
         NoteReferralContact(), ConvertReferralLead(patient_id=town.patient), DismissReferralLead(), ReopenReferralLead(),
