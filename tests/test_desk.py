@@ -414,12 +414,12 @@ def test_a_desk_of_a_few_hundred_steps(stage: Any) -> None:
 
 
 class Forgetful(FrontDesk):
-    """A bad sample: its book keeps nothing free around a visit."""
+    """A bad sample: its book says that the doctors go home an hour early."""
 
     @initialize()
     def open(self) -> None:
         super().open()
-        self.book = Book(ZONE, {id_: second.replace(one, before=0, after=0) for id_, one in self.book.doctors.items()}, self.book.days)
+        self.book = Book(ZONE, {id_: second.replace(one, last=f"0{int(one.last[1]) - 1}{one.last[2:]}") for id_, one in self.book.doctors.items()}, self.book.days)
 
 
 def test_a_desk_whose_book_is_wrong_would_be_noticed(stage: Any) -> None:
