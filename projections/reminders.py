@@ -111,7 +111,8 @@ async def of_appointment(reader: Reader, appointment: UUID, now: datetime) -> Re
     settings = ReminderSettings(rules=ReminderRules(**only(ReminderRules, row))) if row else ReminderSettings()
     planned: list[PlannedReminder] = []
     if settings.rules.enabled and visit.status in {"booked", "confirmed"} and visit.starts_at > now and clinic is not None:
-        done, going = {one.minutes for one in items if one.starts_at == visit.starts_at}, await going_of(reader, visit)
+        going = await going_of(reader, visit)  # what was sent since it was arranged so counts, whatever instant that was by the clocks of then
+        done = {one.minutes for one in items if one.starts_at == visit.starts_at or (one.skipped is None and one.noted_at >= going.arranged_at)}
         planned = [
             PlannedReminder(minutes=window, due_at=settings.due(window, visit.starts_at, clinic.zone), because=settings.expected(window, going, now, clinic.zone))
             for window in settings.rules.windows if window not in done]

@@ -207,6 +207,7 @@ from commands.webhooks import (
     SendWebhookTest,
 )
 from domain.installments import DueTerm, InstallmentLine, InstallmentRhythm
+from commands.zones import ChangeClinicZone
 from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued
 from domain.kit import At, Forbidden, NotFound, Refused
 from domain.kit.bills import Line
@@ -651,7 +652,7 @@ def later(town: Town) -> list[Command]:
         DismissSyncConflict(), UndoAbsence(), CancelImport(), UndoImport(),
         ChangeRecallCampaign(**CAMPAIGN), StartRecallCampaign(), PauseRecallCampaign(), CancelRecallCampaign(),
         ChangeWaitingEntry(), RemoveWaitingEntry(), ReopenWaitingEntry(), AcceptSlotOffer(), DeclineSlotOffer(), WithdrawSlotOffer(),
-        ChangeGroupSession(**visit), CancelGroupSession(),
+        ChangeGroupSession(**visit), CancelGroupSession(), ChangeClinicZone(zone="Europe/London"),
         ChangeReferralSource(name="Mine", kind="other"), DeleteReferralSource(), MakeReferralLink(), WithdrawReferralLink(),
         ChangeLeadForm(label="Mine"), RotateLeadFormToken(), DisableLeadForm(), ChangeLeadStatus(status="contacted"), ConvertLead(gender="other"),
         NoteReferralContact(), ConvertReferralLead(patient_id=town.patient), DismissReferralLead(), ReopenReferralLead(),

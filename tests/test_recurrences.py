@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from commands.appointment_types import AddAppointmentType
 from commands.appointments import ChangeAppointment, ChangeAppointmentStatus, RemoveAppointment
 from commands.kit.handling import Receipt
 from commands.patients import MergePatients, UnmergePatients
@@ -337,6 +338,18 @@ async def test_what_is_asked_must_be_said(database: Any) -> None:
         for command, why in wrong:
             with pytest.raises(why):
                 await town(command, booked.id)
+
+
+async def test_a_series_of_a_kind_goes_on_as_that_kind(database: Any) -> None:
+    async with handling(database) as handler:
+        town = await Town.open(handler)
+        kind = (await town(AddAppointmentType(name="Implant", minutes=60))).id
+        booked = await town(series(town, type_id=kind, duration=None, rule=Rule(unit="weeks", count=2)))
+        await town(ExtendAppointmentSeries(count=1), booked.id)
+        state: Any = (await handler.streams.latest(Recurrence, booked.id, town.id)).state
+        ids = [one.appointment_id for one in state.planned.values()]
+        rows: list[Any] = [(await handler.streams.latest(Appointment, id_, town.id, row=True)).row for id_ in ids]
+        assert [(row.type_id, row.type, row.ends_at - row.starts_at) for row in rows] == [(kind, "Implant", timedelta(hours=1))] * 3
 
 
 async def test_of_two_that_change_it_at_once_neither_is_lost(database: Any) -> None:

@@ -675,10 +675,10 @@ async def portal(me: Person, ids: Json) -> None:
 
 
 async def absences(me: Person, ids: Json) -> None:
-    """A doctor calls in sick: the day is tried, moved, and moved back when they are there after all."""
+    """A room is under water: what was booked there is moved, and moved back when it is dry sooner than they thought."""
     on = MONDAY + timedelta(weeks=7)
-    visit = await me("BookAppointment", {"patientId": ids["patients"], "doctorId": ids["staff"], "start": f"{on}T10:00:00", "duration": 30})
-    blocked = await me("BlockTime", {"doctorId": ids["staff"], "start": f"{on}T08:00:00", "end": f"{on}T18:00:00", "reason": "Ill", "despiteBookings": True})
+    visit = await me("BookAppointment", {"patientId": ids["patients"], "doctorId": ids["staff"], "roomId": ids["rooms"], "start": f"{on}T10:00:00", "duration": 30})
+    blocked = await me("BlockTime", {"roomId": ids["rooms"], "start": f"{on}T08:00:00", "end": f"{on}T18:00:00", "reason": "Water", "despiteBookings": True})
     wanted = {"blockId": blocked["id"], "rule": [{"action": "move"}]}
     settled = await me("SettleAbsence", wanted)
     ids["absences"] = absence = settled["id"]

@@ -256,6 +256,8 @@ async def test_reminders_follow_and_none_comes_twice(web: Any, database: Any) ->
     new = (await state(town, visit.id)).arranged.starts_at
     assert new - old in {timedelta(hours=5), timedelta(hours=6)}
     await web.services.reader(town.id, int(answer.headers["x-position"]))
+    planned = (await admin("GET", f"/reminders/appointment/{visit.id}")).json()["planned"]
+    assert [(one["minutes"], datetime.fromisoformat(one["dueAt"])) for one in planned] == [(120, new - timedelta(hours=2))]
     for hours in (47, 46, 3):
         await reminders.tend(web.services, new - timedelta(hours=hours))
     assert queued() == [("ReminderQueued", 2880), ("ReminderSkipped", 2880)]
@@ -275,10 +277,15 @@ def other_rules(folder: Path, zone: str, like: str) -> Path:
     return folder
 
 
+async def going_by(folder: Path | None, what: str) -> asyncio.subprocess.Process:
+    """A process that goes by such a database, and waits for its settings."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.clocks", what, str(folder or ""), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+
+
 async def elsewhere(database: Any, what: str, folder: Path | None) -> dict[str, list[int]]:
     """What a process finds or does that goes by such a database."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.clocks", what, str(folder or ""), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+    process = await going_by(folder, what)
     told, _ = await process.communicate(msgspec.json.encode(database.settings("gateway"), enc_hook=str))
     assert process.returncode == 0
     return msgspec.json.decode(told, type=dict[str, list[int]])
@@ -312,6 +319,32 @@ async def test_a_zone_gets_other_rules_between_the_booking_and_the_visit(web: An
     assert (await elsewhere(database, "apply", None))[mine] == [2, 2, 0]
     assert (await state(town, b)).arranged.starts_at == instant(summer.isoformat(), AMSTERDAM)
     assert len(moves(database, town)) == 4
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_process_that_is_killed_in_the_middle_leaves_nothing_half_done(web: Any, database: Any, tmp_path: Path) -> None:
+    _, town = await town_of(web)
+    summer = datetime(town.now.year + 1, 7, 1, 9)  # noqa: DTZ001 - as people say it
+    for n in range(150):
+        booked = await town(town.visit(summer + timedelta(minutes=30 * n), room_id=None))
+    await web.services.reader(town.id, booked.position)
+    folder = other_rules(tmp_path, AMSTERDAM, LAGOS)
+    process = await going_by(folder, "apply")
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(database.settings("gateway"), enc_hook=str))
+    process.stdin.close()
+
+    async def begun() -> bool:
+        return len(moves(database, town)) >= 10
+
+    await until(begun, 60)
+    process.kill()
+    await process.wait()
+    assert 10 <= (count := len(moves(database, town))) < 150
+    await web.services.reader(town.id, await (await web.services.reader(town.id)).head())
+    assert (await elsewhere(database, "apply", folder))[str(town.id)] == [150 - count] * 2 + [0]
+    assert len({one.stream for one in moves(database, town)}) == len(moves(database, town)) == 150
+    assert str(town.id) in await elsewhere(database, "apply", None)  # back to the rules of everybody else here
 
 
 async def level(database: Any) -> bool:
