@@ -1,5 +1,6 @@
 """Where a clinic looks for records that are one person's, and says of which that they are not."""
 
+from time import monotonic
 from typing import Annotated
 
 from litestar import Router, get
@@ -26,7 +27,7 @@ async def alike(desk: Desk, grade: Least = "likely", limit: Most = 50, cursor: C
     Merge the two (`/patients/{id}/merge`), or say that they are two people's: then they are listed no more.
     """
     no_query(desk.call.query(), ("grade", "limit", "cursor"))
-    return await pairs(desk.reader, grade, limit, cursor)
+    return await pairs(desk.reader, grade, limit, cursor, monotonic())
 
 
 router = Router("/api/v1/protected/patients/duplicates", tags=["Patients"], route_handlers=[

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Router, post
-from litestar.params import PathParameter, QueryParameter
+from litestar import Response, Router, get, post
+from litestar.params import PathParameter
 
 from commands.import_runs import (
     LISTS,
@@ -70,7 +70,6 @@ TOGETHER = 16  # patients who are taken back at once
 SERVER = 500
 ELSEWHERE_SECONDS = 0.2  # between looks at a run that another gateway has in hand
 RunId = Annotated[UUID, PathParameter(description="Id of the import run.")]
-Dry = Annotated[bool, QueryParameter(name="dryRun", description="Only say what it would do.")]
 
 
 async def staged(desk: kit.Desk, rows: Sequence[Staged]) -> Receipt:
@@ -281,24 +280,29 @@ def patient_of(row: Staged) -> ImportedPatient:
     return ImportedPatient(**only(Imported, said), patient_id=row.patient, returns=row.returns)
 
 
-@post("/{id:uuid}/undo", operation_id="UndoImport", summary="Take an import back", status_code=200, opt={
-    "permission": UndoImport.permission, "refusals": [NotFound, ImportUnderWay, ImportUndoneAlready, ImportTooOld]})
-async def undo(desk: Desk, id: RunId, dryRun: Dry = False) -> ImportRunRow | ImportUndoPreview:  # noqa: A002, N803
-    """Whom it registered is archived, whom it changed is as before; it goes on in the background, and each row says what became of it.
-
-    A patient about whom anything has come to be since (a visit, a bill, a note), or whom somebody has changed, is left as they are. It can be done for thirty days. With `dryRun` it only says what
-    it would do as things stand. Whoever it archives comes back with the next import that names them.
-    """
-    no_query(desk.call.query(), ("dryRun",))
+@get("/{id:uuid}/undo", operation_id="PreviewImportUndo", summary="Show: what taking an import back would do", opt={"permission": UndoImport.permission, "refusals": [NotFound]})
+async def rehearsed(desk: Desk, id: RunId) -> ImportUndoPreview:  # noqa: A002
+    """As things stand, by counts; nothing is changed."""
+    no_query(desk.call.query())
     if not await desk.known(ImportRun.kind, id):
         raise NotFound(kind=ImportRun.kind, id=str(id))
-    if dryRun:
-        found = await preview(desk.reader, id, {kind: column_of(kind) for kind in uses()})
-        return ImportUndoPreview(run_id=id, archived=found.get("archived", 0), set_back=found.get("setBack", 0), kept=found.get("kept", 0))
+    found = await preview(desk.reader, id, {kind: column_of(kind) for kind in uses()})
+    return ImportUndoPreview(run_id=id, archived=found.get("archived", 0), set_back=found.get("setBack", 0), kept=found.get("kept", 0))
+
+
+@post("/{id:uuid}/undo", operation_id="UndoImport", summary="Take an import back", status_code=200, opt={
+    "permission": UndoImport.permission, "refusals": [NotFound, ImportUnderWay, ImportUndoneAlready, ImportTooOld]})
+async def undo(desk: Desk, id: RunId) -> Response[ImportRunRow]:  # noqa: A002
+    """Whom it registered is archived, whom it changed is as before; it goes on in the background, and each row says what became of it.
+
+    A patient about whom anything has come to be since (a visit, a bill, a note), or whom somebody has changed, is left as they are. It can be done for thirty days.
+    Whoever it archives comes back with the next import that names them.
+    """
+    no_query(desk.call.query())
     receipt = await desk.handle(UndoImport(), id)
     services = desk.call.services
     services.later(seen_to(services, desk.who.clinic, id))
-    return receipt.row  # type: ignore[return-value]
+    return desk.answer(UndoImport, receipt)
 
 
 async def tend(services: Services) -> None:
@@ -313,5 +317,6 @@ router = Router("/api/v1/protected/import-runs", tags=["Patients"], route_handle
     fetch("/{id:uuid}", ImportRunEntry),
     browse("/lines", ImportLineRow, by=["run_id", "step", "done", "undone", "code"], sort="line", csv=True),
     act("/{id:uuid}/cancel", CancelImport),
+    rehearsed,
     undo,
 ])

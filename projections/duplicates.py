@@ -14,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import date
 from itertools import combinations
-from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -94,10 +93,10 @@ class Known:
 KEPT: WeakKeyDictionary[Lanes, OrderedDict[UUID, Known]] = WeakKeyDictionary()
 
 
-async def pairs(reader: Reader, least: Grade, limit: int, cursor: str | None) -> DuplicatePairs:
-    """Return who may be one person, at least so surely; the surest first."""
+async def pairs(reader: Reader, least: Grade, limit: int, cursor: str | None, now: float) -> DuplicatePairs:
+    """Return who may be one person, at least so surely; the surest first. `now` is what a clock shows that only goes forward."""
     after = None if cursor is None else read(cursor)
-    known = await level(reader)
+    known = await level(reader, now)
     said = {(one, other) for one, other in (await reader.ask(DISMISSED, (reader.clinic,))).rows}
     wide = GRADES.index(least)
     sure = sorted(pair for pair in known.pairs if pair.grade <= wide and (pair.one, pair.other) not in said and (pair.other, pair.one) not in said)
@@ -112,10 +111,10 @@ async def pairs(reader: Reader, least: Grade, limit: int, cursor: str | None) ->
     return DuplicatePairs(items=shown, found=len(sure), next=written(place(shown[-1])) if more else None)
 
 
-async def level(reader: Reader) -> Known:
+async def level(reader: Reader, now: float) -> Known:
     """Return the pairs of a clinic as its patients' rows are by now."""
     kept = KEPT.setdefault(reader.lanes, OrderedDict())
-    known, now = kept.get(reader.clinic), monotonic()
+    known = kept.get(reader.clinic)
     if known is not None and now - known.at < AFRESH:
         changed = (await reader.ask(CHANGED, (reader.clinic, known.position))).rows
         if not changed:

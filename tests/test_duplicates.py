@@ -82,7 +82,7 @@ def books(module_database):
 
 async def found(books, least="likely", limit=50, cursor=None):
     async with reading(books, CLINIC) as reader:
-        return await pairs(reader, least, limit, cursor)
+        return await pairs(reader, least, limit, cursor, 0.0)
 
 
 async def test_each_pair_is_found_by_what_agrees(books) -> None:
@@ -170,12 +170,12 @@ async def test_what_has_changed_is_looked_at_alone_and_the_pairs_are_those_of_al
         with psycopg.connect(books.url("projector"), autocommit=True) as projector:
             first = [somebody(chance, number, number) for number in range(1, 41)]
             projector.execute(mapper.upsert_sql("patients"), mapper.encoded(first))
-            await pairs(reader, "possible", 200, None)
+            await pairs(reader, "possible", 200, None, 0.0)
             known = KEPT[reader.lanes][CLINIC]
             for step in range(60):
                 changed = [somebody(chance, number, 100 + 10 * step + n) for n, number in enumerate(chance.sample(range(1, 46), chance.randint(1, 3)))]
                 projector.execute(mapper.upsert_sql("patients"), mapper.encoded(changed))
-                listed = await pairs(reader, "possible", 200, None)
+                listed = await pairs(reader, "possible", 200, None, 0.0)
                 assert KEPT[reader.lanes][CLINIC] is known  # only those who changed were looked at
                 assert known.pairs == {*await of_everybody(reader)}, step
                 assert listed.found == len(listed.items) == len(known.pairs) > 0

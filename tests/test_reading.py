@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from domain.kit import Frozen
-from projections.kit.lanes import Lanes, ReadUnavailable, numbered
+from projections.kit.lanes import Lanes, ReadUnavailable, array, numbered
 from projections.kit.pages import ForgedError, pack, unpack
 from projections.kit.reading import CursorInvalid, Reader, Reading, Wanted, wire_of
 from projections.kit.stored import Stored
@@ -88,6 +88,24 @@ async def test_row_level_security_holds_whatever_is_asked(reading, here):
     assert (await reading.lanes.ask(None, "select count(*) from reading_things")).rows == [(0,)]
     await here.ask("select 1")
     assert (await reading.lanes.ask(None, "select count(*) from reading_things")).rows == [(0,)], "a setting outlived its question"
+
+
+@pytest.mark.parametrize(("kind", "values"), [
+    ("text", ["", "NULL", "null", 'a"b', "a\\b", "a,{b}", " x ", "\n\t", "é€😀", "\\", '"', None]),
+    ("uuid", [UUID(int=1), None, uuid4()]), ("bytea", [b"", b"\\", b'"', bytes(range(256)), None]), ("bigint", [0, -(2**63), 2**63 - 1, None]),
+    ("boolean", [True, False, None]), ("date", [date(1, 1, 1), date(9999, 12, 31), None]), ("timestamptz", [datetime(2026, 3, 29, 1, 30, 0, 5, tzinfo=UTC), None]),
+    ("text", []), ("uuid", [None]),
+])
+async def test_a_list_arrives_as_it_was_sent(reading, kind, values):
+    assert array(values) is not None
+    found = await reading.lanes.ask(None, f"select v from unnest(%s::{kind}[]) with ordinality t(v, n) order by n", (values,))  # noqa: S608 - a word of ours
+    assert [value for (value,) in found.rows] == values
+
+
+async def test_a_list_that_no_column_could_hold_is_refused_and_one_of_lists_is_none_of_these(reading):
+    with pytest.raises(psycopg.DataError):
+        await reading.lanes.ask(None, "select %s::text[]", (["a\0b"],))
+    assert (array(["a\0b"]), array([[1], [2]]), array([1.5])) == (None, None, None)
 
 
 async def test_rows_come_as_they_were_written(here):

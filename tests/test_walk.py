@@ -450,6 +450,7 @@ async def imported(me: Person) -> None:
     assert (again["created"], again["unchanged"]) == (0, 1)
     assert (await root("ValidateImport", file, {"clinicId": str(me.clinic)}))["unchanged"] == 1
     assert (await me("CancelImport", id=ran["runId"]))["status"] == "finished"
+    assert (await me("PreviewImportUndo", id=ran["runId"]))["archived"] == 1
     assert (await me("UndoImport", id=ran["runId"]))["status"] == "undoing"
     begun = await me("BeginPatientImport", b"id;name;dob\n78;;\n")
 
