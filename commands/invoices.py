@@ -21,7 +21,7 @@ from domain.invoices import (
     worked_out,
 )
 from domain.kit import At, Elsewhere, Event, InvoiceId, Note, PatientId, Positive, Reason
-from domain.kit.bills import Discount, Line, Method, ensure_doctors
+from domain.kit.bills import Discount, Line, Method, TaxIncluded, ensure_doctors
 from domain.kit.letters import LetterLanguage
 from domain.patients import Patient
 from domain.public_documents import DAYS, LinkDays, PublicDocument, link_to
@@ -42,6 +42,7 @@ class CreateInvoice(Creation):
     patient_id: PatientId
     lines: Lines
     discount: Discount | None = None
+    tax_included: TaxIncluded = False
     due_on: date | None = None
     notes: Note | None = None
     issue: bool = False
@@ -61,7 +62,8 @@ class CreateInvoice(Creation):
         return [drafted, *issued(invoice.evolve(drafted), at, series, self.issued_on, self.due_on)]
 
     def bill(self, at: At) -> Bill:
-        return worked_out(self.patient_id, at.currency, self.lines, discount=self.discount, due_on=self.due_on, notes=self.notes)
+        return worked_out(
+            self.patient_id, at.currency, self.lines, discount=self.discount, due_on=self.due_on, notes=self.notes, tax_included=self.tax_included)
 
 
 class EditInvoice(Command):
@@ -71,6 +73,7 @@ class EditInvoice(Command):
     permission = "billing.invoices.edit"
     lines: Lines
     discount: Discount | None = None
+    tax_included: TaxIncluded = False
     due_on: date | None = None
     notes: Note | None = None
 
@@ -79,7 +82,8 @@ class EditInvoice(Command):
 
     def decide(self, invoice: Invoice, at: At, *, doctors: list[Staff]) -> list[Event]:
         ensure_doctors(doctor.role for doctor in doctors)
-        bill = worked_out(invoice.patient_id, at.currency, self.lines, discount=self.discount, due_on=self.due_on, notes=self.notes)
+        bill = worked_out(
+            invoice.patient_id, at.currency, self.lines, discount=self.discount, due_on=self.due_on, notes=self.notes, tax_included=self.tax_included)
         return invoice.edit(bill)
 
 

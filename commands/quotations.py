@@ -11,7 +11,7 @@ from commands.kit import Command, Creation, Decision, Look
 from commands.public_documents import addressed, shared
 from domain.invoices import Bill, Invoice
 from domain.kit import At, Elsewhere, Event, Frozen, Note, PatientId, QuotationId, Reason, only
-from domain.kit.bills import Charges, Discount, charged, ensure_doctors
+from domain.kit.bills import Charges, Discount, TaxIncluded, charged, ensure_doctors
 from domain.kit.letters import LetterLanguage
 from domain.patients import Patient
 from domain.public_documents import DAYS, LinkDays, PublicDocument, link_to
@@ -27,11 +27,12 @@ class Offered(Frozen):
 
     lines: Lines
     discount: Discount | None = None
+    tax_included: TaxIncluded = False
     valid_until: ValidUntil = None
     notes: Note | None = None
 
     def offer(self, patient: UUID, at: At) -> Offer:
-        charges = charged(patient, at.currency, self.lines, discount=self.discount, notes=self.notes)
+        charges = charged(patient, at.currency, self.lines, discount=self.discount, notes=self.notes, tax_included=self.tax_included)
         return Offer(**only(Charges, charges), valid_until=self.valid_until)
 
 
@@ -203,7 +204,7 @@ class ConvertQuotation(Command):
         tax = sum(line.tax for line in quotation.lines)
         bill = Bill(
             patient_id=quotation.patient_id, currency=quotation.currency, lines=list(quotation.lines), discount=quotation.discount,
-            subtotal=quotation.total - tax, tax=tax, total=quotation.total, due_on=self.due_on, notes=notes)
+            tax_included=quotation.tax_included, subtotal=quotation.total - tax, tax=tax, total=quotation.total, due_on=self.due_on, notes=notes)
         return [*converted, Elsewhere(state=Invoice, id=invoice_of(at.id), events=[invoice.draft(bill)])]
 
 

@@ -706,10 +706,11 @@ def by_doctor(lines: Iterable[BilledLine]) -> list[DoctorShare]:
 
 
 def worked_out(
-    patient: UUID, currency: str, lines: Sequence[Line], *, discount: Discount | None, due_on: date | None, notes: str | None
+    patient: UUID, currency: str, lines: Sequence[Line], *, discount: Discount | None, due_on: date | None, notes: str | None,
+    tax_included: bool = False,
 ) -> Bill:
     """Return the bill of these lines."""
-    return Bill(**only(Charges, charged(patient, currency, lines, discount=discount, notes=notes)), due_on=due_on)
+    return Bill(**only(Charges, charged(patient, currency, lines, discount=discount, notes=notes, tax_included=tax_included)), due_on=due_on)
 
 
 INVOICE_LETTER = letter(

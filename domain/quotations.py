@@ -136,6 +136,7 @@ class Quotation(State):
     currency: str = ""
     lines: tuple[BilledLine, ...] = ()
     discount: Discount | None = None
+    tax_included: bool = False
     valid_until: date | None = None
 
     def evolve(self, event: QuotationEvent) -> Self:  # noqa: PLR0911 - one for each kind of event
@@ -143,7 +144,7 @@ class Quotation(State):
             case QuotationDrafted() | QuotationEdited():
                 return replace(
                     self, stage="draft", patient_id=event.patient_id, record=self.record or event.patient_id, currency=event.currency, lines=tuple(event.lines),
-                    discount=event.discount, valid_until=event.valid_until)
+                    discount=event.discount, tax_included=event.tax_included, valid_until=event.valid_until)
             case QuotationIssued(valid_until=until) | QuotationReissued(valid_until=until):
                 return replace(self, stage="sent", valid_until=until)
             case QuotationSent():

@@ -22,6 +22,7 @@ from gateway import (
     appointments,
     attendance,
     audit,
+    balances,
     billing,
     calendar_feeds,
     charts,
@@ -103,7 +104,7 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, appointments.public, portal_invitations.door, events.router, events.feed, health.health, health.metrics, docs.schema, docs.docs, docs.asyncapi, docs.events,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointment_types, appointments, attendance, audit, billing, calendar_feeds, charts, clinics, closed_days, consents, credits, dashboards, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, figures, holds, households, imports, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, permission_templates, places, plans, portal_invitations, procedure_costs, public_documents, quotations,
+    activity, analytics, api_keys, appointment_types, appointments, attendance, audit, balances, billing, calendar_feeds, charts, clinics, closed_days, consents, credits, dashboards, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, figures, holds, households, imports, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, permission_templates, places, plans, portal_invitations, procedure_costs, public_documents, quotations,
     queue, rebuilds, receipts, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, revenue, rooms, schedules, screens, seats, signups, staff, subscription_invoices, subscriptions, sync, trends, trials, upgrades, webhooks, why,
 ))
 

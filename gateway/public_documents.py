@@ -36,7 +36,7 @@ Days = Annotated[int, QueryParameter(name="days", ge=1, le=366, description="For
 SPANISH = {
     "Invoice": "Factura", "Quotation": "Presupuesto", "Receipt": "Recibo", "Draft": "Borrador", "From": "De", "To": "Para", "page {0} of {1}": "página {0} de {1}",
     "Number": "Número", "Issued": "Fecha", "Due": "Vencimiento", "Valid until": "Válido hasta", "Paid on": "Pagado el", "Method": "Forma de pago",
-    "Description": "Descripción", "Quantity": "Cantidad", "Price": "Precio", "Discount": "Descuento", "Tax": "IVA", "Net": "Base", "Total": "Total", "Subtotal": "Base imponible",
+    "Description": "Descripción", "Quantity": "Cantidad", "Price": "Precio", "Discount": "Descuento", "Tax": "IVA", "Net": "Base", "With tax": "Con IVA", "Total": "Total", "Subtotal": "Base imponible",
     "Paid": "Pagado", "Refunded": "Devuelto", "Credited": "Abonado", "To pay": "Pendiente", "Received": "Recibido", "Amount": "Importe",
     "draft": "borrador", "issued": "emitida", "partly-paid": "pagada en parte", "paid": "pagada", "void": "anulada", "sent": "enviado", "accepted": "aceptado",
     "declined": "rechazado", "expired": "caducado", "converted": "facturado", "withdrawn": "retirado", "refunded": "devuelto", "credited": "abonada", "reversed": "anulado",
@@ -174,11 +174,11 @@ def paper_of(shown: DocumentShown, language: str) -> Paper:
         ("Invoice", shown.invoice_number or ""), ("Method", said(shown.method) if shown.method else ""),
     ]
     columns = [Column(said("Description"), 38), *(Column(said(name), share, number=True) for name, share in (
-        ("Quantity", 12), ("Price", 16), ("Discount", 14), ("Tax", 8), ("Net", 16)))]
+        ("Quantity", 12), ("Price", 16), ("Discount", 14), ("Tax", 8), ("With tax" if shown.tax_included else "Net", 16)))]
     house = shown.clinic
     return Paper(
         title=title, sender="\n".join(filter(None, (house.name, house.address, house.phone, house.email))), receiver=shown.patient_name or "",
-        facts=[(said(name), value) for name, value in facts if value], columns=columns, rows=[row_of(one, amount, language) for one in shown.lines],
+        facts=[(said(name), value) for name, value in facts if value], columns=columns, rows=[row_of(one, amount, language, tax_included=shown.tax_included) for one in shown.lines],
         sums=[(name, amount(of)) for name, of in sums_of(shown, said, language)],
         notes=shown.notes or "", dated=shown.issued_on or date.today(), stamp="" if shown.status in UNSTAMPED else said(shown.status),  # noqa: DTZ011
         labels=Labels(said("From"), said("To"), said("page {0} of {1}"), language),
@@ -197,9 +197,9 @@ def sums_of(shown: DocumentShown, said: Callable[[str], str], language: str) -> 
     return [*found, *off, *paid, (said("To pay"), shown.due)] if off or paid else found
 
 
-def row_of(line: DocumentLine, amount: Any, language: str) -> list[str]:
+def row_of(line: DocumentLine, amount: Any, language: str, *, tax_included: bool) -> list[str]:
     off = amount(-line.reduction) if line.reduction else ""
-    return [line.description, str(line.quantity), amount(line.unit_price), off, rate_of(line.tax_rate, language), amount(line.net)]
+    return [line.description, str(line.quantity), amount(line.unit_price), off, rate_of(line.tax_rate, language), amount(line.total if tax_included else line.net)]
 
 
 def rate_of(rate: int, language: str) -> str:

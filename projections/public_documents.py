@@ -68,7 +68,7 @@ def particulars(row: Any) -> dict[str, Any]:
             "number": row.number, "status": "reversed" if row.reversed else "refunded" if row.refunded == row.amount else "issued", "currency": row.currency, "issued_on": row.issued_on,
             "total": row.amount, "refunded": row.refunded, "paid_on": row.paid_on, "method": row.method, "invoice_number": row.invoice_number}
     both = {"number": row.number, "status": row.status, "currency": row.currency, "issued_on": row.issued_on, "total": row.total}
-    found = {**both, "subtotal": row.subtotal, "tax": row.tax, "notes": row.notes, "lines": [line(one) for one in row.lines], "taxes": taxes(row.lines)}
+    found = {**both, "subtotal": row.subtotal, "tax": row.tax, "notes": row.notes, "lines": [line(one) for one in row.lines], "taxes": taxes(row.lines), "tax_included": row.tax_included}
     if isinstance(row, InvoiceRow):
         return {**found, "paid": row.paid, "refunded": row.refunded, "credited": row.credited + row.written_off, "due": row.due, "due_on": row.due_on}
     return {**found, "valid_until": row.valid_until}

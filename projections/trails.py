@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.appointments import AppointmentBooked, AppointmentReassigned, AppointmentRescheduled
+from domain.credits import CreditGained, CreditReassigned, CreditReceived
 from domain.invoices import InvoiceDrafted, InvoiceEdited, InvoiceReassigned
 from domain.kit import Fact
 from domain.schedules import TimeBlocked
@@ -24,7 +25,9 @@ def each(fact: Fact) -> Iterable[tuple[Any, ...]]:
 
 @projects(
     TrailRow, key=each, fresh=True,
-    of=AppointmentBooked | AppointmentRescheduled | AppointmentReassigned | InvoiceDrafted | InvoiceEdited | InvoiceReassigned | TimeBlocked)
+    of=(
+        AppointmentBooked | AppointmentRescheduled | AppointmentReassigned | CreditGained | CreditReassigned | CreditReceived | InvoiceDrafted | InvoiceEdited
+        | InvoiceReassigned | TimeBlocked))
 def trails(_: TrailRow | None, fact: Fact, __: tuple[Any, ...]) -> TrailRow:
     event: Any = fact.event
     return TrailRow(

@@ -8,7 +8,7 @@ from msgspec import field
 
 from domain.invoices import Cause, CreditedLine, PaidBy, RefundId, Status
 from domain.kit import Frozen, InvoiceId, Money, PatientId, Personal, Reason
-from domain.kit.bills import BilledLine, Discount, Method
+from domain.kit.bills import BilledLine, Discount, Method, TaxIncluded
 from schemas.kit import Row
 
 
@@ -39,6 +39,7 @@ class InvoiceRow(Row):
     due_on: date | None = None
     lines: list[BilledLine]
     discount: Discount | None = None
+    tax_included: TaxIncluded = False
     notes: Annotated[str | None, Personal("patient_id")] = None
     void_reason: str | None = None
     created_at: datetime

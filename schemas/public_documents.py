@@ -73,6 +73,7 @@ class DocumentShown(Frozen):
     patient_name: Annotated[str | None, Meta(description="Null once the patient has been erased.")]
     currency: str
     total: Money
+    tax_included: Annotated[bool, Meta(description="Whether prices and reductions of the lines are with tax.")] = False
     subtotal: Money = 0
     tax: Money = 0
     lines: list[DocumentLine] = field(default_factory=list)

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from uuid import UUID
 
 from domain.kit import Frozen, InvoiceId, Money, PatientId, Personal
-from domain.kit.bills import BilledLine, Discount
+from domain.kit.bills import BilledLine, Discount, TaxIncluded
 from domain.quotations import Answerer, Standing
 from schemas.kit import Row
 
@@ -28,6 +28,7 @@ class QuotationRow(Row):
     valid_until: date | None = None
     lines: list[BilledLine]
     discount: Discount | None = None
+    tax_included: TaxIncluded = False
     notes: Annotated[str | None, Personal("patient_id")] = None
     sent_at: datetime | None = None  # when the patient was last written to
     answered_on: date | None = None

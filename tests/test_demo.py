@@ -71,6 +71,8 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys([
         "QuotationDrafted", "QuotationEdited", "QuotationIssued", "QuotationSent", "QuotationAccepted", "QuotationDeclined", "QuotationReissued", "QuotationConverted",
         "QuotationWithdrawn"], "nobody of it asks beforehand what it will cost"),
+    **dict.fromkeys(["InvoiceCredited", "PaymentReallocated", "PaymentReversed"], "nobody of it bills or books anything wrongly"),
+    **dict.fromkeys(["CreditReceived", "CreditReversed", "CreditGained", "CreditUsed", "CreditReturned", "CreditReassigned", "CreditApplied"], "its people pay what they are billed"),
     **dict.fromkeys(["InvoiceSent", "ReceiptIssued", "ReceiptSent", "DocumentShared", "DocumentLinkRevoked", "DocumentViewed"], "its bills are handed over on paper"),
     **dict.fromkeys(["ProcedureCostSet", "ProcedureCostDropped"], "what procedures cost them neither"),
     **dict.fromkeys(["ExpenseRecorded", "ExpenseCorrected", "ExpenseStruckOut"], "what its clinics spend is not told"),

@@ -16,6 +16,7 @@ from tests.test_walk import (
     appointments,
     caller,
     consents,
+    credited,
     devices,
     figures,
     invitations,
@@ -102,7 +103,7 @@ async def test_whoever_is_let_through_gets_it_done_and_nobody_else(caller: Api) 
             await root("ChangeClinicPlan", {"plan": plan}, id=admin.clinic)
             deputy = Deputy(admin, await caller.person(admin.clinic, role), plan)
             ids: Json = {"clinics": str(admin.clinic)}
-            for chapter in [*CLINICAL, *([figures] if plan != "Pro" else [])]:
+            for chapter in [*CLINICAL, *([figures] if plan != "Pro" else []), credited]:
                 await chapter(deputy, ids)
             may = {o.id for o in OPERATIONS.values() if GUARDS[where(o)].word in TABLE and answer(where(o), role, plan) is YES}
             missing = may - deputy.done

@@ -844,6 +844,34 @@ async def expenses(me: Person, ids: Json) -> None:
     assert "121000" in (await me("TellEndOfDay", {"date": today}))["summary"]
 
 
+async def credited(me: Person, ids: Json) -> None:
+    """Somebody pays beforehand, for another one as well, and gets back what is too much; what was billed or booked wrongly is put right."""
+    one = (await me("RegisterPatient", {"givenName": "Mees", "familyName": "Mol"}))["id"]
+    child = (await me("RegisterPatient", {"givenName": "Tess", "familyName": "Mol"}))["id"]
+    await me("AddRelation", {"relation": "parent", "relatedId": one, "payer": True}, patientId=child)
+    await me("ReceiveDeposit", {"amount": 500, "method": "card", "purpose": "Implant"}, patientId=one)
+    wrong = (await me("ReceiveDeposit", {"amount": 70, "method": "cash"}, patientId=one))["id"]
+    (deposit,) = [kept["id"] for kept in (await me("BrowseDepositRow", query={"patientId": one}))["items"] if kept["amount"] == 70]
+    await me("ReverseDeposit", {"reason": "Somebody else's"}, patientId=one, depositId=deposit)
+    bills = [
+        (await me("CreateInvoice", {"patientId": whose, "lines": [{"description": "Crown", "unitPrice": price} for price in prices], "issue": True}))["id"]
+        for whose, prices in ((one, (300, 400)), (child, (200,)))]
+    assert (await me("ApplyCredit", {"amount": 300}, id=bills[0]))["due"] == 400
+    await me("SettleInvoices", {"amount": 650, "method": "transfer", "patients": [child], "excess": "credit"}, patientId=one)
+    assert (await me("GetPatientBalance", patientId=one))["balance"] == -250
+    (paid, rest) = (await me("BrowsePayments", id=bills[0]))["items"]
+    assert (paid["method"], rest["amount"]) == ("credit", 400)
+    await me("ReallocatePayment", {"allocations": [{"line": 1, "amount": 200}]}, id=bills[0], paymentId=paid["id"])
+    await me("ReversePayment", {"reason": "Another account's"}, id=bills[0], paymentId=rest["id"])
+    assert (await me("CreditInvoice", {"reason": "Chipped", "amount": 100}, id=bills[0]))["due"] == 400
+    assert (await me("WriteOffInvoice", {"reason": "Moved away"}, id=bills[0]))["due"] == 0
+    note = (await me("BrowseCreditNoteRow", query={"invoiceId": bills[0], "cause": "credit-note"}))["items"][0]
+    assert (await me("GetCreditNoteRow", id=note["id"]))["total"] == 100
+    await me("ReturnCredit", {"amount": 350, "method": "cash", "reason": "Asked for it"}, patientId=one)
+    assert (await me("BrowseCreditRow", query={"patientId": one}))["items"] == [{**(await me("BrowseCreditRow"))["items"][0], "id": wrong}]
+    assert (await me("GetPatientBalance", patientId=one))["balance"] == (await me("GetPatientStatement", patientId=one))["closing"] == 0
+
+
 async def letters(me: Person, ids: Json) -> None:
     """Words of the clinic's own, a letter to try them, what became of it, and the same for the platform."""
     words = {"language": "en", "subject": "Greetings from {{clinic}}", "body": "Dear {{name}},\n\nhow are you?"}
@@ -1223,6 +1251,7 @@ CHAPTERS = [
     expenses,
     letters,
     figures, screens,
+    credited,
     subscriptions,
     subscription_invoices,
     upgrades,

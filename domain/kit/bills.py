@@ -1,7 +1,8 @@
 """Bills: lines with prices, discounts and tax, worked out to the last unit; what an invoice and a quotation have in common.
 
 How it works: everything is whole minor units. A line is quantity times price, less its own discount; a discount on the whole is spread over the lines by largest remainder, so the
-parts sum to it; then the tax of each line is rounded once, half away from zero. Totals are the sums of the lines, never worked out a second time.
+parts sum to it; then the tax of each line is rounded once, half away from zero. Totals are the sums of the lines, never worked out a second time. Where prices include tax, price, discounts and
+what is left of them are with it, and the tax is what is in that, rounded once; net is the rest. So a line costs what its price says, to the unit, whatever the rate.
 
 What may go wrong: a rate or amount that a schema would refuse may come from elsewhere, so each is refused here again.
 """
@@ -14,10 +15,11 @@ from uuid import UUID
 from msgspec import Meta
 
 from domain.kit.model import Frozen, Invalid, Money, Note, PatientId, Personal, StaffId, Text, only
-from domain.kit.money import BASIS, percent, shares
+from domain.kit.money import BASIS, percent, rounded, shares
 
 Rate = Annotated[int, Meta(ge=0, le=BASIS, description="Basis points: 2100 is 21 %.")]
-Price = Annotated[int, Meta(ge=0, le=10**12, description="Integer minor units of the clinic's currency, without tax.")]
+Price = Annotated[int, Meta(ge=0, le=10**12, description="Integer minor units of the clinic's currency, without tax unless the document's prices include it.")]
+TaxIncluded = Annotated[bool, Meta(description="Whether prices, discounts and reductions of the lines are with the tax that is in them.")]
 Quantity = Annotated[int, Meta(ge=1, le=10_000)]
 Method = Literal["cash", "card", "transfer", "insurance", "other"]
 """How money changes hands."""
@@ -35,7 +37,7 @@ class Discount(Frozen):
 
 
 class Line(Frozen):
-    """What is charged: the price is without tax."""
+    """What is charged: the price is without tax, unless the prices of the document include it."""
 
     description: Text
     procedure_code: ProcedureCode | None = None
@@ -63,6 +65,7 @@ class Charges(Frozen):
     currency: str
     lines: list[BilledLine]
     discount: Discount | None = None
+    tax_included: TaxIncluded = False
     subtotal: Money
     tax: Money
     total: Money
@@ -105,18 +108,20 @@ class NotADoctor(Invalid):
     """A line can only name a member of staff who treats patients."""
 
 
-def charged(patient: UUID, currency: str, lines: Sequence[Line], *, discount: Discount | None, notes: str | None) -> Charges:
+def charged(patient: UUID, currency: str, lines: Sequence[Line], *, discount: Discount | None, notes: str | None, tax_included: bool = False) -> Charges:
     """Return what these lines come to: discounts spread to the cent, tax rounded once a line, sums that are exactly the sums."""
     if not lines:
         raise InvoiceEmpty
     own = [reduction(line.discount, gross(line)) for line in lines]
     nets = [gross(line) - off for line, off in zip(lines, own, strict=True)]
     spread = shares(reduction(discount, sum(nets)), nets)
-    billed = [billed_line(no, line, off + extra) for no, (line, off, extra) in enumerate(zip(lines, own, spread, strict=True), 1)]
+    billed = [billed_line(no, line, off + extra, tax_included=tax_included) for no, (line, off, extra) in enumerate(zip(lines, own, spread, strict=True), 1)]
     subtotal, tax = sum(line.net for line in billed), sum(line.tax for line in billed)
     if subtotal + tax > LARGEST:
         raise InvoiceTooLarge
-    return Charges(patient_id=patient, currency=currency, lines=billed, discount=discount, subtotal=subtotal, tax=tax, total=subtotal + tax, notes=notes)
+    return Charges(
+        patient_id=patient, currency=currency, lines=billed, discount=discount, tax_included=tax_included, subtotal=subtotal, tax=tax, total=subtotal + tax,
+        notes=notes)
 
 
 def gross(line: Line) -> int:
@@ -138,9 +143,10 @@ def reduction(discount: Discount | None, amount: int) -> int:
     raise DiscountUnclear
 
 
-def billed_line(no: int, line: Line, off: int) -> BilledLine:
-    net = gross(line) - off
-    tax = percent(net, line.tax_rate)
+def billed_line(no: int, line: Line, off: int, *, tax_included: bool) -> BilledLine:
+    price = gross(line) - off
+    tax = rounded(price * line.tax_rate, BASIS + line.tax_rate) if tax_included else percent(price, line.tax_rate)
+    net = price - tax if tax_included else price
     return BilledLine(**only(Line, line), no=no, reduction=off, net=net, tax=tax, total=net + tax)
 
 

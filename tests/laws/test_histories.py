@@ -15,6 +15,7 @@ from commands.kit import Creation
 from domain.appointment_types import AppointmentType, AppointmentTypeAdded
 from domain.appointments import Appointment, AppointmentBooked, AppointmentDetailsChanged
 from domain.clinics import GRACE, Clinic, ClinicClosing, ClinicOpened
+from domain.credits import Credit, CreditReceived
 from domain.holds import Hold, HoldUsed, TimeHeld
 from domain.invoices import Invoice, InvoiceDrafted
 from domain.kit import At, Elsewhere, Event, Personal, State, TimeClaim
@@ -75,6 +76,7 @@ EXTENDED = AppointmentSeriesExtended(
 ALTERED = AppointmentSeriesChanged(
     patient_id=THIS, doctor_id=THIS, type="check-up", time="10:00", minutes=30, scope="one", mode="each",
     occurrences=[Occurrence(number=1, on=noon.today, time="10:00", outcome="changed", appointment_id=THIS)])
+PUT_DOWN = convert({**example(CreditReceived), "patientId": str(OTHER), "recordId": None}, CreditReceived)
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
 OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validUntil": None}, QuotationDrafted)
 RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
@@ -93,6 +95,7 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     ReferralLead: [ReferralLeadSubmitted(referral_id=OTHER, name="Ada", phone="+31 6 1234 5678", consent=True)],  # by a link of just that number
     Lead: [*(WROTE := [LeadSubmitted(form_id=OTHER, first_name="Ada", phone="+31 6 1234 5678")]), LeadDeleted(), *WROTE],  # by a form of just that token
     Reminder: [convert(example(ReminderSkipped), ReminderSkipped)],
+    Credit: [PUT_DOWN, *Credit.replay([PUT_DOWN]).reassign(OTHER, THIS, noon.now)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
     Quotation: [OFFERED, *Quotation.replay([OFFERED]).reassign(OTHER, THIS, noon.now)],
     Receipt: [RECEIPTED, *Receipt.replay([RECEIPTED]).reassign(OTHER, THIS, noon.now)],
