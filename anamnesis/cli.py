@@ -41,10 +41,11 @@ events_app = typer.Typer(help="Look into the event store.", no_args_is_help=True
 audit_app = typer.Typer(help="Prove that history is what was written.", no_args_is_help=True)
 privacy_app = typer.Typer(help="Forget a person; change the key that persons' keys are wrapped with.", no_args_is_help=True)
 replay_app = typer.Typer(help="Read models as they stood at a position or an instant, in a schema of their own.", no_args_is_help=True, cls=Replaying)
+zones_app = typer.Typer(help="What was arranged before a time zone's rules changed.", no_args_is_help=True)
 mail_app = typer.Typer(help="The local mailbox: letters that no mail server was given.", no_args_is_help=True)
 for name, group in (
     ("worker", worker_app), ("projections", projections_app), ("parked", parked_app), ("events", events_app), ("mail", mail_app), ("audit", audit_app), ("privacy", privacy_app),
-    ("replay", replay_app),
+    ("replay", replay_app), ("zones", zones_app),
 ):
     app.add_typer(group, name=name)
 
@@ -299,11 +300,12 @@ def bench(
     json: Annotated[bool, typer.Option("--json", help="A list of objects instead of a table.")] = False,
     size: Annotated[Size, typer.Option(help="How much history to measure on.")] = Size.small,
     seconds: Annotated[float, typer.Option(min=1, help="How long each load lasts.")] = 10.0,
+    history: Annotated[Path | None, typer.Option(help="A data directory at rest with a demo of that size: a copy of it is measured, instead of one made anew.")] = None,
 ) -> None:
     """Measure it on real processes of its own, beside its baselines."""
     from anamnesis.bench import run
 
-    run(names or [], json=json, size=size.value, seconds=seconds)
+    run(names or [], json=json, size=size.value, seconds=seconds, history=history)
 
 
 @projections_app.command("list")
@@ -526,6 +528,23 @@ def rewrap_keys(data_dir: DataDir = HERE) -> None:
     from anamnesis.privacy import rewrap
 
     rewrap(_running(data_dir))
+
+
+@zones_app.command("check")
+def check_zones(data_dir: DataDir = HERE) -> None:
+    """Say what would be at another instant by the time-zone database as it is now; exit code 1 if anything is."""
+    from anamnesis.zones import check
+
+    if not check(_running(data_dir)):
+        raise typer.Exit(1)
+
+
+@zones_app.command("apply")
+def apply_zones(data_dir: DataDir = HERE) -> None:
+    """Move what is to come to the instants at which the clock on the wall shows what people were told. Start the gateways anew before."""
+    from anamnesis.zones import apply
+
+    apply(_running(data_dir))
 
 
 @mail_app.command("list")

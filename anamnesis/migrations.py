@@ -26,7 +26,7 @@ Progress = Callable[[str], None]
 
 STEPS = (
     "commands.kit.restorations", "commands.kit.schema", "commands.kit.vault", "commands.kit.stays", "commands.kit.origins", "commands.kit.doors", "commands.kit.rates",
-    "commands.kit.codes", "commands.kit.keys", "commands.kit.deliveries", "commands.kit.heads", "commands.kit.sightings", "commands.kit.counters", "projections.kit.tables", "projections.kit.rebuilds", "projections.kit.replays", "workers.courier", "projections.kit.erasing", "commands.kit.erasure",
+    "commands.kit.codes", "commands.kit.keys", "commands.kit.deliveries", "commands.kit.heads", "commands.kit.sightings", "commands.kit.counters", "commands.kit.staging", "projections.kit.tables", "projections.kit.rebuilds", "projections.kit.replays", "workers.courier", "projections.kit.erasing", "commands.kit.erasure",
 )
 ADVISORY_LOCK = 4_210_070_331
 LOCK_TIMEOUT = "500ms"

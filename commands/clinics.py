@@ -21,7 +21,7 @@ TypedName = Annotated[Text, Meta(description="The clinic's name exactly as it is
 
 
 class OpenClinic(Creation, Details):
-    """Open a clinic. Its time zone and currency stay what they are now: every appointment and amount rests on them."""
+    """Open a clinic. Its currency stays what it is now: every amount rests on it."""
 
     state = Clinic
     permission = "superadmin"

@@ -11,7 +11,7 @@ from commands.invoices import Excess, credits_of
 from commands.kit import Creation, Decision, Look
 from domain.credits import Credit, DepositId, Purpose, credit_of, taken_from
 from domain.invoices import Invoice, InvoiceNotTheirs, PayerUnknown, PaymentTooLarge
-from domain.kit import AppointmentId, At, Elsewhere, Event, InvoiceId, PatientId, Positive, Reason
+from domain.kit import AppointmentId, At, Elsewhere, Event, InvoiceId, PatientId, PlaceId, Positive, Reason
 from domain.kit.bills import Method
 from domain.patients import Patient
 from domain.relations import Relation
@@ -32,6 +32,7 @@ class ReceiveDeposit(Creation):
     received_on: date | None = None
     purpose: Purpose | None = None
     appointment_id: AppointmentId | None = None
+    place_id: PlaceId | None = None
 
     def stream(self, at: At) -> UUID:
         return credit_of(self.patient_id)
@@ -43,7 +44,7 @@ class ReceiveDeposit(Creation):
         patient.ensure_active()
         return credit.receive(
             credit_of(self.patient_id), self.patient_id, self.amount, at.currency, self.method, self.received_on or at.today, at.today, self.purpose,
-            self.appointment_id)
+            self.appointment_id, place=self.place_id)
 
 
 class ReverseDeposit(Creation):
@@ -78,6 +79,7 @@ class ReturnCredit(Creation):
     method: Method
     reason: Reason
     returned_on: date | None = None
+    place_id: PlaceId | None = None
 
     def stream(self, at: At) -> UUID:
         return credit_of(self.patient_id)
@@ -88,7 +90,8 @@ class ReturnCredit(Creation):
     def decide(self, credit: Credit, at: At, *, credits: dict[UUID, Credit]) -> Decision:  # noqa: A002 - it is what they are
         found: Decision = []
         for id_, part in taken_from(credits, self.patient_id, self.amount, at.currency).items():
-            back = credits[id_].give_back(id_, part, method=self.method, reason=self.reason, on=self.returned_on or at.today, today=at.today)
+            back = credits[id_].give_back(id_, part, method=self.method, reason=self.reason, on=self.returned_on or at.today, today=at.today,
+                place=self.place_id)
             found += told(id_, [back], self.patient_id)
         return found
 
@@ -108,6 +111,7 @@ class SettleInvoices(Creation):
     patients: Others = field(default_factory=list)
     invoices: Chosen | None = None
     excess: Excess = "refuse"
+    place_id: PlaceId | None = None
 
     def stream(self, at: At) -> UUID:
         return credit_of(self.patient_id)
@@ -131,13 +135,13 @@ class SettleInvoices(Creation):
         for id_, invoice in oldest_first(open_, at.currency, on):
             if left and (self.invoices is None or id_ in self.invoices):
                 part = min(left, invoice.balance)
-                found.append(Elsewhere(state=Invoice, id=id_, events=invoice.pay(invoice.next_payment(id_), part, self.method, on, at.today)))
+                found.append(Elsewhere(state=Invoice, id=id_, events=invoice.pay(invoice.next_payment(id_), part, self.method, on, at.today, place_id=self.place_id)))
                 left -= part
         if not left:
             return found
         if self.excess == "refuse":
             raise PaymentTooLarge(due=self.amount - left)
-        return [*credit.receive(credit_of(self.patient_id), self.patient_id, left, at.currency, self.method, on, at.today), *found]
+        return [*credit.receive(credit_of(self.patient_id), self.patient_id, left, at.currency, self.method, on, at.today, place=self.place_id), *found]
 
 
 def told(stream: UUID, events: list[Event], patient: UUID) -> Decision:

@@ -11,6 +11,7 @@ from domain.erasures import Erasure, PersonId, PersonKind, PersonStillActive, er
 from domain.kit import At, Elsewhere, PatientId, Reason, Refused, day
 from domain.leads import Lead
 from domain.patients import Patient
+from domain.payroll import PayrollEmployee
 from domain.referral_leads import ReferralLead
 from domain.referrals import ReferralSource
 from domain.relations import Relation
@@ -23,7 +24,7 @@ from schemas.invoices import InvoiceRow
 OTHERS: dict[PersonKind, type[Any]] = {
     "staff": Staff, "accounts": Account, "signups": Signup, "demo_requests": DemoRequest,
     "referrals": ReferralSource, "referral_leads": ReferralLead, "relations": Relation,
-    "leads": Lead,
+    "leads": Lead, "payroll_employees": PayrollEmployee,
 }
 
 
@@ -77,7 +78,7 @@ class ErasePatient(Creation):
 
 
 class ErasePerson(Creation):
-    """Destroy the key of somebody who is no patient: a former member of staff, a deleted account, a sign-up, a demo request, a referral source, a lead, or somebody who is there for a patient."""
+    """Destroy the key of somebody who is no patient: a former member of staff, a deleted account, a sign-up, a demo request, a referral source, a lead, somebody who is there for a patient, or somebody who was on the payroll."""
 
     state = Erasure
     permission = "admin"

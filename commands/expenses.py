@@ -2,7 +2,7 @@
 
 from commands.kit import Command, Creation
 from domain.expenses import Expense, Spent
-from domain.kit import At, Event, Reason
+from domain.kit import At, Event, PlaceId, Reason
 
 
 class RecordExpense(Creation, Spent):
@@ -10,9 +10,10 @@ class RecordExpense(Creation, Spent):
 
     state = Expense
     permission = "billing.expenses.manage"
+    place_id: PlaceId | None = None
 
     def decide(self, expense: Expense, at: At) -> list[Event]:
-        return expense.record(self, at.currency, at.today)
+        return expense.record(self, at.currency, at.today, self.place_id)
 
 
 class CorrectExpense(Command, Spent):
@@ -20,9 +21,10 @@ class CorrectExpense(Command, Spent):
 
     state = Expense
     permission = "billing.expenses.manage"
+    place_id: PlaceId | None = None
 
     def decide(self, expense: Expense, at: At) -> list[Event]:
-        return expense.correct(self, at.today)
+        return expense.correct(self, at.today, self.place_id)
 
 
 class StrikeOutExpense(Command):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from commands.appointments import OPEN, Fold, Length, Means, Start, means_of
+from commands.appointments import OPEN, Fold, Length, Means, Start, ensure_clocks, means_of
 from commands.kit import Command, Creation, Look
 from domain.appointment_types import AppointmentType
 from domain.appointments import ensure_possible, when
@@ -39,6 +39,7 @@ class HoldTime(Creation):
     def decide(
         self, hold: Hold, at: At, *, schedule: Schedule, doctor: Staff, room: Room | None, kind: AppointmentType | None = None, closed: ClosedDays = OPEN,
     ) -> list[Event]:
+        ensure_clocks(at)
         means = Means(schedule, doctor, room, kind, closed)
         pace = means.pace(self.duration)
         wanted = Held(

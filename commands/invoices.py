@@ -1,5 +1,6 @@
 """What may be asked of an invoice, in the order of its life."""
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -20,7 +21,7 @@ from domain.invoices import (
     PaymentReallocated,
     worked_out,
 )
-from domain.kit import At, Elsewhere, Event, InvoiceId, Note, PatientId, Positive, Reason
+from domain.kit import At, Elsewhere, Event, InvoiceId, Note, PatientId, PlaceId, Positive, Reason
 from domain.kit.bills import Discount, Line, Method, TaxIncluded, ensure_doctors
 from domain.kit.letters import LetterLanguage
 from domain.patients import Patient
@@ -112,6 +113,7 @@ class RecordPayment(Command):
     paid_on: date | None = None
     allocations: Allocations | None = None
     excess: Excess = "refuse"
+    place_id: PlaceId | None = None
 
     async def gather(self, look: Look) -> dict[str, Any]:
         if self.excess == "refuse":
@@ -125,10 +127,10 @@ class RecordPayment(Command):
             if not invoice.balance:
                 raise InvoiceAlreadyPaid
             amount = min(amount, invoice.balance)
-        events: Decision = [*invoice.pay(invoice.next_payment(at.id), amount, self.method, on, at.today, self.allocations)]
+        events: Decision = [*invoice.pay(invoice.next_payment(at.id), amount, self.method, on, at.today, self.allocations, self.place_id)]
         if credit is not None and self.amount > amount:
             account = credit_of(invoice.patient_id)
-            received = credit.receive(account, invoice.patient_id, self.amount - amount, invoice.currency, self.method, on, at.today)
+            received = credit.receive(account, invoice.patient_id, self.amount - amount, invoice.currency, self.method, on, at.today, place=self.place_id)
             events.append(Elsewhere(state=Credit, id=account, events=received))
         return events
 
@@ -196,9 +198,10 @@ class MarkInvoicePaid(Command):
     permission = "billing.invoices.edit"
     method: Method = "other"
     paid_on: date | None = None
+    place_id: PlaceId | None = None
 
     def decide(self, invoice: Invoice, at: At) -> list[Event]:
-        return invoice.settle(invoice.next_payment(at.id), self.method, self.paid_on or at.today, at.today)
+        return invoice.settle(invoice.next_payment(at.id), self.method, self.paid_on or at.today, at.today, self.place_id)
 
 
 class RefundPayment(Command):
@@ -211,11 +214,12 @@ class RefundPayment(Command):
     reason: Reason
     method: Method | None = None
     refunded_on: date | None = None
+    place_id: PlaceId | None = None
 
     def decide(self, invoice: Invoice, at: At) -> list[Event]:
         return invoice.refund(
             invoice.next_refund(at.id), self.payment_id, self.amount,
-            reason=self.reason, method=self.method, on=self.refunded_on or at.today, today=at.today,
+            reason=self.reason, method=self.method, on=self.refunded_on or at.today, today=at.today, place_id=self.place_id,
         )
 
 
@@ -327,7 +331,7 @@ class DeleteInvoice(Command):
         return invoice.delete(self.reason, at.today)
 
 
-async def doctors_of(lines: list[Line], look: Look) -> list[Staff]:
+async def doctors_of(lines: Iterable[Any], look: Look) -> list[Staff]:
     return [await look.require(Staff, doctor) for doctor in dict.fromkeys(line.doctor_id for line in lines) if doctor]
 
 
@@ -352,8 +356,11 @@ async def credits_of(patient: UUID, look: Look) -> dict[UUID, Credit]:
 async def to_credit(cause: Cause, on: date | None, look: Look) -> dict[str, Any]:
     """Return what a credit note or a write-off rests on beside the invoice."""
     patient = (await look.require(Invoice, look.at.id)).patient_id
-    return {
-        "series": await look.load(Series, series_of(look.at.clinic, CREDITS[cause], (on or look.at.today).year)), "credit": await look.load(Credit, credit_of(patient))}
+    return {"series": await credit_series(cause, on, look), "credit": await look.load(Credit, credit_of(patient))}
+
+
+async def credit_series(cause: Cause, on: date | None, look: Look) -> Series:
+    return await look.load(Series, series_of(look.at.clinic, CREDITS[cause], (on or look.at.today).year))
 
 
 def credited(

@@ -10,6 +10,9 @@ from commands.kit import Command, Creation, Decision, Look
 from domain.appointments import OPEN, Appointment
 from domain.credits import Credit
 from domain.erasures import Erasure, erasure_of
+from domain.installments import InstallmentPlan
+from domain.insurance_claims import InsuranceClaim
+from domain.insurance_covers import InsuranceCover
 from domain.invoices import Invoice
 from domain.kit import AccountId, At, Elsewhere, Email, Event, Forbidden, PatientId, Phone, Reason
 from domain.patients import (
@@ -43,8 +46,8 @@ from domain.staff import Staff
 from schemas.appointments import AppointmentRow
 from schemas.patients import MedicalHistoryRow, PatientRow
 
-Thing = Appointment | Credit | Invoice | Quotation | Recall | Receipt | Recurrence | WalkIn
-MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "credits": Credit, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn}
+Thing = Appointment | Credit | InstallmentPlan | InsuranceClaim | InsuranceCover | Invoice | Quotation | Recall | Receipt | Recurrence | WalkIn
+MOVES: dict[str, type[Thing]] = {"appointments": Appointment, "credits": Credit, "installments": InstallmentPlan, "insurance_claims": InsuranceClaim, "insurance_covers": InsuranceCover, "invoices": Invoice, "quotations": Quotation, "recalls": Recall, "receipts": Receipt, "recurrences": Recurrence, "queue": WalkIn}
 """What a patient's record has, and another one gets when the two are merged: each says how itself (`reassign`)."""
 
 STAYS: dict[str, str] = {
@@ -58,6 +61,7 @@ STAYS: dict[str, str] = {
     "message_wishes": "it was noted for this record that nobody is to write; whoever writes asks about all records of the patient",
     "duplicates": "somebody looked at these two records; the one that stands for either is looked at anew",
     "consents": "it was said for this record, under whose key it is sealed; whoever asks whether somebody agrees asks about all records of theirs",
+    "campaign_calls": "it says to whom it was written, by the record that they had then; whoever calls asks about all records of the patient",
     "reminders": "it says to whom it was written, by the record that the visit had then",
     "recall_wishes": "it was noted for this record that nobody is to call; whoever calls asks about all records of the patient",
     "referral_leads": "it says as which record somebody was registered, who had been nobody's patient; the record says what it was merged into",
@@ -404,6 +408,11 @@ def ensure_seeing(at: At) -> None:
     """Refuse whoever may not see what they change."""
     if not at.may(MedicalHistoryRow.permission):
         raise Forbidden(permission=MedicalHistoryRow.permission)
+
+
+async def addressee(look: Look, patient: UUID) -> dict[str, Any]:
+    """Return a patient who is to be written to, and whether the clinic has an address of theirs; both held fast."""
+    return {"patient": await look.require(Patient, patient), "reachable": getattr(await look.row(Patient, patient), "email", None) is not None}
 
 
 async def external_key(look: Look, external_id: str | None, patient: UUID | None) -> str | None:

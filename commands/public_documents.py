@@ -4,8 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from commands.kit import Command, Look
+from commands.patients import addressee
 from domain.kit import At, Elsewhere, Event
-from domain.patients import Patient
 from domain.public_documents import DAYS, DocumentKind, PublicDocument, link_to
 
 
@@ -22,9 +22,7 @@ class ViewDocument(Command):
 
 async def addressed(look: Look, document: UUID, patient: UUID) -> dict[str, Any]:
     """Return the patient to whom a document would go, whether they can be written to, and the link to it, held fast."""
-    return {
-        "patient": await look.require(Patient, patient), "reachable": getattr(await look.row(Patient, patient), "email", None) is not None,
-        "link": await look.load(PublicDocument, link_to(document))}
+    return {**await addressee(look, patient), "link": await look.load(PublicDocument, link_to(document))}
 
 
 def shared(link: PublicDocument, kind: DocumentKind, at: At) -> list[Elsewhere]:

@@ -1,6 +1,5 @@
 """What may be asked of a recurring series of appointments."""
 
-import asyncio
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -8,28 +7,42 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from commands.appointments import OPEN, Fold, Length, Means, Start, TypeName, Wanted
+from commands.appointments import (
+    OPEN,
+    Fold,
+    Holders,
+    Length,
+    Others,
+    Start,
+    Then,
+    TypeName,
+    Wanted,
+    attempted,
+    holders_of,
+    noted,
+    rearranged,
+    resting_on,
+    unless_held,
+)
 from commands.kit import Command, Creation, Decision, Look
 from domain.appointment_types import AppointmentType
-from domain.appointments import Appointment, Party
-from domain.closed_days import ClosedDays, closed_days_of
+from domain.appointments import Appointment, Arrangement, Circumstances, MovedByItself, Party, TimePast, VisitNotToCome
+from domain.closed_days import ClosedDays
 from domain.kit import (
     AppointmentTypeId,
     At,
     Elsewhere,
-    Event,
     Minutes,
     Note,
     PatientId,
     Reason,
-    Refused,
     RoomId,
     StaffId,
     Text,
-    TimeClaim,
     code_of,
     wall,
 )
+from domain.kit.wishes import Mode, Way, Wish, settled
 from domain.patients import Patient
 from domain.recurrences import (
     AppointmentSeriesBooked,
@@ -38,8 +51,6 @@ from domain.recurrences import (
     Clock,
     Count,
     Exceptions,
-    Mode,
-    MovedByItself,
     NothingAsked,
     Number,
     Occurrence,
@@ -47,44 +58,24 @@ from domain.recurrences import (
     Rule,
     Scope,
     Shift,
-    TimePast,
-    VisitNotToCome,
-    Wish,
     at_clock,
     ensure_near,
     expand,
-    settled,
     visit_of,
 )
 from domain.rooms import Room
-from domain.schedules import Schedule, schedule_of
+from domain.schedules import Schedule
 from domain.staff import Staff
 
 NONE: dict[UUID, AppointmentType] = {}
 
 
-class Others(NamedTuple):
-    """What visits rest on, by the ids of doctors, rooms and kinds of visit."""
-
-    schedules: dict[UUID, Schedule]
-    doctors: dict[UUID, Staff]
-    rooms: dict[UUID, Room]
-    kinds: dict[UUID, AppointmentType]
-    closed: ClosedDays
-
-    def means(self, wanted: Wanted) -> Means:
-        return Means(
-            self.schedules.get(wanted.doctor_id, Schedule()), self.doctors.get(wanted.doctor_id, Staff()), self.rooms.get(wanted.room_id) if wanted.room_id else None,
-            self.kinds.get(wanted.type_id) if wanted.type_id else None, self.closed)
-
-
 class Attempted(NamedTuple):
-    """A visit as it would be: what would happen to its appointment, or why nothing can."""
+    """A visit as it would be: where it stands in the series, and what would happen to its appointment; nothing, if it is left as it is."""
 
     occurrence: Occurrence
     id: UUID
-    events: list[Event]
-    wish: Wish
+    wish: Wish[Then] | None = None
 
 
 class BookAppointmentSeries(Creation):
@@ -115,19 +106,19 @@ class BookAppointmentSeries(Creation):
 
     def decide(
         self, series: Recurrence, at: At, *, patient: Patient, schedules: dict[UUID, Schedule], doctors: dict[UUID, Staff], rooms: dict[UUID, Room],
-        holders: dict[UUID, list[UUID]], kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
+        holders: Holders, kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
     ) -> Decision:
         patient.ensure_bookable()
         others = Others(schedules, doctors, rooms, kinds, closed)
         tried = self.visits(at, others)
-        refused = settled([replace_taken(one, holders, frozenset()) for one in tried if one.occurrence.outcome != "skipped"])
-        occurrences = [answered(one.occurrence, refused) for one in tried]
+        found = had(tried, holders)
+        occurrences = [answered(one, found) for one in tried]
         first, means = self.first(at), others.means(self.wanted(self.start))
         booked = series.book(AppointmentSeriesBooked(
             patient_id=self.patient_id, doctor_id=self.doctor_id, room_id=self.room_id, type=self.type or means.name, time=clock(first),
             minutes=means.pace(self.duration).minutes, type_id=self.type_id,
             rule=self.rule, starts_on=first.date(), mode=self.mode, occurrences=occurrences, missing=expand(self.rule, first.date()).missing))
-        return [*booked, *(Elsewhere(state=Appointment, id=one.id, events=one.events) for one in tried if one.events and one.occurrence.number not in refused)]
+        return [*booked, *visits_saved(found)]
 
     def first(self, at: At) -> datetime:
         ensure_near(self.start, at.now)
@@ -167,16 +158,16 @@ class ExtendAppointmentSeries(Command):
 
     def decide(
         self, series: Recurrence, at: At, *, patient: Patient, schedules: dict[UUID, Schedule], doctors: dict[UUID, Staff], rooms: dict[UUID, Room],
-        holders: dict[UUID, list[UUID]], kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
+        holders: Holders, kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
     ) -> Decision:
         patient.ensure_bookable()
         tried = self.visits(series, at, Others(schedules, doctors, rooms, kinds, closed))
-        refused = settled([replace_taken(one, holders, frozenset()) for one in tried if one.occurrence.outcome != "skipped"])
+        found = had(tried, holders)
         rule, days = series.longer(self.count, self.until)
         extended = series.extend(AppointmentSeriesExtended(
             patient_id=series.whose, doctor_id=series.now.doctor_id, rule=rule, mode=self.mode,
-            occurrences=[answered(one.occurrence, refused) for one in tried], missing=days.missing))
-        return [*extended, *(Elsewhere(state=Appointment, id=one.id, events=one.events) for one in tried if one.events and one.occurrence.number not in refused)]
+            occurrences=[answered(one, found) for one in tried], missing=days.missing))
+        return [*extended, *visits_saved(found)]
 
     def visits(self, series: Recurrence, at: At, others: Others) -> list[Attempted]:
         """Return each visit that is added as it would be."""
@@ -222,18 +213,17 @@ class ChangeAppointmentSeries(Command):
 
     def decide(
         self, series: Recurrence, at: At, *, visits: dict[UUID, Appointment], notes: dict[UUID, str | None], schedules: dict[UUID, Schedule],
-        doctors: dict[UUID, Staff], rooms: dict[UUID, Room], holders: dict[UUID, list[UUID]], kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
+        doctors: dict[UUID, Staff], rooms: dict[UUID, Room], holders: Holders, kinds: dict[UUID, AppointmentType] = NONE, closed: ClosedDays = OPEN,
     ) -> Decision:
         if not self.shift and all(one is UNSET for one in (self.time, self.doctor_id, self.room_id, self.type, self.duration, self.notes, self.type_id)):
             raise NothingAsked
         tried = self.tried(series, at, visits, notes, Others(schedules, doctors, rooms, kinds, closed))
-        movers = [one for one in tried if one.occurrence.outcome != "left"]
-        refused = settled([replace_taken(one, holders, frozenset(other.id for other in movers)) for one in movers])
+        found = had(tried, holders, frozenset(one.id for one in tried if one.wish))
         now = series.now
         changed = series.change(AppointmentSeriesChanged(
             patient_id=series.whose, scope=self.scope, mode=self.mode, shift=self.shift,
-            occurrences=[answered(one.occurrence, refused, keeps=True) for one in tried], **self.manner(now) if self.scope != "one" else as_it_is(now)))
-        return [*changed, *(Elsewhere(state=Appointment, id=one.id, events=one.events) for one in movers if one.events and one.occurrence.number not in refused)]
+            occurrences=[answered(one, found, keeps=True) for one in tried], **self.manner(now) if self.scope != "one" else as_it_is(now)))
+        return [*changed, *visits_saved(found)]
 
     def manner(self, now: Any) -> dict[str, Any]:
         return {
@@ -248,7 +238,7 @@ class ChangeAppointmentSeries(Command):
 
     def one(self, planned: Occurrence, id_: UUID, visit: Appointment, notes: str | None, at: At, others: Others) -> Attempted:
         if (why := stays(visit, planned, at, self.exceptions if self.scope != "one" else "take")) is not None or (now := visit.arranged) is None:
-            return Attempted(replace(planned, outcome="left", code=why or code_of(VisitNotToCome)), id_, [], Wish(planned.number))
+            return Attempted(replace(planned, outcome="left", code=why or code_of(VisitNotToCome)), id_)
         start = datetime.fromisoformat(now.start_local) + timedelta(days=self.shift)
         if self.time is not UNSET:
             start = at_clock(start.date(), self.time)
@@ -256,7 +246,8 @@ class ChangeAppointmentSeries(Command):
             doctor_id=given(self.doctor_id, now.doctor_id), room_id=given(self.room_id, now.room_id), type=given(self.type, now.type), start=start,
             fold=1 if now.fold else 0, duration=given(self.duration, (now.ends_at - now.starts_at) // timedelta(minutes=1)),
             notes=given(self.notes, notes), type_id=given(self.type_id, now.type_id))
-        return attempted(visit, replace(planned, outcome="changed", code=None), id_, wanted, now.patient_id, at, others)
+        return Attempted(
+            replace(planned, outcome="changed", code=None, on=start.date(), time=clock(start)), id_, Wish(id_, visit.claims(), [[rearranged(visit, wanted, at, others)]]))
 
 
 class CancelAppointmentSeries(Command):
@@ -286,59 +277,38 @@ class CancelAppointmentSeries(Command):
         return [*series.cancel(self.scope, told), *others]
 
 
-async def resting_on(look: Look, doctors: list[UUID], rooms: list[UUID | None], kinds: list[UUID | None]) -> Others:
-    """Return the doctors with their hours, the rooms and the kinds of visit, held fast."""
-    return Others(
-        {one: await look.load(Schedule, schedule_of(one)) for one in set(doctors)}, {one: await look.require(Staff, one) for one in set(doctors)},
-        {one: await look.require(Room, one) for one in set(rooms) if one is not None},
-        {one: await look.require(AppointmentType, one) for one in set(kinds) if one is not None}, await look.load(ClosedDays, closed_days_of(look.at.clinic)))
-
-
 async def meant(look: Look, series: Recurrence, scope: Scope, occurrence: int | None) -> tuple[dict[UUID, Appointment], dict[UUID, str | None]]:
     """Return the appointments that are meant and their notes, held fast."""
     ids = [one.appointment_id for one in series.meant(scope, occurrence) if one.appointment_id]
-    rows = await asyncio.gather(*(look.row(Appointment, id_) for id_ in ids))
-    return {id_: await look.load(Appointment, id_) for id_ in ids}, {id_: getattr(row, "notes", None) for id_, row in zip(ids, rows, strict=True)}
+    notes = await noted(look, ids)
+    return {id_: await look.load(Appointment, id_) for id_ in ids}, notes
 
 
-async def held(look: Look, tried: list[Attempted]) -> dict[UUID, list[UUID]]:
+async def held(look: Look, tried: list[Attempted]) -> Holders:
     """Return for each visit who holds any of the time that it wants."""
-    wanted = [(one.id, claim) for one in tried for claim in one.wish.after if isinstance(claim, TimeClaim) and not claim.forced]
-    found: dict[UUID, list[UUID]] = {}
-    for (id_, _), owners in zip(wanted, await look.holders([claim for _, claim in wanted]), strict=True):
-        found.setdefault(id_, []).extend(owners)
-    return found
+    return await holders_of(look, [one.wish for one in tried if one.wish])
+
+
+def had(tried: list[Attempted], holders: Holders, ours: frozenset[UUID] = frozenset()) -> dict[UUID, Way[Then]]:
+    """Return what becomes of each visit that is to be had; `ours` are in nobody's way, for they move."""
+    return settled([unless_held(one.wish, holders, ours) for one in tried if one.wish])
+
+
+def visits_saved(found: dict[UUID, Way[Then]]) -> list[Elsewhere]:
+    return [Elsewhere(state=Appointment, id=id_, events=way.done) for id_, way in found.items() if way.why is None and way.done]
 
 
 def added(patient: UUID, number: int, wanted: Wanted, at: At, others: Others) -> Attempted:
     """Return a visit as it would be booked; one that lies behind is skipped."""
-    id_, start = visit_of(at.id, number), wanted.start
+    id_, start, series = visit_of(at.id, number), wanted.start, at.id
     planned = Occurrence(number=number, on=start.date(), time=clock(start), outcome="booked", appointment_id=id_)
     if start <= wall(at.now, at.zone).replace(fold=0):
-        return Attempted(replace(planned, outcome="skipped", appointment_id=None, code=code_of(TimePast)), id_, [], Wish(number))
-    return attempted(Appointment(), planned, id_, wanted, patient, at, others, series=at.id)
+        return Attempted(replace(planned, outcome="skipped", appointment_id=None, code=code_of(TimePast)), id_)
 
+    def events(arranged: Arrangement, things: Circumstances) -> Then:
+        return Appointment().book(arranged, things, notes=wanted.notes, reason=None, series=series, occurrence=number)
 
-def attempted(
-    visit: Appointment, planned: Occurrence, id_: UUID, wanted: Wanted, patient: UUID, at: At, others: Others, series: UUID | None = None,
-) -> Attempted:
-    """Return a visit as it would be booked, or changed; or the code of the rule that forbids it."""
-    before = visit.claims()
-    planned = replace(planned, on=wanted.start.date(), time=clock(wanted.start))
-    try:
-        means = others.means(wanted)
-        arranged = wanted.arranged(patient, at, means)
-        things = means.circumstances(arranged.starts_at, arranged.ends_at, arranged.zone)
-        if series is None:
-            events = visit.retold(visit.rearrange(arranged, things, notes=wanted.notes, reason=None), at.now)
-        else:
-            events = visit.book(arranged, things, notes=wanted.notes, reason=None, series=series, occurrence=planned.number)
-    except Refused as refused:
-        return Attempted(planned, id_, [], Wish(planned.number, before, before, code_of(type(refused))))
-    after = visit
-    for event in events:
-        after = after.evolve(event)  # type: ignore[arg-type]
-    return Attempted(planned, id_, events, Wish(planned.number, before, after.claims()))
+    return Attempted(planned, id_, Wish(id_, frozenset(), [[attempted(Appointment(), wanted, patient, at, others, events)]]))
 
 
 def stays(visit: Appointment, planned: Occurrence, at: At, exceptions: Exceptions) -> str | None:
@@ -348,13 +318,10 @@ def stays(visit: Appointment, planned: Occurrence, at: At, exceptions: Exception
     return code_of(MovedByItself) if exceptions == "leave" and visit.arranged.start_local[:16] != f"{planned.on}T{planned.time}" else None
 
 
-def replace_taken(one: Attempted, holders: dict[UUID, list[UUID]], ours: frozenset[UUID]) -> Wish:
-    return one.wish._replace(taken=not ours.issuperset(holders.get(one.id, ())))
-
-
-def answered(planned: Occurrence, refused: dict[int, str], *, keeps: bool = False) -> Occurrence:
+def answered(one: Attempted, found: dict[UUID, Way[Then]], *, keeps: bool = False) -> Occurrence:
     """Return what came of a visit; one that is refused has no appointment, or `keeps` the one it has."""
-    if (why := refused.get(planned.number)) is None:
+    planned = one.occurrence
+    if one.id not in found or (why := found[one.id].why) is None:
         return planned
     return replace(planned, outcome="refused", code=why, appointment_id=planned.appointment_id if keeps else None)
 

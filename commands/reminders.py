@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from commands.kit import Creation, Decision, Look
+from commands.patients import addressee
 from domain.appointments import Appointment
 from domain.kit import AppointmentId, At, Elsewhere, Event, NotFound
 from domain.message_wishes import MessageWishes, message_wishes_of
@@ -84,11 +85,9 @@ async def occasion(look: Look, appointment: UUID) -> dict[str, Any]:
     """Return a visit and its patient, held fast."""
     visit = await look.require(Appointment, appointment)
     row, whose = await look.row(Appointment, appointment), visit.patient
-    patient = await look.require(Patient, whose)
-    return {
-        "visit": visit, "arranged_at": row.moved_at or row.booked_at, "patient": patient,
-        "reachable": getattr(await look.row(Patient, whose), "email", None) is not None,
-        "wishes": [await look.load(MessageWishes, message_wishes_of(record)) for record in (whose, *patient.records)]}
+    to = await addressee(look, whose)
+    wishes = [await look.load(MessageWishes, message_wishes_of(record)) for record in (whose, *to["patient"].records)]
+    return {**to, "visit": visit, "arranged_at": row.moved_at or row.booked_at, "wishes": wishes}
 
 
 class Remind(Creation):
@@ -104,16 +103,20 @@ class Remind(Creation):
         return reminder_of(self.appointment_id, self.starts_at, self.window)
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {**await occasion(look, self.appointment_id), "settings": await look.load(ReminderSettings, reminder_settings_of(look.at.clinic))}
+        found = await occasion(look, self.appointment_id)
+        before = [await look.load(Reminder, reminder_of(self.appointment_id, one, self.window)) for one in found["visit"].earlier]
+        return {**found, "settings": await look.load(ReminderSettings, reminder_settings_of(look.at.clinic)), "before": before}
 
     def decide(
         self, reminder: Reminder, at: At, *, visit: Appointment, arranged_at: Instant, patient: Patient, reachable: bool, wishes: list[MessageWishes],
-        settings: ReminderSettings,
+        settings: ReminderSettings, before: list[Reminder] = [],  # noqa: B006 - only read
     ) -> Decision:
         here = Occasion(self.appointment_id, visit, arranged_at, patient, reachable, wishes)
         if not here.at(self.starts_at):
             return []
         due = settings.due(self.window, self.starts_at, at.zone)
+        if due <= at.now and any(one.sent for one in before):  # the same time on the wall was another instant then
+            return [*reminder.skip(here.reminded, self.window, due, "sent-before")]
         match settings.verdict(self.window, here.going, at.now, at.zone):
             case "wait":
                 return []

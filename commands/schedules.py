@@ -6,6 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
+from commands.appointments import ensure_clocks
 from commands.kit import Command, Creation, Look
 from domain.kit import At, Event, Reason, RoomId, StaffId
 from domain.places import Place
@@ -51,6 +52,7 @@ class BlockTime(Creation):
     despite_bookings: bool = False
 
     def decide(self, block: BlockedTime, at: At) -> list[Event]:
+        ensure_clocks(at)
         wanted = period(self.start, self.end, at.now, at.zone)
         own, manages = at.subject == self.doctor_id, at.may("settings.working_hours.manage")
         return block.block(self.doctor_id, self.room_id, wanted, self.reason, own=own, manages=manages, despite_bookings=self.despite_bookings)

@@ -1,7 +1,8 @@
 """Appointment types: the kinds of visits that a clinic offers, how long they take, and what they need."""
 
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
+from msgspec import Meta
 from msgspec.structs import replace
 
 from domain.kit import (
@@ -22,6 +23,8 @@ from domain.kit import (
 )
 from domain.kit.paces import Pace
 
+SeatCount = Annotated[int, Meta(ge=1, le=200, description="How many patients a visit of the kind is for at once; above 1 it takes place in group sessions.")]
+
 
 class Offer(Frozen):
     """What a kind of visit is called, how long it takes and what it needs.
@@ -36,6 +39,7 @@ class Offer(Frozen):
     grid: Grid | None = None
     buffer_before: Buffer | None = None
     buffer_after: Buffer | None = None
+    capacity: SeatCount = 1
     active: bool = True
 
 
@@ -76,6 +80,11 @@ class AppointmentType(State):
     def fits(self, room: RoomType | None) -> bool:
         """Say whether it can take place in a room of that kind, or in none."""
         return self.offer is None or self.offer.room_type in {None, room}
+
+    @property
+    def seats(self) -> int:
+        """How many patients a visit of the kind is for at once."""
+        return self.offer.capacity if self.offer else 1
 
     @property
     def offered(self) -> Offer | None:

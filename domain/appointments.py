@@ -13,6 +13,7 @@ from domain.kit import (
     Event,
     Forbidden,
     Frozen,
+    GroupSessionId,
     Invalid,
     Note,
     NotFound,
@@ -33,6 +34,7 @@ from domain.kit import (
 )
 from domain.kit.letters import LetterLanguage, letter
 from domain.kit.links import link_of
+from domain.kit.retiming import Retimed, instants, retimed
 from domain.kit.turns import ArrivalWay, NobodyWaits, Rank, ensure_reason
 
 Status = Literal["booked", "confirmed", "arrived", "in-chair", "completed", "cancelled", "no-show"]
@@ -81,6 +83,7 @@ class Arrangement(Visit):
     forced: bool = False  # a deliberate overbooking
     type_id: AppointmentTypeId | None = None
     place_id: PlaceId | None = None  # none: the clinic itself
+    group_id: GroupSessionId | None = None  # the session in which it is a seat, and which holds the doctor's and the room's time
 
 
 class AppointmentBooked(Event, Arrangement):
@@ -147,6 +150,12 @@ class AppointmentCancelled(Event, Visit):
 class PatientMissed(Event, Visit): ...
 
 
+class MissUndone(Event, Visit):
+    """The patient is expected after all: the visit stands as before."""
+
+    status: Status
+
+
 class AppointmentRescheduled(Event, Arrangement):
     """Another time or another doctor; carries all that an edit can change."""
 
@@ -170,6 +179,15 @@ class AppointmentDetailsChanged(Event, Visit):
 class AppointmentRemoved(Event, Visit):
     was: Status
     told: bool = False  # as of a cancellation
+
+
+class AppointmentRetimed(Event, Retimed):
+    """The same time on the wall is another instant: the clinic is in another zone, or its clocks follow another rule. What the patient was told stands."""
+
+    patient_id: PatientId
+    doctor_id: StaffId
+    on: date
+    forced: bool = False  # also where something else is at that instant by now; both stand
 
 
 class AppointmentReassigned(Event, Visit):
@@ -202,6 +220,7 @@ AppointmentEvent = (
     AppointmentBooked | AppointmentConfirmed | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled
     | PatientMissed | AppointmentRescheduled | AppointmentDetailsChanged | AppointmentRemoved | AppointmentReassigned
     | AppointmentLinkShared | AppointmentLinkRevoked | AppointmentSummaryAsked | ArrivalUndone | SeatingUndone | TurnRanked
+    | MissUndone | AppointmentRetimed
 )
 
 
@@ -234,6 +253,10 @@ class RoomUnfit(Refused):
 
 class StartNotOffered(Refused):
     """Visits of that kind do not start at that minute; take one of the available slots, or overbook and say why."""
+
+
+class TypeNeedsGroup(Refused):
+    """Visits of that kind take place in group sessions. Name one with a free seat."""
 
 
 class OverbookingNeedsReason(Invalid):
@@ -278,6 +301,22 @@ class AppointmentLinkOver(Refused):
     status = 410
 
 
+class TimePast(Refused):
+    """That time lies behind."""
+
+
+class VisitNotToCome(Refused):
+    """The visit has begun, is over or was cancelled."""
+
+
+class MovedByItself(Refused):
+    """The visit was moved by itself."""
+
+
+class ClocksBeingSet(Refused):
+    """The clinic is being moved to another time zone, which takes a moment. Try again then."""
+
+
 class Circumstances(Frozen):
     """How things stand with those a visit needs, at its time."""
 
@@ -287,6 +326,7 @@ class Circumstances(Frozen):
     offered: bool = True  # the kind of visit
     fits: bool = True  # the room, to the kind of visit
     on_grid: bool = True  # the start
+    single: bool = True  # whether the kind of visit is for one patient at a time
 
 
 def forced(*, overbook: bool, may: bool, reason: str | None) -> bool:
@@ -324,6 +364,8 @@ def ensure_possible(things: Circumstances, *, force: bool = False) -> None:
         raise TypeNotOffered
     if force:
         return
+    if not things.single:
+        raise TypeNeedsGroup
     if not things.working:
         raise DoctorNotWorking
     if not things.fits:
@@ -349,6 +391,7 @@ class Appointment(State):
     turn: int | None = None  # the number that the patient was given in the queue
     turn_on: date | None = None  # of that day
     rank: Rank = "normal"
+    earlier: tuple[datetime, ...] = ()  # at which the same time on the wall was before, the last one last
 
     def evolve(self, event: AppointmentEvent) -> Self:
         after = self._turned(event)
@@ -359,11 +402,14 @@ class Appointment(State):
             case AppointmentBooked():
                 return replace(self, status="booked", arranged=Arrangement(**only(Arrangement, event)), record=event.patient_id)
             case AppointmentRescheduled():
-                return replace(self, arranged=Arrangement(**only(Arrangement, event)), overlaps=False)
+                return replace(self, arranged=Arrangement(**only(Arrangement, event)), overlaps=False, earlier=())
+            case AppointmentRetimed(forced=force, on=on):
+                now = self.arranged and replace(self.arranged, **instants(event), on=on, forced=force)
+                return replace(self, arranged=now, earlier=(*self.earlier, event.was_starts_at))
             case AppointmentReassigned(patient_id=patient, overlaps=overlaps):
                 return replace(self, arranged=self.arranged and replace(self.arranged, patient_id=patient), overlaps=overlaps, linked_until=None)
             case AppointmentDetailsChanged(room_id=room, type=what, forced=force, type_id=type_id):
-                return replace(self, arranged=replace(self._arranged, room_id=room, type=what, forced=force, type_id=type_id))
+                return replace(self, arranged=self.arranged and replace(self.arranged, room_id=room, type=what, forced=force, type_id=type_id))
             case AppointmentConfirmed():
                 return replace(self, status="confirmed")
             case PatientArrived(turn=turn, on=on):
@@ -382,7 +428,9 @@ class Appointment(State):
             case AppointmentCancelled():
                 return replace(self, status="cancelled")
             case PatientMissed():
-                return replace(self, status="no-show")
+                return replace(self, status="no-show", awaited=self.status or "booked")
+            case MissUndone(status=status):
+                return replace(self, status=status)
             case AppointmentRemoved():
                 return replace(self, status=None, arranged=None, linked_until=None)
             case AppointmentLinkShared(number=number, until=until):
@@ -393,15 +441,15 @@ class Appointment(State):
                 return replace(self, told=True, told_in=language)
 
     def claims(self) -> frozenset[Claim]:
-        """The doctor's and the room's time with its buffers, and the patient's own."""
+        """The doctor's and the room's time with its buffers, and the patient's own; of a seat in a group session the patient's alone."""
         if self.arranged is None or self.status not in BUSY:
             return frozenset()
         a = self.arranged
         start, end = a.starts_at - timedelta(minutes=a.buffer_before), a.ends_at + timedelta(minutes=a.buffer_after)
-        held = [
-            TimeClaim(kind="doctor", id=a.doctor_id, start=start, end=end, forced=a.forced),
-            TimeClaim(kind="patient", id=a.patient_id, start=a.starts_at, end=a.ends_at, forced=a.forced or self.overlaps),
-        ]
+        held = [TimeClaim(kind="patient", id=a.patient_id, start=a.starts_at, end=a.ends_at, forced=a.forced or self.overlaps)]
+        if a.group_id is not None:
+            return frozenset(held)
+        held.append(TimeClaim(kind="doctor", id=a.doctor_id, start=start, end=end, forced=a.forced))
         if a.room_id is not None:
             held.append(TimeClaim(kind="room", id=a.room_id, start=start, end=end, forced=a.forced))
         return frozenset(held)
@@ -417,7 +465,10 @@ class Appointment(State):
     def rearrange(self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None) -> list[Event]:
         now = self._arranged
         reason = reason if wanted.forced else None
-        if self._moves(wanted):
+        moves = self._moves(wanted)
+        if now.group_id and not moves:  # where a session is and what it is for are the session's to say
+            wanted = replace(wanted, room_id=now.room_id, type=now.type, type_id=now.type_id)
+        if moves:
             if self.status not in OPEN:
                 raise WrongStatus(**{"from": self.status, "to": "rescheduled"})
             ensure_possible(things, force=wanted.forced)
@@ -431,6 +482,25 @@ class Appointment(State):
             raise RoomUnfit
         return [AppointmentDetailsChanged(
             **self._visit(), room_id=wanted.room_id, type=wanted.type, forced=force, notes=notes, reason=reason, type_id=wanted.type_id)]
+
+    def sits_in(self, group: UUID) -> bool:
+        """Say whether it is a seat in that session, and not given up."""
+        return self.status in BUSY and self.arranged is not None and self.arranged.group_id == group
+
+    def move_along(self, wanted: Arrangement, notes: str | None, now: datetime) -> list[Event]:
+        """Move with the session in which it is a seat; the patient is told if they were told when the visit is."""
+        was = self._arranged
+        moved = AppointmentRescheduled(**only(Arrangement, wanted), was_on=was.on, was_doctor_id=was.doctor_id, notes=notes)
+        return self.retold([moved], now)
+
+    def retime(self, zone_name: str, now: datetime, *, force: bool = False) -> list[Event]:
+        """Have it at the same time on the wall by the clocks of a zone, as they go now, if it is still to come; where those are another zone's the patient is written anew."""
+        if (a := self.arranged) is None or self.status not in {"booked", "confirmed"} or (to := retimed(a, zone_name)) is None or max(a.starts_at, to.starts_at) <= now:
+            return []
+        on = date.fromisoformat(to.start_local[:10])
+        moved = AppointmentRetimed(patient_id=a.patient_id, doctor_id=a.doctor_id, on=on, forced=a.forced or force, **only(Retimed, to))
+        tells = self.told and to.zone != a.zone and to.ends_at > now
+        return [moved, *(self.evolve(moved).ask_summary(now, self.told_in) if tells else ())]
 
     def confirm(self) -> list[Event]:
         self._may_become("confirmed")
@@ -577,6 +647,13 @@ class Appointment(State):
         self._may_become("no-show")
         return [PatientMissed(**self._visit())]
 
+    def undo_miss(self) -> list[Event]:
+        """Expect a patient after all who was said not to have come; the time of the visit must still be free."""
+        if self.status != "no-show":
+            self._visit()
+            raise WrongStatus(**{"from": self.status, "to": self.awaited})
+        return [MissUndone(**self._visit(), status=self.awaited)]
+
     def remove(self) -> list[Event]:
         visit = self._visit()
         if self.status is None or self.status in {"in-chair", "completed"}:
@@ -603,7 +680,11 @@ class Appointment(State):
 
     def _moves(self, wanted: Arrangement) -> bool:
         now = self._arranged
-        elsewhere = wanted.room_id != now.room_id and wanted.place_id != now.place_id
+        if wanted.group_id is not None and wanted.group_id != now.group_id:
+            return True
+        if now.group_id is not None and (now.doctor_id, now.starts_at) == (wanted.doctor_id, wanted.starts_at):
+            return False  # how long a session takes is the session's to say
+        elsewhere = now.group_id is None and wanted.room_id != now.room_id and wanted.place_id != now.place_id
         return elsewhere or (now.doctor_id, now.starts_at, now.ends_at) != (wanted.doctor_id, wanted.starts_at, wanted.ends_at)
 
     def _may_become(self, status: Status) -> None:

@@ -96,6 +96,21 @@ class ClinicBrandingRemoved(Event):
     type: AssetType
 
 
+class ClinicZoneChanged(Event):
+    """The clinic's clocks are another zone's from now on. What people were told stands: what is to come is at the same time on the wall."""
+
+    zone: Zone
+    was_zone: Zone
+    reason: Reason | None = None
+
+
+class ClinicClocksSet(Event):
+    """All that is to come is at the clinic's clocks again: so much was moved, and of that so much is where something else is as well."""
+
+    moved: Annotated[int, Meta(ge=0)]
+    overlapping: Annotated[int, Meta(ge=0)]
+
+
 class ClinicDeactivated(Event):
     reason: Reason
 
@@ -139,6 +154,7 @@ ClinicEvent = (
     ClinicOpened | ClinicChanged | ClinicPlanChanged | ClinicLicensed | ClinicModuleSwitched | ClinicModulesReset | ClinicBrandingSet
     | ClinicBrandingRemoved | ClinicDeactivated
     | ClinicReactivated | ClinicDeleted | ClinicExported | EvidenceExported | ClinicClosing | ClinicClosingReminded | ClinicKept
+    | ClinicZoneChanged | ClinicClocksSet
 )
 
 
@@ -194,7 +210,7 @@ class Closing(Frozen):
 
 
 class Clinic(State):
-    """A clinic; its zone and currency are settled when it opens."""
+    """A clinic; its currency is settled when it opens."""
 
     kind: ClassVar[str] = "clinics"
     name: str = ""
@@ -211,6 +227,7 @@ class Clinic(State):
     deleted: bool = False
     closing: Closing | None = None
     language: Language | None = None
+    setting_clocks: bool = False  # whether it is in another zone, and not all that is to come has followed yet
 
     def evolve(self, event: ClinicEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - one case per event
         match event:
@@ -230,6 +247,10 @@ class Clinic(State):
                 return replace(self, assets={**self.assets, which: Asset(**only(Asset, event))})
             case ClinicBrandingRemoved(type=which):
                 return replace(self, assets={name: asset for name, asset in self.assets.items() if name != which})
+            case ClinicZoneChanged(zone=zone_name):
+                return replace(self, zone=zone_name, setting_clocks=True)
+            case ClinicClocksSet():
+                return replace(self, setting_clocks=False)
             case ClinicDeactivated():
                 return replace(self, active=False)
             case ClinicReactivated():
@@ -288,6 +309,16 @@ class Clinic(State):
         if not details.name.strip():
             raise ClinicNeedsName
         return [ClinicChanged(**only(Details, details))]
+
+    def change_zone(self, zone_name: str, reason: str | None) -> list[Event]:
+        """Go by another zone's clocks from now on."""
+        self.ensure_there()
+        zone(zone_name)
+        return [] if zone_name == self.zone else [ClinicZoneChanged(zone=zone_name, was_zone=self.zone, reason=reason)]
+
+    def clocks_set(self, moved: int, overlapping: int) -> list[Event]:
+        """Note that all that is to come has followed."""
+        return [ClinicClocksSet(moved=moved, overlapping=overlapping)] if self.setting_clocks else []
 
     def change_plan(self, plan: Plan) -> list[Event]:
         self.ensure_there()

@@ -12,7 +12,20 @@ from uuid import UUID, uuid5
 from msgspec import Meta, field
 from msgspec.structs import replace
 
-from domain.kit import PLATFORM, AppointmentId, Event, Frozen, InvoiceId, Money, NotFound, PatientId, Reason, Refused, State
+from domain.kit import (
+    PLATFORM,
+    AppointmentId,
+    Event,
+    Frozen,
+    InvoiceId,
+    Money,
+    NotFound,
+    PatientId,
+    PlaceId,
+    Reason,
+    Refused,
+    State,
+)
 from domain.kit.bills import EARLIEST, Method, ensure_past, ensure_positive
 
 DepositId = Annotated[UUID, Meta(description="Id of one of the patient's deposits.")]
@@ -36,6 +49,7 @@ class CreditReceived(Event, Owned, omit_defaults=True):
     received_on: date
     purpose: Purpose | None = None
     appointment_id: AppointmentId | None = None
+    place_id: PlaceId | None = None  # in whose till it is, if that is not the clinic's own
 
 
 class CreditReversed(Event, Owned, omit_defaults=True):
@@ -46,6 +60,7 @@ class CreditReversed(Event, Owned, omit_defaults=True):
     method: Method
     reason: Reason
     reversed_on: date
+    place_id: PlaceId | None = None
 
 
 class CreditGained(Event, Owned, omit_defaults=True):
@@ -75,6 +90,7 @@ class CreditReturned(Event, Owned, omit_defaults=True):
     method: Method
     reason: Reason
     returned_on: date
+    place_id: PlaceId | None = None
 
 
 class CreditReassigned(Event):
@@ -111,6 +127,7 @@ class Deposit(Frozen):
     method: Method
     received_on: date
     reversed: bool = False
+    place_id: UUID | None = None
 
 
 class Credit(State):
@@ -126,7 +143,7 @@ class Credit(State):
     def evolve(self, event: CreditEvent) -> Self:
         match event:
             case CreditReceived():
-                deposit = Deposit(amount=event.amount, method=event.method, received_on=event.received_on)
+                deposit = Deposit(amount=event.amount, method=event.method, received_on=event.received_on, place_id=event.place_id)
                 return replace(self.begun(event, event.received_on), balance=self.balance + event.amount, deposits={**self.deposits, event.deposit_id: deposit})
             case CreditGained():
                 return replace(self.begun(event, event.gained_on), balance=self.balance + event.amount)
@@ -146,7 +163,7 @@ class Credit(State):
 
     def receive(
         self, credit: UUID, patient: UUID, amount: int, currency: str, method: Method, on: date, today: date, purpose: str | None = None,
-        appointment: UUID | None = None,
+        appointment: UUID | None = None, *, place: UUID | None = None,
     ) -> list[Event]:
         """Take money without an invoice, or beyond one."""
         ensure_past(on, today, EARLIEST)
@@ -154,7 +171,7 @@ class Credit(State):
         self.ensure_currency(currency)
         return [CreditReceived(
             deposit_id=uuid5(credit, f"deposits/{len(self.deposits) + 1}"), amount=amount, currency=currency, method=method, received_on=on, purpose=purpose,
-            appointment_id=appointment, **self.owned(patient))]
+            appointment_id=appointment, place_id=place, **self.owned(patient))]
 
     def reverse(self, deposit_id: UUID, reason: str, on: date, today: date) -> list[Event]:
         """Have a deposit not have been; as much must be left of the credit."""
@@ -165,7 +182,8 @@ class Credit(State):
         ensure_past(on, today, deposit.received_on)
         if deposit.amount > self.balance:
             raise CreditTooSmall(there=self.balance)
-        return [CreditReversed(deposit_id=deposit_id, amount=deposit.amount, method=deposit.method, reason=reason, reversed_on=on, **self.owned())]
+        return [CreditReversed(deposit_id=deposit_id, amount=deposit.amount, method=deposit.method, reason=reason, reversed_on=on, place_id=deposit.place_id,
+            **self.owned())]
 
     def gain(self, patient: UUID, invoice: UUID, payment: UUID, amount: int, currency: str, on: date) -> CreditGained:
         self.ensure_currency(currency)
@@ -174,10 +192,11 @@ class Credit(State):
     def use(self, amount: int, invoice: UUID, payment: UUID, on: date) -> CreditUsed:
         return CreditUsed(invoice_id=invoice, payment_id=payment, amount=amount, used_on=on, **self.owned())
 
-    def give_back(self, credit: UUID, amount: int, *, method: Method, reason: str, on: date, today: date) -> CreditReturned:
+    def give_back(self, credit: UUID, amount: int, *, method: Method, reason: str, on: date, today: date, place: UUID | None = None) -> CreditReturned:
         ensure_past(on, today, self.since)
         return CreditReturned(
-            return_id=uuid5(credit, f"returns/{self.returns + 1}"), amount=amount, method=method, reason=reason, returned_on=on, **self.owned())
+            return_id=uuid5(credit, f"returns/{self.returns + 1}"), amount=amount, method=method, reason=reason, returned_on=on, place_id=place,
+            **self.owned())
 
     def reassign(self, was: UUID, to: UUID, _: datetime) -> list[Event]:
         """Make it another record's, if it is that one's."""

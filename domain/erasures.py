@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from domain.kit import Erases, Event, Reason, Refused, State
 
-PersonKind = Literal["patients", "staff", "accounts", "signups", "demo_requests", "referrals", "referral_leads", "relations", "leads"]
-PersonId = Annotated[UUID, Meta(description="Id of the person: of a patient, a member of staff, an account, a sign-up, a demo request, a referral source, a lead of one or of the website, or somebody who is there for a patient.")]
+PersonKind = Literal["patients", "staff", "accounts", "signups", "demo_requests", "referrals", "referral_leads", "relations", "leads", "payroll_employees"]
+PersonId = Annotated[UUID, Meta(description="Id of the person: of a patient, a member of staff, an account, a sign-up, a demo request, a referral source, a lead of one or of the website, somebody who is there for a patient, or somebody who was paid.")]
 
 
 class PersonErased(Event):

@@ -2,11 +2,12 @@
 
 from datetime import date
 from typing import Annotated, ClassVar, Literal, Self
+from uuid import UUID
 
 from msgspec import Meta
 from msgspec.structs import replace
 
-from domain.kit import Event, Frozen, Invalid, Money, NotFound, Positive, Reason, Refused, State, Text, only
+from domain.kit import Event, Frozen, Invalid, Money, NotFound, PlaceId, Positive, Reason, Refused, State, Text, only
 from domain.kit.bills import EARLIEST, LARGEST, Method, ensure_past
 
 ExpenseCategory = Literal[
@@ -29,12 +30,15 @@ class Spent(Frozen):
 
 class ExpenseRecorded(Spent, Event):
     currency: str
+    place_id: PlaceId | None = None  # out of whose till it came, if that is not the clinic's own
 
 
 class ExpenseCorrected(Spent, Event):
     """It was not so, but so."""
 
     was: Spent
+    place_id: PlaceId | None = None
+    was_place_id: PlaceId | None = None
 
 
 class ExpenseStruckOut(Event):
@@ -42,6 +46,7 @@ class ExpenseStruckOut(Event):
 
     was: Spent
     reason: Reason
+    was_place_id: PlaceId | None = None
 
 
 ExpenseEvent = ExpenseRecorded | ExpenseCorrected | ExpenseStruckOut
@@ -62,26 +67,29 @@ class ExpenseStruckOutAlready(Refused):
 class Expense(State):
     kind: ClassVar[str] = "expenses"
     spent: Spent | None = None
+    place_id: UUID | None = None
     struck_out: bool = False
 
     def evolve(self, event: ExpenseEvent) -> Self:
         match event:
             case ExpenseRecorded() | ExpenseCorrected():
-                return replace(self, spent=Spent(**only(Spent, event)))
+                return replace(self, spent=Spent(**only(Spent, event)), place_id=event.place_id)
             case ExpenseStruckOut():
                 return replace(self, struck_out=True)
 
-    def record(self, spent: Spent, currency: str, today: date) -> list[Event]:
+    def record(self, spent: Spent, currency: str, today: date, place_id: UUID | None = None) -> list[Event]:
         ensure_possible(spent, today)
-        return [ExpenseRecorded(**only(Spent, spent), currency=currency)]
+        return [ExpenseRecorded(**only(Spent, spent), currency=currency, place_id=place_id)]
 
-    def correct(self, spent: Spent, today: date) -> list[Event]:
+    def correct(self, spent: Spent, today: date, place_id: UUID | None = None) -> list[Event]:
         was = self.ensure_standing()
         ensure_possible(spent, today)
-        return [] if only(Spent, spent) == only(Spent, was) else [ExpenseCorrected(**only(Spent, spent), was=was)]
+        if only(Spent, spent) == only(Spent, was) and place_id == self.place_id:
+            return []
+        return [ExpenseCorrected(**only(Spent, spent), was=was, place_id=place_id, was_place_id=self.place_id)]
 
     def strike_out(self, reason: str) -> list[Event]:
-        return [ExpenseStruckOut(was=self.ensure_standing(), reason=reason)]
+        return [ExpenseStruckOut(was=self.ensure_standing(), reason=reason, was_place_id=self.place_id)]
 
     def ensure_standing(self) -> Spent:
         """Return what was spent; refuse what was not spent after all."""

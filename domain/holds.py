@@ -8,6 +8,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from domain.kit import AppointmentId, Claim, Event, Frozen, NotFound, Refused, RoomId, StaffId, State, TimeClaim, only
+from domain.kit.retiming import Retimed, instants, retimed
 
 HoldStatus = Literal["held", "released", "used"]
 HoldMinutes = Annotated[int, Meta(ge=1, le=30, description="Minutes for which the time is held, from now on.")]
@@ -37,6 +38,13 @@ class HoldExtended(Event):
     expires_at: datetime
 
 
+class HoldRetimed(Event, Retimed):
+    """The same time on the wall is another instant."""
+
+    doctor_id: StaffId
+    on: date
+
+
 class HoldReleased(Event):
     doctor_id: StaffId
 
@@ -48,7 +56,7 @@ class HoldUsed(Event):
     appointment_id: AppointmentId
 
 
-HoldEvent = TimeHeld | HoldExtended | HoldReleased | HoldUsed
+HoldEvent = TimeHeld | HoldExtended | HoldRetimed | HoldReleased | HoldUsed
 
 
 class HoldOver(Refused):
@@ -78,6 +86,8 @@ class Hold(State):
                 return replace(self, status="held", held=Held(**only(Held, event)), expires_at=expires)
             case HoldExtended(expires_at=expires):
                 return replace(self, expires_at=expires, extended=True)
+            case HoldRetimed(on=on):
+                return replace(self, held=self.held and replace(self.held, **instants(event), on=on))
             case HoldReleased():
                 return replace(self, status="released")
             case HoldUsed():
@@ -94,7 +104,11 @@ class Hold(State):
         return frozenset(TimeClaim(kind=kind, id=id_, **span) for kind, id_ in whose.items() if id_ is not None)
 
     def hold(self, wanted: Held, minutes: int, now: datetime) -> list[Event]:
-        return [TimeHeld(**only(Held, wanted), expires_at=now + timedelta(minutes=minutes))]
+        return self.hold_until(wanted, now + timedelta(minutes=minutes))
+
+    def hold_until(self, wanted: Held, until: datetime) -> list[Event]:
+        """Hold it as long as an offer of it stands."""
+        return [TimeHeld(**only(Held, wanted), expires_at=until)]
 
     def extend(self, minutes: int, now: datetime) -> list[Event]:
         """Hold it for so many minutes from now on, once; never for less long than before."""
@@ -105,6 +119,18 @@ class Hold(State):
 
     def release(self, now: datetime) -> list[Event]:
         return [HoldReleased(doctor_id=self._ensure_open(now)[0].doctor_id)]
+
+    def let_go(self) -> list[Event]:
+        """Give it back whatever the clock shows, if it was not given back or booked with before: what it was held for is over."""
+        return [HoldReleased(doctor_id=self.held.doctor_id)] if self.held and self.status == "held" else []
+
+    def retime(self, zone_name: str, now: datetime, *, force: bool = False) -> list[Event]:
+        """Have it at the same time on the wall by the clocks of a zone, as they go now; if something else is there by then (`force`), it is given back."""
+        if self.status != "held" or (h := self.held) is None or self.expires_at is None or self.expires_at <= now or (to := retimed(h, zone_name)) is None:
+            return []
+        if force:
+            return self.release(now)
+        return [HoldRetimed(doctor_id=h.doctor_id, on=date.fromisoformat(to.start_local[:10]), **only(Retimed, to))]
 
     def use(self, appointment: UUID, doctor: UUID, room: UUID | None, visit: tuple[datetime, datetime], now: datetime) -> list[Event]:
         """Give the time to an appointment: with that doctor, within that time, and in the room if one was held."""

@@ -158,7 +158,10 @@ def row_of(line: Line, columns: dict[str, list[int]], names: list[str], order: D
         return Flaw(line.number, "", "TOO_MANY_CELLS", "The row has more cells than there are headers; perhaps a text with the delimiter is not quoted")
 
     def cell(field: str) -> str:
-        return next((found for n in columns.get(field, ()) if n < len(line.cells) and (found := line.cells[n].strip())), "")
+        for n in columns.get(field, ()):
+            if n < len(line.cells) and (found := line.cells[n].strip()):
+                return found
+        return ""
 
     def cells(field: str) -> list[str]:
         return [line.cells[n] for n in columns.get(field, ()) if n < len(line.cells) and line.cells[n].strip()]
@@ -187,9 +190,12 @@ def person_of(cell: Callable[[str], str], column: Callable[[str], str], order: D
     said["address"] = ", ".join(part for part in (cell(name) for name in ADDRESS) if part) or None
     said |= {name: cell(field) or None for field, name in PLAIN.items()}
     said["phone"] = dialled(said["phone"])
-    for name, value in said.items():
-        check(name, value, column)
-    person = Demographics(**said)
+    try:
+        person = msgspec.convert({CAMEL[name]: value for name, value in said.items() if value is not None}, Demographics)
+    except msgspec.ValidationError:  # the row as a whole is quicker to look at; which cell it is only matters now
+        for name, value in said.items():
+            check(name, value, column)
+        raise
     try:
         ensure_born(person, today)
     except BirthDateImpossible as error:
@@ -247,6 +253,12 @@ def entries(text: str, column: str) -> list[MedicalEntry]:
         return msgspec.convert([{"name": part} for part in found], Entries)
     except msgspec.ValidationError:
         raise RowInvalid(column, "LIST_INVALID", "An entry has at most 200 characters, and a list 200 entries") from None
+
+
+def joined(there: list[MedicalEntry], more: list[MedicalEntry]) -> list[MedicalEntry]:
+    """Return a list with the entries that it lacks; those it has keep their notes and days."""
+    names = {entry.name.casefold() for entry in there}
+    return [*there, *(entry for entry in more if entry.name.casefold() not in names)]
 
 
 # --- dates of birth

@@ -24,6 +24,7 @@ from domain.kit import (
     Money,
     NotFound,
     PatientId,
+    PlaceId,
     Positive,
     Reason,
     Refused,
@@ -140,6 +141,7 @@ class PaymentRecorded(Event, Recorded, omit_defaults=True):
     method: Method
     paid_on: date
     allocations: list[Allocation]
+    place_id: PlaceId | None = None  # in whose till it is, if that is not the clinic's own
 
 
 class InvoiceSettled(Event): ...
@@ -154,6 +156,7 @@ class PaymentRefunded(Event, Recorded, omit_defaults=True):
     reason: Reason
     refunded_on: date
     allocations: list[Allocation]
+    place_id: PlaceId | None = None  # out of whose till it came, if that is not the clinic's own
 
 
 class InvoiceReopened(Event):
@@ -225,6 +228,7 @@ class PaymentReversed(Event, Recorded, omit_defaults=True):
     reversed_on: date
     reason: Reason
     allocations: list[Allocation]
+    place_id: PlaceId | None = None
 
 
 class InvoiceReassigned(Event):
@@ -321,12 +325,19 @@ class Received(Frozen):
     paid_on: date
     left: dict[int, Money]
     received: Money = 0  # before anything was given back
+    refunded: Money = 0
+    place_id: UUID | None = None
     credit: bool = False  # it was the patient's credit, no money came
     reversed: bool = False
 
     @property
     def amount(self) -> int:
         return sum(self.left.values())
+
+    @property
+    def kept(self) -> int:
+        """What came and was not given back, whether it lies on the invoice or became credit."""
+        return 0 if self.reversed else self.received - self.refunded
 
 
 class Invoice(State):
@@ -380,13 +391,13 @@ class Invoice(State):
         if isinstance(event, CreditApplied):
             payment = Received(method="other", paid_on=event.applied_on, left=left, received=event.amount, credit=True)
         else:
-            payment = Received(method=event.method, paid_on=event.paid_on, left=left, received=event.amount)
+            payment = Received(method=event.method, paid_on=event.paid_on, left=left, received=event.amount, place_id=event.place_id)
         return replace(self, paid=moved(self.paid, event.allocations, 1), payments={**self.payments, event.payment_id: payment})
 
     def returned(self, event: PaymentRefunded) -> Self:
         payment = self.payments[event.payment_id]
         left = payment.left | {a.line: payment.left[a.line] - a.amount for a in event.allocations}
-        payments = {**self.payments, event.payment_id: replace(payment, left=left)}
+        payments = {**self.payments, event.payment_id: replace(payment, left=left, refunded=payment.refunded + event.amount)}
         return replace(self, paid=moved(self.paid, event.allocations, -1), payments=payments, refunds=self.refunds + 1)
 
     def shifted(self, event: PaymentReallocated) -> Self:
@@ -437,13 +448,14 @@ class Invoice(State):
         return [issued] if self.total else [issued, InvoiceSettled()]
 
     def pay(
-        self, payment_id: UUID, amount: int, method: Method, paid_on: date, today: date, wanted: Sequence[LineAmount] | None = None
+        self, payment_id: UUID, amount: int, method: Method, paid_on: date, today: date, wanted: Sequence[LineAmount] | None = None,
+        place_id: UUID | None = None,
     ) -> list[Event]:
         """Record money received; it goes to the lines in their order, or as it is `wanted`."""
         allocations = self.payable(amount, paid_on, today, wanted)
         recorded = PaymentRecorded(
             payment_id=payment_id, patient_id=self.patient_id, amount=amount, method=method, paid_on=paid_on, allocations=allocations,
-            record_id=self.elsewhere)
+            record_id=self.elsewhere, place_id=place_id)
         return [recorded, InvoiceSettled()] if amount == self.balance else [recorded]
 
     def apply(self, payment_id: UUID, amount: int, on: date, today: date, wanted: Sequence[LineAmount] | None = None) -> list[Event]:
@@ -467,14 +479,29 @@ class Invoice(State):
             raise AllocationsDiffer(amount=amount, allocated=sum(parts))
         return [self.part(line, part) for line, part in zip(self.lines, parts, strict=True) if part]
 
-    def settle(self, payment_id: UUID, method: Method, paid_on: date, today: date) -> list[Event]:
+    def to_be_paid(self, amount: int | None) -> int:
+        """Return how much is to be paid, all that is due if no amount is named; refuse what cannot be."""
         self.ensure_issued()
         if not self.balance:
             raise InvoiceAlreadyPaid
-        return self.pay(payment_id, self.balance, method, paid_on, today)
+        wanted = self.balance if amount is None else amount
+        ensure_positive(wanted)
+        if wanted > self.balance:
+            raise PaymentTooLarge(due=self.balance)
+        return wanted
+
+    def room(self, currency: str) -> int:
+        """Return how much of what is there already can be put to it."""
+        return self.balance if self.stage == "issued" and currency == self.currency else 0
+
+    def settle(self, payment_id: UUID, method: Method, paid_on: date, today: date, place_id: UUID | None = None) -> list[Event]:
+        self.ensure_issued()
+        if not self.balance:
+            raise InvoiceAlreadyPaid
+        return self.pay(payment_id, self.balance, method, paid_on, today, place_id=place_id)
 
     def refund(
-        self, refund_id: UUID, payment_id: UUID, amount: int, *, reason: str, method: Method | None, on: date, today: date
+        self, refund_id: UUID, payment_id: UUID, amount: int, *, reason: str, method: Method | None, on: date, today: date, place_id: UUID | None = None
     ) -> list[Event]:
         payment = self.payment(payment_id)
         if payment.credit:
@@ -486,8 +513,14 @@ class Invoice(State):
         refunded = PaymentRefunded(
             payment_id=payment_id, refund_id=refund_id, patient_id=self.patient_id, amount=amount, method=method or payment.method,
             reason=reason, refunded_on=on, allocations=self.taken_back(payment, amount), record_id=self.elsewhere,
+            place_id=place_id or payment.place_id,
         )
         return [refunded] if self.balance else [refunded, InvoiceReopened()]
+
+    def left_of(self, payment_id: UUID | None) -> int:
+        """Return how much of a payment has not been given back; nothing of one that there is not."""
+        payment = self.payments.get(payment_id) if payment_id is not None and self.stage == "issued" else None
+        return payment.amount if payment else 0
 
     def reverse(self, payment_id: UUID, reason: str, on: date, today: date) -> list[Event]:
         """Have a payment not have been; nothing of it may have been used."""
@@ -501,7 +534,8 @@ class Invoice(State):
             raise PaymentUsedAlready(left=payment.amount)
         undone = PaymentReversed(
             payment_id=payment_id, patient_id=self.patient_id, amount=payment.received, method=payment.method, paid_on=payment.paid_on, reversed_on=on,
-            reason=reason, allocations=self.taken_back(payment, payment.received), record_id=self.elsewhere)
+            reason=reason, allocations=self.taken_back(payment, payment.received), record_id=self.elsewhere,
+            place_id=payment.place_id)
         return [undone] if self.balance else [undone, InvoiceReopened()]
 
     def credit(

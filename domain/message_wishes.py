@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from domain.kit import Event, PatientId, Refused, State
 
-MessageTopic = Literal["reminders"]
+MessageTopic = Literal["reminders", "recalls"]
 WishWay = Literal["clinic", "link"]
 Unwanted = Annotated[list[MessageTopic], Meta(max_length=10, description="All that is not wanted; an empty list: everything may be written.")]
 

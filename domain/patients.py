@@ -224,9 +224,9 @@ class PatientPreferencesChanged(Preferences, Event):
 
 
 class Belonging(Frozen):
-    """Something that is a patient's: an appointment, credit, an invoice, a quotation, a receipt, a recall, a series of appointments or a place in the waiting queue."""
+    """Something that is a patient's: an appointment, credit, an instalment plan, an insurance claim or cover, an invoice, a quotation, a receipt, a recall, a series of appointments or a place in the waiting queue."""
 
-    kind: Literal["appointments", "credits", "invoices", "quotations", "recalls", "receipts", "recurrences", "queue"]
+    kind: Literal["appointments", "credits", "installments", "insurance_claims", "insurance_covers", "invoices", "quotations", "recalls", "receipts", "recurrences", "queue"]
     id: Annotated[UUID, Meta(description="Its id.")]
 
 

@@ -14,6 +14,7 @@ LinkDays = Annotated[int, Meta(ge=1, le=366, description="For how many days the 
 
 PURPOSE = "public-document"  # what the token in a link is for
 PATH = "/api/v1/public-documents/{token}/pdf"  # what a letter leads to
+PAGE = "/api/v1/public-documents/{token}"  # what a letter leads to where there is something to be done
 DAYS = 90
 
 

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from domain.kit import (
     AppointmentId,
     AppointmentTypeId,
-    Claim,
     Event,
     Frozen,
     Invalid,
@@ -23,20 +22,18 @@ from domain.kit import (
     StaffId,
     State,
     Text,
-    TimeClaim,
+    only,
 )
+from domain.kit.clock import WEEKDAYS, Weekday
+from domain.kit.wishes import Code, Mode
 
 MOST = 104  # visits of a series
 REACH = timedelta(days=731)  # two years and a leap day, from the first day on
 
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Clock = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="Wall-clock time in the clinic's zone.", examples=["09:00"])]
 Count = Annotated[int, Meta(ge=1, le=MOST, description="How many visits, those included that are refused or lie behind.")]
 Month = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}$", examples=["2026-02"])]
-Code = Annotated[str, Meta(pattern=r"^[A-Z_]+$", description="The code of the error by which it was refused, or why it was left.", examples=["TIME_TAKEN"])]
 Number = Annotated[int, Meta(ge=1, le=10_000, description="Which visit of the series, from 1 on.")]
-Mode = Annotated[Literal["all-or-nothing", "each"], Meta(description="`all-or-nothing`: if one visit is refused, nothing is done. `each`: what can be done is, the others are told with their reasons.")]
 Scope = Annotated[Literal["one", "following", "all"], Meta(description="`one` visit, it and those that follow it, or all; of visits that are still to come.")]
 Exceptions = Annotated[Literal["leave", "take"], Meta(description="What becomes of visits that were moved by themselves: they stay as they are, or are taken along.")]
 Outcome = Literal["booked", "changed", "cancelled", "left", "skipped", "refused"]
@@ -167,18 +164,6 @@ class SeriesTooFar(Invalid):
     """A series begins within 24 months of today."""
 
 
-class TimePast(Refused):
-    """That time lies behind."""
-
-
-class VisitNotToCome(Refused):
-    """The visit has begun, is over or was cancelled."""
-
-
-class MovedByItself(Refused):
-    """The visit was moved by itself."""
-
-
 class Days(NamedTuple):
     """The days of a rule, and the months that lack theirs."""
 
@@ -261,42 +246,6 @@ def at_clock(on: date, time: str) -> datetime:
 def visit_of(series: UUID, number: int) -> UUID:
     """Return the id of a series' visit."""
     return uuid5(series, str(number))
-
-
-class Wish(NamedTuple):
-    """What one visit holds and what it would hold; `why` not, if something else than another visit forbids it."""
-
-    number: int
-    before: frozenset[Claim] = frozenset()
-    after: frozenset[Claim] = frozenset()
-    why: str | None = None
-    taken: bool = False  # by somebody who is not of this series
-
-
-def settled(wishes: list[Wish]) -> dict[int, str]:
-    """Return which wishes cannot be had, and why; of two that meet the earlier is had, and whoever is refused stays where they are, in the others' way."""
-    refused = {one.number: one.why or "TIME_TAKEN" for one in wishes if one.why or one.taken}
-    while True:
-        stay = [one.before for one in wishes if one.number in refused]
-        had: list[frozenset[Claim]] = []
-        more: dict[int, str] = {}
-        for one in wishes:
-            if one.number in refused:
-                continue
-            if any(meet(one.after, other) for other in (*stay, *had)):
-                more[one.number] = "TIME_TAKEN"
-            else:
-                had.append(one.after)
-        if not more:
-            return refused
-        refused |= more
-
-
-def meet(one: frozenset[Claim], other: frozenset[Claim]) -> bool:
-    """Say whether two visits want the same of the clinic at the same time."""
-    return any(
-        isinstance(a, TimeClaim) and isinstance(b, TimeClaim) and not a.forced and a.kind == b.kind and a.id == b.id and a.start < b.end and b.start < a.end
-        for a in one for b in other)
 
 
 class Recurrence(State):
@@ -386,7 +335,7 @@ class Recurrence(State):
 
 
 def manner(event: AppointmentSeriesBooked | AppointmentSeriesChanged) -> Manner:
-    return Manner(doctor_id=event.doctor_id, room_id=event.room_id, type=event.type, time=event.time, minutes=event.minutes)
+    return Manner(**only(Manner, event))
 
 
 def numbered(occurrences: list[Occurrence]) -> dict[int, Occurrence]:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from domain.kit import AppointmentId, Event, Frozen, Invalid, PatientId, Refused, State, only, wall, zone
 from domain.kit.letters import letter
 
-SkipReason = Literal["short-notice", "overtaken", "inactive", "unwanted", "unreachable", "quiet-hours"]
+SkipReason = Literal["sent-before", "short-notice", "overtaken", "inactive", "unwanted", "unreachable", "quiet-hours"]
 Window = Annotated[int, Meta(ge=5, le=60 * 24 * 60, description="Minutes before the visit.")]
 Windows = Annotated[list[Window], Meta(min_length=1, max_length=5, description="How long before a visit, in minutes.", examples=[[2880, 120]])]
 QuietTime = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="Wall-clock time in the clinic's zone.", examples=["21:00"])]
@@ -153,9 +153,10 @@ class Reminder(State):
 
     kind: ClassVar[str] = "reminders"
     settled: bool = False
+    sent: bool = False
 
     def evolve(self, event: ReminderEvent) -> Self:
-        return replace(self, settled=True)
+        return replace(self, settled=True, sent=isinstance(event, ReminderQueued))
 
     def queue(self, whom: Reminded, window: int | None, due_at: datetime, number: int, until: datetime) -> list[Event]:
         """Have the patient written to, once; what comes of it the outbox says."""

@@ -35,10 +35,10 @@ from domain.kit import (
     wall,
     zone,
 )
+from domain.kit.clock import Clock
 from domain.kit.paces import Pace
 from domain.kit.places import used
-
-Clock = Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", description="Wall-clock time, 00:00 to 24:00.", examples=["09:00"])]
+from domain.kit.retiming import Retimed, retimed
 
 Interval = tuple[datetime, datetime]  # half-open, UTC
 Slot = tuple[datetime, datetime, UUID | None]  # and where
@@ -156,13 +156,24 @@ class TimeBlocked(Event, Blocked, omit_defaults=True):
     despite_bookings: bool = False  # a sudden absence: what is booked stands until somebody moves it
 
 
+class BlockRetimed(Event, Retimed):
+    """The same time on the wall is another instant."""
+
+    doctor_id: StaffId | None = None
+    room_id: RoomId | None = None
+    on: date
+    last_on: date
+    end_local: str
+    despite_bookings: bool = False  # also where something is booked at that instant by now
+
+
 class TimeUnblocked(Event):
     doctor_id: StaffId | None = None
     room_id: RoomId | None = None
     on: date
 
 
-BlockEvent = TimeBlocked | TimeUnblocked
+BlockEvent = TimeBlocked | BlockRetimed | TimeUnblocked
 
 
 class HoursOverlap(Invalid):
@@ -242,6 +253,9 @@ class BlockedTime(State):
         match event:
             case TimeBlocked(despite_bookings=despite):
                 return replace(self, blocked=Blocked(**only(Blocked, event)), despite_bookings=despite)
+            case BlockRetimed(despite_bookings=despite) as e:
+                span = {"on": e.on, "last_on": e.last_on, "start_local": e.start_local, "end_local": e.end_local, "zone": e.zone, "starts_at": e.starts_at, "ends_at": e.ends_at}
+                return replace(self, blocked=self.blocked and replace(self.blocked, **span), despite_bookings=despite)
             case TimeUnblocked():
                 return replace(self, blocked=None)
 
@@ -264,6 +278,14 @@ class BlockedTime(State):
         if despite_bookings and not reason:
             raise AbsenceNeedsReason
         return [TimeBlocked(doctor_id=doctor, room_id=room, **only(Period, wanted), reason=reason, despite_bookings=despite_bookings)]
+
+    def retime(self, zone_name: str, now: datetime, *, force: bool = False) -> list[Event]:
+        """Have it at the same time on the wall by the clocks of a zone, as they go now, unless it is over."""
+        if (b := self.blocked) is None or (to := retimed(b, zone_name, b.end_local)) is None or max(b.ends_at, to.ends_at) <= now:
+            return []
+        return [BlockRetimed(
+            doctor_id=b.doctor_id, room_id=b.room_id, on=date.fromisoformat(to.start_local[:10]), last_on=day(to.ends_at - timedelta(microseconds=1), zone_name),
+            end_local=wall(to.ends_at, zone_name).isoformat(timespec="seconds"), despite_bookings=self.despite_bookings or force, **only(Retimed, to))]
 
     def unblock(self, subject: UUID | None, *, manages: bool) -> list[Event]:
         if (b := self.blocked) is None:

@@ -14,10 +14,12 @@ from domain.patients import Patient, PatientReinstated, PatientReplaced, Patient
 from domain.permission_templates import PermissionTemplate, template_of
 from domain.staff import Staff
 from gateway import (
+    absences,
     accounts,
     activity,
     analytics,
     api_keys,
+    appointment_sheets,
     appointment_types,
     appointments,
     attendance,
@@ -25,9 +27,12 @@ from gateway import (
     balances,
     billing,
     calendar_feeds,
+    card_payments,
     charts,
     clinics,
     closed_days,
+    commission_rules,
+    commissions,
     consents,
     credits,  # noqa: A004 - what it is called
     dashboards,
@@ -42,11 +47,18 @@ from gateway import (
     expenses,
     factors,
     favourites,
+    fee_schedules,
     figures,
+    group_sessions,
     health,
     holds,
     households,
+    import_runs,
     imports,
+    installments,
+    insurance_claims,
+    insurance_covers,
+    insurance_payers,
     invite_codes,
     invoices,
     lead_forms,
@@ -57,6 +69,8 @@ from gateway import (
     passkeys,
     patient_notes,
     patients,
+    payment_accounts,
+    payroll,
     people,
     permission_templates,
     places,
@@ -68,6 +82,7 @@ from gateway import (
     queue,
     quotations,
     rebuilds,
+    recall_campaigns,
     recalls,
     receipts,
     recurrences,
@@ -85,15 +100,20 @@ from gateway import (
     seats,
     sessions,
     signups,
+    slot_offers,
     staff,
     subscription_invoices,
     subscriptions,
     sync,
+    tills,
     trends,
     trials,
     upgrades,
+    visit_fees,
+    waiting_list,
     webhooks,
     why,
+    zones,
 )
 from gateway.kit.app import Gateway, desk
 from gateway.kit.document import Json
@@ -104,8 +124,8 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, appointments.public, portal_invitations.door, events.router, events.feed, health.health, health.metrics, docs.schema, docs.docs, docs.asyncapi, docs.events,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    activity, analytics, api_keys, appointment_types, appointments, attendance, audit, balances, billing, calendar_feeds, charts, clinics, closed_days, consents, credits, dashboards, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, figures, holds, households, imports, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, permission_templates, places, plans, portal_invitations, procedure_costs, public_documents, quotations,
-    queue, rebuilds, receipts, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, revenue, rooms, schedules, screens, seats, signups, staff, subscription_invoices, subscriptions, sync, trends, trials, upgrades, webhooks, why,
+    absences, activity, analytics, api_keys, appointment_sheets, appointment_types, appointments, attendance, audit, balances, billing, calendar_feeds, card_payments, charts, clinics, closed_days, commission_rules, commissions, consents, credits, dashboards, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, fee_schedules, figures, group_sessions, holds, households, import_runs, imports, insurance_claims, insurance_covers, insurance_payers, installments, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, payment_accounts, payroll, permission_templates, places, plans, portal_invitations, procedure_costs, public_documents, quotations,
+    queue, rebuilds, receipts, recall_campaigns, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, revenue, rooms, schedules, screens, seats, signups, slot_offers, staff, subscription_invoices, subscriptions, sync, trends, tills, trials, upgrades, visit_fees, waiting_list, webhooks, why, zones,
 ))
 
 
@@ -120,7 +140,7 @@ def create_app(settings: Any, modules: Sequence[ControllerRouterHandler] = MODUL
 
 def services_of(settings: Any) -> Services:
     """Return what the application leans on, not yet open."""
-    return Services(settings, KINDS, [sessions.sweep, clinics.tend, webhooks.tend, recalls.Tending(), reminders.tend])
+    return Services(settings, KINDS, [sessions.sweep, clinics.tend, webhooks.tend, recalls.Tending(), reminders.tend, installments.tend, card_payments.tend, visit_fees.tend, waiting_list.Tending(), zones.tend, import_runs.tend, recall_campaigns.tend])
 
 
 def openapi(modules: Sequence[ControllerRouterHandler] = MODULES) -> Json:

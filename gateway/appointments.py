@@ -18,6 +18,7 @@ from commands.appointments import (
     RevokeAppointmentLink,
     SendAppointmentSummary,
     ShareAppointment,
+    UndoMissedAppointment,
 )
 from commands.kit import StaleVersion
 from commands.kit.codes import bearing
@@ -299,7 +300,7 @@ async def respond(data: JSONBody[PatientsAnswer], desk: Desk) -> Response[Appoin
 
 public = Router("/api/v1/appointments", tags=["Scheduling"], route_handlers=[look, take_along, respond])
 router = Router("/api/v1/protected/appointments", tags=["Scheduling"], route_handlers=[
-    browse("/", CalendarEntry, by=["date", "date..", "doctor_id", "patient_id", "room_id", "status"], sort="-starts_at"),
+    browse("/", CalendarEntry, by=["date", "date..", "doctor_id", "patient_id", "room_id", "status", "group_id"], sort="-starts_at"),
     available_slots,
     first_slots,
     calendar,
@@ -309,6 +310,7 @@ router = Router("/api/v1/protected/appointments", tags=["Scheduling"], route_han
     create("/", BookAppointment),
     act("/{id:uuid}", ChangeAppointment, method="PUT"),
     act("/{id:uuid}/status", ChangeAppointmentStatus, method="PATCH"),
+    act("/{id:uuid}/undo-no-show", UndoMissedAppointment),
     act("/{id:uuid}", RemoveAppointment, method="DELETE"),
     act("/{id:uuid}/send-summary", SendAppointmentSummary),
     take,

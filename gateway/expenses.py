@@ -76,7 +76,7 @@ async def came_to(desk: kit.Desk, on: date | None) -> EndOfDay:
 
 
 router = Router("/api/v1/protected/expenses", tags=["Billing"], route_handlers=[
-    browse("/", CurrentExpense, by=["category", "method", "vendor", "spent_on.."], sort="-spent_on", sorts=["amount", "recorded_at"]),
+    browse("/", CurrentExpense, by=["category", "method", "vendor", "place_id", "spent_on.."], sort="-spent_on", sorts=["amount", "recorded_at"]),
     summed,
     report,
     told,

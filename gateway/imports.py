@@ -1,8 +1,7 @@
 """Where patients come in from another program's list, and go out as one.
 
-How it works: nothing of a file is kept. It is read and compared with the clinic's books; a dry run stops there, a run then has each row decided as the desk's own commands, many at
-once, which the writer stores in groups between other people's. A new patient's id follows from the clinic and the other program's number, or from the row if it has none: whoever sends a file
-again, because the answer or a process was lost in the middle, goes on where it ended, and gets nobody twice.
+How it works: a file is read and compared with the clinic's books; a dry run stops there, a run then lays the rows ready and has them taken (`gateway.import_runs`), and waits for it or not.
+A new patient's id follows from the clinic and the other program's number, or from the row if it has none: whoever sends a file again, because the answer was lost in the middle, gets nobody twice.
 
 What may go wrong: somebody else changes a patient between the comparison and the command; then the command's own rules decide, and what they refuse is told as a rejected row.
 """
@@ -20,8 +19,11 @@ from litestar.params import QueryParameter
 from litestar.response import Stream
 from msgspec.structs import replace
 
+from commands.import_runs import Imported, StartImport
 from commands.kit.ids import derived
-from commands.patients import ChangeMedicalHistory, ChangePatient, RegisterPatient
+from commands.kit.receipt import Receipt
+from commands.kit.staging import Staged
+from commands.patients import ChangePatient, RegisterPatient
 from domain.imports import (
     LISTS,
     DateOrder,
@@ -32,11 +34,13 @@ from domain.imports import (
     Mapping,
     Sheet,
     TooManyRows,
+    joined,
     read,
 )
-from domain.kit import Refused, day, only
+from domain.kit import day, only
 from domain.kit.delimited import TableUnreadable
 from domain.patients import Demographics, MedicalEntry, PatientErased, PatientMerged, PatientNotActive
+from gateway.import_runs import ended, seen_to, staged
 from gateway.kit import Desk
 from gateway.kit import desk as kit
 from gateway.kit.errors import BodyInvalid, BodyTooLarge, BodyUnexpected, QueryInvalid, code, sentence
@@ -45,11 +49,12 @@ from gateway.kit.sheets import CSV, named, of_structs, sheet
 from gateway.kit.uploads import received
 from projections.imports import Known, histories, known, pages
 from projections.kit.reading import Wanted
+from schemas.import_runs import ImportRunRow
 from schemas.imports import ImportColumn, ImportProblem, ImportReport, PatientLine
 from schemas.patients import MedicalHistoryRow
 
 LIMIT = 16 << 20  # bytes of a file
-TOGETHER = 128  # commands under way; more would not be quicker, and what is booked meanwhile would wait
+STEPS = ("created", "changed", "unchanged", "duplicates", "rejected")
 FORM = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "contentMediaType": "text/csv"}}}
 TAKES: dict[str, Any] = {"multipart/form-data": {"schema": FORM}, "text/csv": {"schema": {"type": "string"}}}
 REFUSALS = [TableUnreadable, HeadersUnclear, DatesAmbiguous, TooManyRows, BodyUnexpected, BodyInvalid, BodyTooLarge]
@@ -75,8 +80,8 @@ class Step(NamedTuple):
     line: int
     id: UUID
     status: str
-    person: Demographics | None = None  # as it is to be, if that is new
-    lists: dict[str, list[MedicalEntry]] | None = None
+    said: Imported | None = None  # what the row says that is new
+    returns: bool = False
     problem: ImportProblem | None = None
 
 
@@ -101,6 +106,13 @@ async def run(desk: Desk, mapping: Columns = None, dates: Order = "auto", form: 
     return await done(desk, mapping, dates, form, dry=False)
 
 
+@post("/", operation_id="BeginPatientImport", summary="Import in the background: patients from another program's list", status_code=202, request_max_body_size=LIMIT, opt={**OURS, "csv": False})
+async def begin(desk: Desk, mapping: Columns = None, dates: Order = "auto") -> Response[ImportRunRow]:
+    """As `run`, answered at once, with the run that it is: there is how far it is, what became of each row, how it is stopped and how it is taken back. The same Idempotency-Key is the same run."""
+    no_query(desk.call.query(), ("mapping", "dates"))
+    return await begun(desk, mapping, dates)
+
+
 @post("/validate", operation_id="ValidateImport", summary="Try: what an import into a clinic would do", status_code=200, request_max_body_size=LIMIT, opt=PLATFORMS)
 async def validate_for(desk: Desk, mapping: Columns = None, dates: Order = "auto", form: As = "json", clinic: Clinic = None) -> Response[ImportReport]:
     """As a clinic's admin would, for the clinic that `clinicId` names."""
@@ -116,25 +128,56 @@ async def run_for(desk: Desk, mapping: Columns = None, dates: Order = "auto", fo
 async def done(desk: kit.Desk, mapping: str | None, dates: DateOrder, form: str, *, dry: bool) -> Response[ImportReport]:
     """Read a file, compare it with the books, and carry it out unless it is a trial."""
     no_query(desk.call.query(), KNOWN)
-    for permission in NEEDED:
-        desk.require(permission)
-    _, body = await received(desk.call, "text/", LIMIT)
-    today = day(datetime.now(UTC), (await desk.clinic()).zone)
-    table = await asyncio.to_thread(read, body, mapped(mapping), dates, today)
-    reader = await desk.call.services.reader(desk.who.clinic, await desk.reader.head())
-    books = await known(reader)
-    clinic = desk.who.clinic
-    lists = await histories(reader, await asyncio.to_thread(touched, table, books, clinic))
-    steps = await asyncio.to_thread(planned, table, books, clinic, lists)
+    table, steps = await compared(desk, mapping, dates)
+    report = reported(table, steps)
     if not dry:
-        for first in range(0, len(steps), TOGETHER):
-            new = {step.id for step in steps[first : first + TOGETHER] if step.status == "created"}
-            await desk.call.services.handler.ensure_keys(desk.who.clinic, new)  # at once, which each would do for itself otherwise
-            steps[first : first + TOGETHER] = await asyncio.gather(*(carried_out(desk, step) for step in steps[first : first + TOGETHER]))
-    report = reported(table, steps, dry=dry)
+        receipt = await staged(desk, [line_of(step) for step in steps])
+        report = await ran(desk, receipt, report)
     if form == "json":
         return Response(report)
     return cast("Response[ImportReport]", Response(of_structs(ImportProblem, report.problems), media_type=CSV.decode(), headers=told("import-problems")))
+
+
+async def begun(desk: kit.Desk, mapping: str | None, dates: DateOrder) -> Response[ImportRunRow]:
+    """Read a file, compare it with the books, and begin to carry it out."""
+    _, steps = await compared(desk, mapping, dates)
+    receipt = await staged(desk, [line_of(step) for step in steps])
+    services, clinic = desk.call.services, desk.who.clinic
+    services.later(seen_to(services, clinic, receipt.id))
+    answer = desk.answer(StartImport, receipt, 202)
+    answer.headers["location"] = f"/api/v1/protected/import-runs/{receipt.id}"
+    return answer
+
+
+async def compared(desk: kit.Desk, mapping: str | None, dates: DateOrder) -> tuple[Sheet, list[Step]]:
+    """Return what a file says, and what is to be done about each of its rows."""
+    for permission in NEEDED:
+        desk.require(permission)
+    _, body = await received(desk.call, "text/", LIMIT)
+    clinic, staging = desk.who.clinic, desk.call.services.staging
+    today = day(datetime.now(UTC), (await desk.clinic()).zone)
+    table = await asyncio.to_thread(read, body, mapped(mapping), dates, today)
+    reader = await desk.call.services.reader(clinic, await desk.reader.head())
+    books = await known(reader)
+    lists = await histories(reader, await asyncio.to_thread(touched, table, books, clinic))
+    returning = await staging.returning(clinic, [one.id for one in books.by_id.values() if one.archived])
+    return table, await asyncio.to_thread(planned, table, books, clinic, lists, returning)
+
+
+async def ran(desk: kit.Desk, receipt: Receipt, report: ImportReport) -> ImportReport:
+    """Return what a run that has just been begun did, once it is at its end."""
+    services, clinic, run = desk.call.services, desk.who.clinic, receipt.id
+    desk.call.written = max(desk.call.written, await asyncio.shield(asyncio.ensure_future(ended(services, clinic, run))))
+    counts = await services.staging.counts(clinic, run)
+    problems = [msgspec.json.decode(text, type=ImportProblem) for text in await services.staging.problems(clinic, run)]
+    return replace(report, dry_run=False, run_id=run, problems=problems, **{name: counts.get(name, 0) for name in STEPS})
+
+
+def line_of(step: Step) -> Staged:
+    """Return how a row lies ready until it is taken."""
+    if step.said is None:
+        return Staged(step.line, step.status, step.id if step.status == "unchanged" else None, problem=step.problem)
+    return Staged(step.line, step.status, step.id, msgspec.json.encode(step.said), step.returns)
 
 
 def mapped(text: str | None) -> Mapping:
@@ -165,8 +208,8 @@ def touched(table: Sheet, books: Known, clinic: UUID) -> list[UUID]:
     return [id_ for draft in drafts if (id_ := id_of(draft, books, clinic)) in books.by_id]
 
 
-def planned(table: Sheet, books: Known, clinic: UUID, lists: dict[UUID, dict[str, list[MedicalEntry]]]) -> list[Step]:
-    """Return what is to be done about each row, in their order."""
+def planned(table: Sheet, books: Known, clinic: UUID, lists: dict[UUID, dict[str, list[MedicalEntry]]], returning: set[UUID]) -> list[Step]:
+    """Return what is to be done about each row, in their order; `returning` are archived for no other reason than that an import was taken back."""
     lines: dict[UUID, int] = {}
     likes: dict[UUID, int] = {}  # lines of those who were new in this file
     steps = []
@@ -178,7 +221,7 @@ def planned(table: Sheet, books: Known, clinic: UUID, lists: dict[UUID, dict[str
         if id_ in lines:
             steps.append(duplicate(row.line, f"The same patient as line {lines[id_]}", None))
             continue
-        step = step_of(row, id_, books, likes, lists.get(id_, {}))
+        step = step_of(row, id_, books, likes, lists.get(id_, {}), returns=id_ in returning)
         if step.status in {"created", "changed", "unchanged"}:
             lines[id_] = row.line
         if step.status == "created":
@@ -188,33 +231,27 @@ def planned(table: Sheet, books: Known, clinic: UUID, lists: dict[UUID, dict[str
     return steps
 
 
-def step_of(row: Draft, id_: UUID, books: Known, likes: dict[UUID, int], lists: dict[str, list[MedicalEntry]]) -> Step:
+def step_of(row: Draft, id_: UUID, books: Known, likes: dict[UUID, int], lists: dict[str, list[MedicalEntry]], *, returns: bool) -> Step:
     """Return what is to be done about a row that can be read."""
     there = books.by_id.get(id_)
     if there is None:
         if (other := books.like(row.person)) is None:
-            return Step(row.line, id_, "created", row.person, row.lists if any(row.lists.values()) else None)
+            return Step(row.line, id_, "created", Imported(person=row.person, **row.lists))
         if other in likes:
             return duplicate(row.line, f"Seems to be the same patient as line {likes[other]}", None)
         return duplicate(row.line, "Seems to be in the books already", other)
-    for hindrance, met in ((PatientErased, there.given_name is None), (PatientMerged, there.merged_into is not None), (PatientNotActive, there.archived)):
+    for hindrance, met in ((PatientErased, there.given_name is None), (PatientMerged, there.merged_into is not None), (PatientNotActive, there.archived and not returns)):
         if met:
             return rejected(row.line, code(hindrance), sentence(hindrance), patient=id_)
     said = {name: value for name, value in only(Demographics, row.person).items() if value is not None}
     if row.external_id.casefold() == str(id_):  # our own sheet came back: nobody else's number is in it
         said.pop("external_id", None)
+    new = Imported(person=Demographics(**said), **row.lists)
+    if there.archived:
+        return Step(row.line, id_, "created", new, returns=True)
     now = Demographics(**only(Demographics, there))
-    person, whole = replace(now, **said), {name: joined(lists.get(name, []), row.lists[name]) for name in LISTS}
-    more = whole if any(whole[name] != lists.get(name, []) for name in LISTS) else None
-    if person == now and more is None:
-        return Step(row.line, id_, "unchanged")
-    return Step(row.line, id_, "changed", person if person != now else None, more)
-
-
-def joined(there: list[MedicalEntry], more: list[MedicalEntry]) -> list[MedicalEntry]:
-    """Return a list with the entries that it lacks; those it has keep their notes and days."""
-    names = {entry.name.casefold() for entry in there}
-    return [*there, *(entry for entry in more if entry.name.casefold() not in names)]
+    more = any(joined(lists.get(name, []), row.lists[name]) != lists.get(name, []) for name in LISTS)
+    return Step(row.line, id_, "changed", new) if replace(now, **said) != now or more else Step(row.line, id_, "unchanged")
 
 
 def rejected(line: int, why: str, reason: str, column: str = "", patient: UUID | None = None) -> Step:
@@ -225,37 +262,14 @@ def duplicate(line: int, reason: str, patient: UUID | None) -> Step:
     return Step(line, UUID(int=0), "duplicates", problem=ImportProblem(line=line, column="", code="DUPLICATE", reason=reason, patient_id=patient))
 
 
-async def carried_out(desk: kit.Desk, step: Step) -> Step:
-    """Have a row decided as the desk would have it; what the rules refuse is told."""
-    clinic = desk.who.clinic.bytes
-    try:
-        if step.status == "created" and step.person is not None:
-            registered = derived(clinic, b"import registers", step.id.bytes)
-            await desk.each(RegisterPatient(**only(Demographics, step.person)), registered, step.id)
-        elif step.person is not None:
-            await desk.each(ChangePatient(**only(Demographics, step.person)), derived(clinic, b"import changes", step.id.bytes, said(desk)), step.id)
-        if step.lists is not None:
-            await desk.each(ChangeMedicalHistory(**step.lists), derived(clinic, b"import amends", step.id.bytes, said(desk)), step.id)
-    except Refused as refused:
-        if refused.status >= 500:  # noqa: PLR2004 - it is not this row that is in the way
-            raise
-        return rejected(step.line, code(type(refused)), sentence(type(refused)), patient=step.id)
-    return step
-
-
-def said(desk: kit.Desk) -> bytes:
-    """Return what tells this request from another one: what it changes is decided once in it."""
-    return desk.call.request_id
-
-
-def reported(table: Sheet, steps: list[Step], *, dry: bool) -> ImportReport:
-    """Return what was or would be done."""
+def reported(table: Sheet, steps: list[Step]) -> ImportReport:
+    """Return what would be done."""
     count = Counter(step.status for step in steps)
     columns = [ImportColumn(header=name, field=field) for name, field in table.columns.items()] + [ImportColumn(header=name, field=None) for name in table.ignored]
     return ImportReport(
-        dry_run=dry, encoding=table.encoding, delimiter=table.delimiter, dates=table.dates, columns=columns, rows=len(steps),
+        dry_run=True, encoding=table.encoding, delimiter=table.delimiter, dates=table.dates, columns=columns, rows=len(steps),
         problems=[step.problem for step in steps if step.problem is not None],
-        **{name: count[name] for name in ("created", "changed", "unchanged", "duplicates", "rejected")})
+        created=count["created"], changed=count["changed"], unchanged=count["unchanged"], duplicates=count["duplicates"], rejected=count["rejected"])
 
 
 # --- out
@@ -291,7 +305,7 @@ def told(name: str) -> dict[str, str]:
 
 
 router = Router("/api/v1/protected", tags=["Patients"], route_handlers=[
-    Router("/patients/imports", route_handlers=[validate, run]),
+    Router("/patients/imports", route_handlers=[begin, validate, run]),
     Router("/patients", route_handlers=[export]),
     Router("/admin/imports", route_handlers=[validate_for, run_for]),
 ])

@@ -29,11 +29,15 @@ PAGE = """<!doctype html>
 <h1>{clinic}</h1><p>{said}</p><form method="post" action="{action}"><button>{button}</button></form>
 </body></html>
 """
-SAID = {  # by language and whether they are wanted
-    ("en", True): ("You get reminders of your appointments by e-mail.", "Send me no more reminders"),
-    ("en", False): ("You get no more reminders of your appointments by e-mail.", "Send me reminders again"),
-    ("es", True): ("Recibe recordatorios de sus citas por correo electrónico.", "No enviarme más recordatorios"),
-    ("es", False): ("Ya no recibe recordatorios de sus citas por correo electrónico.", "Volver a enviarme recordatorios"),
+SAID: dict[tuple[MessageTopic, str, bool], tuple[str, str]] = {  # by topic, language and whether they are wanted
+    ("reminders", "en", True): ("You get reminders of your appointments by e-mail.", "Send me no more reminders"),
+    ("reminders", "en", False): ("You get no more reminders of your appointments by e-mail.", "Send me reminders again"),
+    ("reminders", "es", True): ("Recibe recordatorios de sus citas por correo electrónico.", "No enviarme más recordatorios"),
+    ("reminders", "es", False): ("Ya no recibe recordatorios de sus citas por correo electrónico.", "Volver a enviarme recordatorios"),
+    ("recalls", "en", True): ("You are told by e-mail when it is time to come again.", "Do not tell me any more"),
+    ("recalls", "en", False): ("You are not told by e-mail any more when it is time to come again.", "Tell me again"),
+    ("recalls", "es", True): ("Se le avisa por correo electrónico cuando es hora de volver.", "No avisarme más"),
+    ("recalls", "es", False): ("Ya no se le avisa por correo electrónico cuando es hora de volver.", "Volver a avisarme"),
 }
 
 
@@ -69,7 +73,7 @@ async def shown(desk: kit.Desk, topic: MessageTopic, token: str, patient: UUID) 
     if b"text/html" not in desk.call.headers.get(b"accept", b""):
         return Response(MessageLink(topic=topic, clinic_name=clinic.name, wanted=wanted), headers=SECRET)
     language = clinic.language or "en"
-    said, button = SAID[language, wanted]
+    said, button = SAID[topic, language, wanted]
     action = f"{desk.call.services.address}/api/v1/message-wishes/{topic}/{token}{'' if wanted else '/undo'}"
     page = PAGE.format(language=language, clinic=escape(clinic.name), said=said, button=button, action=escape(action))
     return Response(page, headers=SECRET, media_type="text/html")  # type: ignore[arg-type]

@@ -10,20 +10,25 @@ from babel.dates import format_date
 from babel.numbers import format_decimal
 from litestar import Response, Router, get, post
 from litestar.params import JSONBody, PathParameter, QueryParameter
+from msgspec import Meta
 
 from commands.public_documents import ViewDocument
 from commands.quotations import AnswerQuotation
-from domain.kit import Frozen, NotFound, Reason
+from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued, PaymentTooLarge
+from domain.kit import Frozen, NotFound, Positive, Reason
 from domain.kit.money import MINOR
 from domain.public_documents import DAYS as DAYS  # noqa: PLC0414 - for the doors of the documents
-from domain.public_documents import PURPOSE, DocumentKind, DocumentLinkOver, PublicDocument
+from domain.public_documents import PAGE, PURPOSE, DocumentKind, DocumentLinkOver, PublicDocument
 from domain.quotations import QuotationConvertedAlready, QuotationExpired, QuotationNotOpen
+from gateway import card_payments
 from gateway.kit import Desk
 from gateway.kit import desk as kit
 from gateway.kit.errors import ClinicIsClosing
+from gateway.kit.pages import POLICY, as_page
 from gateway.kit.pdf import Column, Labels, Paper, printed
 from gateway.kit.query import no_query
 from projections.public_documents import document_of
+from schemas.card_payments import CheckoutLink
 from schemas.public_documents import DocumentLine, DocumentLink, DocumentShown
 
 MEDIA = "application/pdf"
@@ -31,6 +36,8 @@ SECRET = {"cache-control": "private, no-store", "referrer-policy": "no-referrer"
 PERCENT = 100  # basis points
 Token = Annotated[str, PathParameter(description="The token of the link.")]
 PaperLanguage = Annotated[Literal["en", "es"] | None, QueryParameter(name="language", description="In which it is printed; the clinic's unless said.")]
+Checkout = Annotated[str | None, QueryParameter(name="checkout", pattern=r"^cs_[A-Za-z0-9_]{1,250}$", description="The page from which somebody comes back who has paid.")]
+Address = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2000, examples=["https://clinic.example/paid"])]
 Days = Annotated[int, QueryParameter(name="days", ge=1, le=366, description="For how many days the link is good.")]
 
 SPANISH = {
@@ -50,6 +57,14 @@ class Word(Frozen, forbid_unknown_fields=True):
     """Why somebody declines."""
 
     reason: Reason | None = None
+
+
+class PayWish(Frozen, forbid_unknown_fields=True):
+    """How much is to be paid, all that is due if not said; and where the payment service leads to afterwards, the document itself if not said."""
+
+    amount: Positive | None = None
+    success_url: Address | None = None
+    cancel_url: Address | None = None
 
 
 class Linked(NamedTuple):
@@ -91,10 +106,63 @@ async def opened(desk: kit.Desk, token: str) -> DocumentShown:
 
 
 @get("/{token:str}", operation_id="GetPublicDocument", summary="Show: a document, to the patient who has its link", opt={"public": True, "refusals": [DocumentLinkOver]})
-async def look(desk: Desk, token: Token) -> Response[DocumentShown]:
-    """An invoice, a receipt or a quotation: what it says, and how it stands now. The first look by a link is noted."""
-    no_query(desk.call.query())
-    return Response(await opened(desk, token), headers=SECRET)
+async def look(desk: Desk, token: Token, checkout: Checkout = None) -> Response[DocumentShown]:
+    """An invoice, a receipt or a quotation: what it says, and how it stands now. The first look by a link is noted.
+
+    Whoever opens it in a browser sees a page, with a button to pay what is due, where the clinic takes cards online. With `checkout`, as whoever comes back from paying has it, the payment is looked up first.
+    """
+    no_query(desk.call.query(), ("checkout",))
+    if checkout is not None:
+        found = await linked(desk, token)
+        if found.document == "invoices":
+            await card_payments.come_back(desk, found.id, checkout)
+    shown = await opened(desk, token)
+    if b"text/html" not in desk.call.headers.get(b"accept", b""):
+        return Response(shown, headers=SECRET)
+    return Response(page_of(shown, f"{desk.call.services.address}{PAGE.format(token=token)}"), headers=SECRET | POLICY, media_type="text/html")  # type: ignore[arg-type]
+
+
+@post("/{token:str}/pay", operation_id="PayPublicDocument", status_code=201, opt={
+    "public": True, "refusals": [DocumentLinkOver, InvoiceNotIssued, InvoiceAlreadyPaid, PaymentTooLarge, card_payments.AmountNotPayable, *card_payments.REFUSALS]})
+async def pay(desk: Desk, token: Token, data: JSONBody[PayWish]) -> Response[CheckoutLink]:
+    """Pay an invoice by card, or a part of it, by the link to it, without an account.
+
+    Go to the address in the answer, a page of the payment service's to which the clinic's own account belongs. There is one such page at a time: asked again for the same amount it is the same one, and
+    for another one it takes the place of the last. What was paid is on the invoice as soon as the payment service says so.
+    """
+    found = await payable(desk, token)
+    page, amount, currency = await card_payments.checkout(desk, found.id, await payer(desk, token, data))
+    words = in_figures(amount, currency, await written_in(desk))
+    link = CheckoutLink(url=page.url or "", amount=amount, currency=currency, amount_in_words=words, expires_at=card_payments.moment(page.expires_at))
+    return Response(link, status_code=201, headers=SECRET)
+
+
+@post("/{token:str}/checkout", operation_id="GoToCheckout", status_code=303, opt={
+    "public": True, "refusals": [DocumentLinkOver, InvoiceNotIssued, InvoiceAlreadyPaid, *card_payments.REFUSALS]})
+async def go(desk: Desk, token: Token) -> Response[None]:
+    """Pay all that is due of an invoice: what the button of its page does. Leads to the payment service's page."""
+    found = await payable(desk, token)
+    page, *_ = await card_payments.checkout(desk, found.id, await payer(desk, token, PayWish()))
+    return Response(b"", status_code=303, media_type="text/plain", headers={**SECRET, "location": page.url or ""})  # type: ignore[arg-type]
+
+
+async def payable(desk: kit.Desk, token: str) -> Linked:
+    """Return the invoice to which a link leads; nothing else can be paid."""
+    found = await linked(desk, token)
+    if found.document != "invoices":
+        raise DocumentLinkOver
+    return found
+
+
+async def payer(desk: kit.Desk, token: str, wish: PayWish) -> card_payments.Payer:
+    page = f"{desk.call.services.address}{PAGE.format(token=token)}"
+    return card_payments.Payer(
+        amount=wish.amount, done=wish.success_url or f"{page}?checkout={{CHECKOUT_SESSION_ID}}", back=wish.cancel_url or page, language=await written_in(desk))
+
+
+async def written_in(desk: kit.Desk) -> str:
+    """Return the language in which the clinic writes."""
+    return (await desk.clinic()).language or "en"
 
 
 @get("/{token:str}/pdf", operation_id="PrintPublicDocument", summary="Print: a document, for the patient who has its link", opt={
@@ -159,6 +227,14 @@ async def as_pdf(shown: DocumentShown, language: str | None) -> Response[bytes]:
     return Response(await printed(paper_of(shown, language or shown.language)), media_type=MEDIA, headers=headers)
 
 
+def page_of(shown: DocumentShown, here: str) -> str:
+    """Return a document as a page, with a button if it can be paid there."""
+    es = shown.language == "es"
+    due = in_figures(shown.due, shown.currency, shown.language)
+    button = (f"Pagar {due} con tarjeta" if es else f"Pay {due} by card", f"{here}/checkout") if shown.payable else None
+    return as_page(paper_of(shown, shown.language), link=("Descargar en PDF" if es else "Download as PDF", f"{here}/pdf"), button=button)
+
+
 def paper_of(shown: DocumentShown, language: str) -> Paper:
     """Return a document as it is printed."""
     def said(word: str) -> str:
@@ -217,4 +293,4 @@ def written(on: date | None, language: str) -> str:
     return str(format_date(on, "long", locale=language)) if on else ""
 
 
-router = Router("/api/v1/public-documents", tags=["Billing"], route_handlers=[look, paper, accept, decline])
+router = Router("/api/v1/public-documents", tags=["Billing"], route_handlers=[look, paper, accept, decline, pay, go])

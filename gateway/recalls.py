@@ -88,7 +88,7 @@ async def generate(desk: Desk, data: JSONBody[RecallCohort]) -> RecallBatch:
     today = day(dt.datetime.now(dt.UTC), (await desk.clinic()).zone)
     due = data.date or today
     ensure_ahead(due, today)
-    found, count = await cohort(desk.reader, Cohort(data.kind, months_before(today, data.months), today, data.doctor_id), data.limit)
+    found, count, *_ = await cohort(desk.reader, Cohort(data.kind, months_before(today, data.months), today, data.doctor_id), data.limit)
     if data.dry_run:
         return RecallBatch(batch_id=None, dry_run=True, found=count, created=0, skipped=0, items=found)
     batch = derived(b"recall batch", desk.who.clinic.bytes, desk.who.actor.bytes, desk.call.key.encode()) if desk.call.key else new_id()

@@ -6,7 +6,7 @@ from uuid import UUID
 from litestar import Response, Router, get, post, put
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
-from commands.kit import Command, TimeTaken
+from commands.kit import Command
 from commands.kit.ids import new_id
 from commands.recurrences import BookAppointmentSeries, CancelAppointmentSeries, ChangeAppointmentSeries, ExtendAppointmentSeries
 from domain.kit import NotFound, Refused, code_of
@@ -34,7 +34,6 @@ from schemas.recurrences import OccurrenceAnswer, RecurrenceRow, SeriesAnswer, S
 
 DryRun = Annotated[bool, QueryParameter(name="dryRun", description="Say what would come of it, and do nothing.")]
 SeriesId = Annotated[UUID, PathParameter(description="Id of the series.")]
-TRIES = 5  # at a time that somebody else takes between the look and the save
 RULES: list[type[Refused]] = [SeriesEndless, SeriesTooLong, SeriesTooFar, SeriesEmpty, RuleContradictory, OccurrencesRefused]
 
 
@@ -99,14 +98,7 @@ async def asked(desk: kit.Desk, command: Command, series: UUID | None, *, dry_ru
         if series is None:  # which appointments there would be nobody knows yet
             told = [Occurrence(number=one.number, on=one.on, time=one.time, outcome=one.outcome, code=one.code) for one in told]
         return Response(answer(desk, series, told, getattr(event, "missing", []), dry_run=True))
-    for tries in range(TRIES):
-        try:
-            receipt = await desk.handle(command, series)
-        except TimeTaken:
-            if tries == TRIES - 1:
-                raise
-        else:
-            break
+    receipt = await desk.insist(command, series)
     row: Any = receipt.row
     headers = {"etag": f'"{receipt.version}"', "x-position": str(receipt.position)}
     if receipt.replayed:

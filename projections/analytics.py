@@ -13,6 +13,7 @@ from domain.appointments import (
     AppointmentCompleted,
     AppointmentRemoved,
     AppointmentRescheduled,
+    MissUndone,
     PatientMissed,
 )
 from domain.credits import CreditReceived, CreditReturned, CreditReversed
@@ -33,7 +34,7 @@ from schemas.analytics import AppointmentDayRow, RevenueDayRow
 AccountEvent = InvoiceCredited | CreditApplied | PaymentReallocated | PaymentReversed | CreditReceived | CreditReturned | CreditReversed
 MoneyEvent = InvoiceIssued | PaymentRecorded | PaymentRefunded | InvoiceVoided | AccountEvent
 VisitEvent = (
-    AppointmentBooked | AppointmentCompleted | AppointmentCancelled | PatientMissed | AppointmentRescheduled | AppointmentRemoved
+    AppointmentBooked | AppointmentCompleted | AppointmentCancelled | PatientMissed | AppointmentRescheduled | AppointmentRemoved | MissUndone
 )
 Key = tuple[date, UUID]
 USUAL = {InvoiceIssued, PaymentRecorded, PaymentRefunded, InvoiceVoided}
@@ -151,6 +152,8 @@ def appointment_days(row: AppointmentDayRow | None, fact: Fact, key: Key) -> App
             return replace(row, cancelled=row.cancelled + 1, late_cancelled=row.late_cancelled + late)
         case PatientMissed():
             return replace(row, no_show=row.no_show + 1)
+        case MissUndone():
+            return replace(row, no_show=row.no_show - 1)
         case AppointmentRescheduled() as event:
             return moved(row, event, key)
         case AppointmentRemoved(was=was) if was not in {"cancelled", "no-show"}:  # what was missed stays missed, even out of sight

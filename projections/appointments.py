@@ -17,14 +17,17 @@ from domain.appointments import (
     AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
+    AppointmentRetimed,
     AppointmentSummaryAsked,
     ArrivalUndone,
+    MissUndone,
     PatientArrived,
     PatientMissed,
     PatientSeated,
     SeatingUndone,
 )
 from domain.kit import Fact
+from domain.kit.retiming import instants
 from projections.kit import projects
 from schemas.appointments import AppointmentRow
 
@@ -43,6 +46,8 @@ def turned(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:  # 
             return AppointmentRow(id=fact.id, status="booked", booked_at=fact.recorded_at, series_id=event.series_id, occurrence=event.occurrence, **arranged(event))
         case AppointmentRescheduled() as event if row:
             return replace(row, moved_at=row.moved_at if event.starts_at == row.starts_at else fact.recorded_at, **arranged(event))
+        case AppointmentRetimed() as e if row:
+            return replace(row, date=e.on, overbooked=e.forced, **instants(e))
         case AppointmentDetailsChanged() as e if row:
             because = e.reason or row.overbooked_because
             return replace(row, room_id=e.room_id, type=e.type, type_id=e.type_id, overbooked=e.forced, notes=e.notes, overbooked_because=because)
@@ -50,6 +55,8 @@ def turned(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:  # 
             return replace(row, status="confirmed", confirmed_by=by)
         case PatientArrived(turn=turn) if row:
             return replace(row, status="arrived", arrived_at=fact.recorded_at, queue_number=turn.number if turn else None)
+        case MissUndone(status=status) if row:
+            return replace(row, status=status)
         case ArrivalUndone(status=status) if row:
             return replace(row, status=status, arrived_at=None, queue_number=None)
         case SeatingUndone() if row:
@@ -80,5 +87,5 @@ def arranged(e: AppointmentBooked | AppointmentRescheduled) -> dict[str, Any]:
         "patient_id": e.patient_id, "doctor_id": e.doctor_id, "room_id": e.room_id, "type": e.type, "date": e.on, "start_local": e.start_local,
         "zone": e.zone, "fold": e.fold, "starts_at": e.starts_at, "ends_at": e.ends_at, "buffer_before": e.buffer_before,
         "buffer_after": e.buffer_after, "overbooked": e.forced, "overbooked_because": e.reason, "notes": e.notes,
-        "type_id": e.type_id, "place_id": e.place_id,
+        "type_id": e.type_id, "place_id": e.place_id, "group_id": e.group_id,
     }

@@ -19,7 +19,9 @@ from domain.appointments import (
     AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
+    AppointmentRetimed,
     ArrivalUndone,
+    MissUndone,
     PatientArrived,
     PatientMissed,
     PatientSeated,
@@ -34,6 +36,7 @@ from projections.kit.past import fits, pasts
 from projections.kit.reading import Reader, wire_of
 from projections.trails import on_days
 from schemas.calendar import BlockEntry, Calendar, CalendarEntry, CalendarRow
+from schemas.group_sessions import GroupSessionRow
 from schemas.kit import Row
 
 LEADS_TO: dict[type[Event], Status] = {
@@ -73,13 +76,15 @@ def calendar(row: CalendarRow | None, fact: Fact) -> CalendarRow | None:  # noqa
             return CalendarRow(id=fact.id, status="booked", series_id=event.series_id, occurrence=event.occurrence, **arranged(event))
         case AppointmentRescheduled() as event if row:
             return replace(row, **arranged(event))
+        case AppointmentRetimed() as e if row:
+            return replace(row, date=e.on, start_local=e.start_local, starts_at=e.starts_at, ends_at=e.ends_at, overbooked=e.forced)
         case AppointmentDetailsChanged() as e if row:
             return replace(row, room_id=e.room_id, type=e.type, type_id=e.type_id, overbooked=e.forced)
         case AppointmentReassigned(patient_id=patient) if row:
             return replace(row, patient_id=patient)
         case AppointmentRemoved():
             return None
-        case ArrivalUndone(status=status) if row:
+        case ArrivalUndone(status=status) | MissUndone(status=status) if row:
             return replace(row, status=status)
         case event if row and type(event) in LEADS_TO:
             return replace(row, status=LEADS_TO[type(event)])
@@ -90,7 +95,7 @@ def arranged(e: AppointmentBooked | AppointmentRescheduled) -> dict[str, Any]:
     return {
         "patient_id": e.patient_id, "doctor_id": e.doctor_id, "room_id": e.room_id, "date": e.on, "start_local": e.start_local,
         "starts_at": e.starts_at, "ends_at": e.ends_at, "buffer_before": e.buffer_before, "buffer_after": e.buffer_after, "type": e.type,
-        "overbooked": e.forced, "type_id": e.type_id, "place_id": e.place_id,
+        "overbooked": e.forced, "type_id": e.type_id, "place_id": e.place_id, "group_id": e.group_id,
     }
 
 
@@ -98,9 +103,10 @@ async def week(reader: Reader, first: date, last: date, whose: dict[str, UUID]) 
     """Return all that is in the calendar from one day of the clinic to another, as the JSON of `Calendar`; `whose` is columns and their values."""
     visits = _between(reader, CalendarEntry, "t.date between %s and %s", (first, last), whose)
     if "patient_id" in whose:  # no time is blocked for a patient
-        return msgspec.json.encode({"appointments": await visits, "blocks": []})
+        return msgspec.json.encode({"appointments": await visits, "blocks": [], "groupSessions": []})
     blocks = _between(reader, BlockEntry, "t.last_date >= %s and t.date <= %s", (first, last), whose)
-    return msgspec.json.encode(dict(zip(("appointments", "blocks"), await asyncio.gather(visits, blocks), strict=True)))
+    sessions = _between(reader, GroupSessionRow, "t.date between %s and %s", (first, last), whose)
+    return msgspec.json.encode(dict(zip(("appointments", "blocks", "groupSessions"), await asyncio.gather(visits, blocks, sessions), strict=True)))
 
 
 async def of_day(reader: Reader, day: date, whose: dict[str, UUID]) -> list[Any]:
@@ -123,7 +129,9 @@ async def week_then(reader: Reader, keys: KeyRing, first: date, last: date, whos
     visits = await _then(reader, keys, "calendar", await _ever(reader, "appointments", first, last, upto), whose, upto)
     visits = [visit for visit in visits if first <= visit.date <= last]
     blocks: list[Any] = []
+    sessions: list[Any] = []
     if "patient_id" not in whose:  # no time is blocked for a patient
+        sessions = await _then(reader, keys, "group_sessions", await _ever(reader, "group_sessions", first, last, upto), whose, upto)
         blocks = await _then(reader, keys, "blocks", await _ever(reader, "blocks", first, last, upto, LONGEST + timedelta(days=1)), whose, upto)
     patients = await _named(reader, keys, "patients", (visit.patient_id for visit in visits), upto)
     staff = await _named(reader, keys, "staff", (one.doctor_id for one in (*visits, *blocks)), upto)
@@ -132,6 +140,7 @@ async def week_then(reader: Reader, keys: KeyRing, first: date, last: date, whos
         appointments=[CalendarEntry(
             **msgspec.structs.asdict(one), patient_name=patients.get(one.patient_id), doctor_name=staff.get(one.doctor_id), room_name=rooms.get(one.room_id),
         ) for one in visits],
+        group_sessions=[session for session in sessions if first <= session.date <= last],
         blocks=[BlockEntry(**msgspec.structs.asdict(one), doctor_name=staff.get(one.doctor_id), room_name=rooms.get(one.room_id)) for one in blocks],
     ))
 

@@ -9,6 +9,7 @@ from domain.clinics import (
     ClinicBrandingRemoved,
     ClinicBrandingSet,
     ClinicChanged,
+    ClinicClocksSet,
     ClinicClosing,
     ClinicDeactivated,
     ClinicDeleted,
@@ -21,6 +22,7 @@ from domain.clinics import (
     ClinicOpened,
     ClinicPlanChanged,
     ClinicReactivated,
+    ClinicZoneChanged,
     Details,
 )
 from domain.kit import Fact, only
@@ -65,6 +67,10 @@ def clinics(row: ClinicRow | None, fact: Fact) -> ClinicRow | None:  # noqa: C90
             return replace(row, **{which: BrandingAsset(**only(Asset, event))})
         case ClinicBrandingRemoved(type=which) if row:
             return replace(row, **{which: None})
+        case ClinicZoneChanged(zone=zone) if row:
+            return replace(row, zone=zone, zone_changed_at=fact.recorded_at, clocks_set=False)
+        case ClinicClocksSet() if row:
+            return replace(row, clocks_set=True)
         case ClinicDeactivated() if row:
             return replace(row, active=False)
         case ClinicReactivated() if row:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from domain.credits import CreditReceived, CreditReturned, CreditReversed
 from domain.expenses import ExpenseCorrected, ExpenseEvent, ExpenseRecorded, ExpenseStruckOut, Spent
 from domain.invoices import PaymentRecorded, PaymentRefunded, PaymentReversed
-from domain.kit import Fact, only
+from domain.kit import PLATFORM, Fact, only
 from domain.kit.bills import Method
 from projections.kit import installs, projects
 from projections.kit.reading import Reader
@@ -23,12 +24,13 @@ grant select on current_expenses to anamnesis_gateway;
 
 CATEGORIES = """select category, count(*)::bigint as count, sum(amount)::bigint as amount, sum(tax)::bigint as tax
 from expenses where clinic_id = %s and not struck_out and spent_on between %s and %s group by category order by amount desc, category"""
-TILL = """select method, received, payments, refunded, refunds, reversed, reversals, spent, expenses, received - reversed - refunded - spent as net
-from till_days where clinic_id = %s and day = %s and payments + refunds + reversals + expenses > 0 order by method"""
+SUMS = ", ".join(f"sum({name})::bigint as {name}" for name in ("received", "payments", "refunded", "refunds", "reversed", "reversals", "spent", "expenses"))
+TILL = f"""select method, {SUMS}, sum(received - reversed - refunded - spent)::bigint as net
+from till_days where clinic_id = %s and day = %s group by method having sum(payments + refunds + reversals + expenses) > 0 order by method"""  # noqa: S608 - our own names
 BILLED = """select coalesce(sum(billed), 0)::bigint as billed, coalesce(sum(voided), 0)::bigint as voided, coalesce(sum(credited), 0)::bigint as credited,
     coalesce(sum(written_off), 0)::bigint as written_off, coalesce(sum(invoices), 0)::bigint as invoices
 from revenue_days where clinic_id = %s and day = %s"""
-Key = tuple[date, Method]
+Key = tuple[date, Method, UUID]
 
 
 class Billed(Struct):
@@ -43,9 +45,9 @@ class Billed(Struct):
 def expenses(row: ExpenseRow | None, fact: Fact) -> ExpenseRow | None:
     match fact.event:
         case ExpenseRecorded(currency=currency) as event:
-            return ExpenseRow(id=fact.id, currency=currency, recorded_at=fact.recorded_at, version=fact.version, **only(Spent, event))
+            return ExpenseRow(id=fact.id, currency=currency, place_id=event.place_id, recorded_at=fact.recorded_at, version=fact.version, **only(Spent, event))
         case ExpenseCorrected() as event if row:
-            return replace(row, version=fact.version, corrections=row.corrections + 1, **only(Spent, event))
+            return replace(row, version=fact.version, corrections=row.corrections + 1, place_id=event.place_id, **only(Spent, event))
         case ExpenseStruckOut(reason=reason) if row:
             return replace(row, version=fact.version, struck_out=True, strike_reason=reason)
     return row
@@ -55,25 +57,33 @@ def till_keys(fact: Fact) -> Iterable[Key]:  # noqa: PLR0911 - one for each kind
     event: Any = fact.event
     match event:
         case PaymentRecorded():
-            return ((event.paid_on, event.method),)
+            return ((event.paid_on, event.method, event.place_id or PLATFORM),)
         case PaymentRefunded():
-            return ((event.refunded_on, event.method),)
+            return ((event.refunded_on, event.method, event.place_id or PLATFORM),)
         case CreditReceived():
-            return ((event.received_on, event.method),)
+            return ((event.received_on, event.method, event.place_id or PLATFORM),)
         case CreditReturned():
-            return ((event.returned_on, event.method),)
+            return ((event.returned_on, event.method, event.place_id or PLATFORM),)
         case PaymentReversed() | CreditReversed():
-            return ((event.reversed_on, event.method),)
+            return ((event.reversed_on, event.method, event.place_id or PLATFORM),)
         case ExpenseRecorded():
-            return ((event.spent_on, event.method),)
+            return (now_at(event),)
         case ExpenseCorrected():
-            return dict.fromkeys([(event.was.spent_on, event.was.method), (event.spent_on, event.method)])
-    return ((event.was.spent_on, event.was.method),)
+            return dict.fromkeys([was_at(event), now_at(event)])
+    return (was_at(event),)
+
+
+def now_at(event: ExpenseRecorded | ExpenseCorrected) -> Key:
+    return event.spent_on, event.method, event.place_id or PLATFORM
+
+
+def was_at(event: ExpenseCorrected | ExpenseStruckOut) -> Key:
+    return event.was.spent_on, event.was.method, event.was_place_id or PLATFORM
 
 
 @projects(TillDayRow, of=PaymentRecorded | PaymentRefunded | PaymentReversed | CreditReceived | CreditReturned | CreditReversed | ExpenseEvent, key=till_keys)
 def till_days(row: TillDayRow | None, fact: Fact, key: Key) -> TillDayRow:  # noqa: PLR0911 - one for each kind of event
-    row = row or TillDayRow(day=key[0], method=key[1])
+    row = row or TillDayRow(day=key[0], method=key[1], place=key[2])
     match fact.event:
         case PaymentRecorded(amount=amount) | CreditReceived(amount=amount):
             return replace(row, received=row.received + amount, payments=row.payments + 1)
@@ -84,8 +94,7 @@ def till_days(row: TillDayRow | None, fact: Fact, key: Key) -> TillDayRow:  # no
         case ExpenseRecorded(amount=amount):
             return replace(row, spent=row.spent + amount, expenses=row.expenses + 1)
         case ExpenseCorrected() as event:
-            left = int(key == (event.was.spent_on, event.was.method))
-            came = int(key == (event.spent_on, event.method))
+            left, came = int(key == was_at(event)), int(key == now_at(event))
             return replace(row, spent=row.spent - left * event.was.amount + came * event.amount, expenses=row.expenses - left + came)
         case ExpenseStruckOut(was=was):
             return replace(row, spent=row.spent - was.amount, expenses=row.expenses - 1)

@@ -2,8 +2,9 @@
 
 from msgspec.structs import replace
 
-from domain.holds import HoldEvent, HoldExtended, HoldReleased, HoldUsed, TimeHeld
+from domain.holds import HoldEvent, HoldExtended, HoldReleased, HoldRetimed, HoldUsed, TimeHeld
 from domain.kit import Fact
+from domain.kit.retiming import instants
 from projections.kit import projects
 from schemas.holds import HoldRow
 
@@ -18,6 +19,8 @@ def holds(row: HoldRow | None, fact: Fact) -> HoldRow | None:
                 held_at=fact.recorded_at, held_by=fact.actor)
         case HoldExtended(expires_at=expires) if row:
             return replace(row, expires_at=expires, extended=True)
+        case HoldRetimed() as e if row:
+            return replace(row, date=e.on, **instants(e))
         case HoldReleased() | HoldUsed():
             return None
     return row

@@ -1,6 +1,7 @@
 """Who is in the clinic's books already, for an import to compare with, and all of them line by line, for a sheet."""
 
 from collections.abc import AsyncIterator, Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -47,8 +48,13 @@ class Known(NamedTuple):
             self.by_external.setdefault(person.external_id.casefold(), id)
 
 
-def likenesses(person: Demographics) -> Iterable[tuple[str, ...]]:
-    """Yield by what a person is taken for another: the same papers, or the same name with the same day of birth, telephone or e-mail address."""
+@lru_cache(maxsize=2)  # who is looked for is often the next to be learned
+def likenesses(person: Demographics) -> tuple[tuple[str, ...], ...]:
+    """Return by what a person is taken for another: the same papers, or the same name with the same day of birth, telephone or e-mail address."""
+    return tuple(_likenesses(person))
+
+
+def _likenesses(person: Demographics) -> Iterable[tuple[str, ...]]:
     if person.national_id:
         yield ("papers", fold(person.national_id))
     name = " ".join(words(f"{person.given_name} {person.family_name}"))

@@ -103,7 +103,7 @@ def payments(row: PaymentRow | None, fact: Fact, key: tuple[Any, ...]) -> Paymen
         case PaymentRecorded() as event:
             return PaymentRow(
                 id=key[0], invoice_id=fact.id, patient_id=event.patient_id, amount=event.amount, method=event.method, paid_on=event.paid_on,
-                recorded_at=fact.recorded_at,
+                recorded_at=fact.recorded_at, place_id=event.place_id,
             )
         case CreditApplied() as event:
             return PaymentRow(
@@ -115,7 +115,7 @@ def payments(row: PaymentRow | None, fact: Fact, key: tuple[Any, ...]) -> Paymen
         case PaymentReversed(reason=reason) if row:
             return replace(row, reversed=True, reverse_reason=reason)
         case PaymentRefunded() as event if row:
-            back = Refund(id=event.refund_id, amount=event.amount, method=event.method, reason=event.reason, refunded_on=event.refunded_on)
+            back = Refund(id=event.refund_id, amount=event.amount, method=event.method, reason=event.reason, refunded_on=event.refunded_on, place_id=event.place_id)
             return replace(row, refunded=row.refunded + event.amount, refunds=[*row.refunds, back])
         case InvoiceReassigned(patient_id=patient) if row:
             return replace(row, patient_id=patient)

@@ -449,15 +449,20 @@ async def found(reader: Reader, wanted: Asked, limit: int) -> list[PatientRow]:
     return await reader.select(PatientRow, FOUND, terms, wanted.best, wanted.number, wanted.mail, wanted.start, limit)
 
 
-async def likenesses(reader: Reader, person: Demographics) -> list[Likeness]:
-    """Return who is in the books already and may be this person: looked for by what few have in common, and graded by what agrees."""
+async def likenesses(reader: Reader, person: Demographics, crowd: int = NEAR) -> list[Likeness]:
+    """Return who is in the books already and may be this person: looked for by what few have in common, and graded by what agrees.
+
+    What more than a `crowd` share tells nobody apart, but for a day of birth with a name that is nearly the same.
+    """
     signs = [
         Asked([[f"!{fold(person.national_id)}"]], []) if person.national_id else None,
         Asked([[f"@{fold(person.email.split('@')[0])}"]], [], mail=person.email.lower()) if person.email else None,
         by_number(digits(person.phone)) if person.phone else None,
         by_birth(person) if person.birth_date else None,
     ]
-    rows = {row.id: row for sign in signs if sign for row in await found(reader, sign, NEAR)}
+    shared = [await found(reader, sign, NEAR) for sign in signs[:-1] if sign]
+    born = await found(reader, signs[-1], NEAR) if signs[-1] else []
+    rows = {row.id: row for some in (*(few for few in shared if len(few) <= crowd), born) for row in some}
     graded = [one for row in rows.values() if (one := likeness(person, row)) is not None]
     return sorted(graded, key=lambda one: (GRADES.index(one.grade), sort_name(one.patient), one.patient.id))
 

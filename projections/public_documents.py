@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain.kit import Fact
+from domain.payment_accounts import payment_account_of
 from domain.public_documents import DocumentKind, DocumentLinkRevoked, DocumentShared, DocumentViewed, PublicDocumentEvent
 from projections.kit import PROJECTIONS, projects
 from projections.kit.keys import KeyRing
@@ -16,6 +17,7 @@ from schemas.clinics import ClinicRow
 from schemas.invoices import InvoiceRow
 from schemas.kit import Row
 from schemas.patients import PatientRow
+from schemas.payment_accounts import PaymentAccountRow
 from schemas.public_documents import DocumentLine, DocumentShown, House, PublicDocumentRow, TaxGroup
 from schemas.quotations import QuotationEntry
 from schemas.receipts import ReceiptEntry
@@ -51,7 +53,15 @@ async def document_of(reader: Reader, keys: KeyRing, kind: DocumentKind, id: UUI
     name = " ".join(filter(None, (patient.given_name, patient.family_name))) if patient else ""
     house = House(name=clinic.name, address=clinic.address, phone=clinic.phone, email=clinic.email)
     return DocumentShown(
-        document=kind, clinic=house, patient_name=name or None, language=clinic.language or "en", **particulars(row))
+        document=kind, clinic=house, patient_name=name or None, language=clinic.language or "en", payable=await payable(reader, row), **particulars(row))
+
+
+async def payable(reader: Reader, row: Row) -> bool:
+    """Say whether a document is an invoice of which something is due, of a clinic that takes cards online."""
+    if not isinstance(row, InvoiceRow) or row.status not in {"issued", "partly-paid"} or not row.due:
+        return False
+    account = await reader.one(PaymentAccountRow, payment_account_of(reader.clinic))
+    return account is not None and account.connected
 
 
 async def then(reader: Reader, keys: KeyRing, row: type[Row], id_: UUID, moment: datetime | None) -> Row | None:

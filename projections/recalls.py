@@ -132,45 +132,74 @@ async def to_settle(lanes: Lanes, since: int | None) -> tuple[list[ToSettle], in
 
 
 class Cohort(NamedTuple):
-    """Who came last before a day, and to whom if that matters; and today."""
+    """Who came last before a day, not before another one, to whom and where, how old they are and in which groups, as far as any of it matters; and today.
+
+    A recall of the `campaign` that asks is in nobody's way, but a call that it has made in this `window`.
+    """
 
     kind: RecallKind
     before: dt.date
     today: dt.date
     doctor: UUID | None = None
+    since: dt.date | None = None
+    place: UUID | None = None
+    age_from: int | None = None
+    age_to: int | None = None
+    groups: list[str] | None = None
+    campaign: UUID | None = None
+    window: int | None = None
 
 
 COHORT = """
 with asked as (
-    select %s::uuid as clinic, %s::date as before, %s::date as today, %s::uuid as doctor, %s::text as kind
+    select %s::uuid as clinic, %s::text as kind, %s::date as before, %s::date as today, %s::uuid as doctor, %s::date as since, %s::uuid as place, %s::int as age_from, %s::int as age_to,
+        %s::text[] as groups, %s::uuid as campaign, %s::int as round
 ), last as (
-    select distinct on (v.patient_id) v.patient_id, v.day, v.doctor_id from asked join visits v on v.clinic_id = asked.clinic and v.status = 'completed'
+    select distinct on (v.patient_id) v.patient_id, v.day, v.doctor_id, v.id from asked join visits v on v.clinic_id = asked.clinic and v.status = 'completed'
     order by v.patient_id, v.day desc, v.starts_at desc, v.id
 )
-select l.patient_id, nullif(concat_ws(' ', p.given_name, p.family_name), '') as patient_name, l.day as last_visit, l.doctor_id, count(*) over () as found
+select l.patient_id, nullif(concat_ws(' ', p.given_name, p.family_name), '') as patient_name, l.day as last_visit, l.doctor_id, count(*) over () as found,
+    count(*) filter (where p.email is not null) over () as reachable, count(*) filter (where {refused}) over () as refused
 from asked cross join last l join patients p on p.clinic_id = asked.clinic and p.id = l.patient_id
-where l.day < asked.before and (asked.doctor is null or l.doctor_id = asked.doctor) and not p.archived and p.merged_into is null
+where l.day < asked.before and (asked.since is null or l.day >= asked.since) and (asked.doctor is null or l.doctor_id = asked.doctor) and not p.archived and p.merged_into is null
+    and (asked.place is null or exists (select from appointments a where a.clinic_id = asked.clinic and a.id = l.id and a.place_id = asked.place))
+    and (asked.age_from is null or extract(year from age(asked.today, p.birth_date)) >= asked.age_from)
+    and (asked.age_to is null or extract(year from age(asked.today, p.birth_date)) <= asked.age_to)
+    and (asked.groups is null or p.groups ?| asked.groups)
+    and not exists (
+        select from campaign_calls k where k.clinic_id = asked.clinic and k.campaign_id = asked.campaign and k.patient_id = l.patient_id and k.round = asked.round)
     and not exists (
         select from visits v where v.clinic_id = asked.clinic and v.patient_id = l.patient_id and v.day >= asked.today
             and v.status in ('booked', 'confirmed', 'arrived', 'in-chair'))
     and not exists (
         select from recalls r where r.clinic_id = asked.clinic and r.patient_id = l.patient_id and r.kind = asked.kind
-            and (r.status in ('scheduled', 'contacted') or r.status = 'declined' and r.closed_at >= asked.before))
+            and (r.status in ('scheduled', 'contacted') and r.batch_id is distinct from asked.campaign or r.status = 'declined' and r.closed_at >= asked.before))
     and not exists (
         select from recall_wishes w where w.clinic_id = asked.clinic and w.unwanted and (w.patient_id = l.patient_id or w.patient_id in (
             select (one ->> 'id')::uuid from jsonb_array_elements(p.merged_records) one)))
 order by l.day, l.patient_id limit %s
-"""
+""".replace("{refused}", """exists (
+        select from message_wishes m where m.clinic_id = asked.clinic and m.unwanted ? 'recalls' and (m.patient_id = l.patient_id or m.patient_id in (
+            select (one ->> 'id')::uuid from jsonb_array_elements(p.merged_records) one)))""")
 
 
-async def cohort(reader: Reader, wanted: Cohort, most: int) -> tuple[list[RecallCandidate], int]:
+class Meant(NamedTuple):
+    """The first patients of a cohort, how many it has, of how many of them there is an e-mail address, and how many do not want to be written about it."""
+
+    items: list[RecallCandidate]
+    found: int
+    reachable: int
+    refused: int
+
+
+async def cohort(reader: Reader, wanted: Cohort, most: int) -> Meant:
     """Return the first patients of a cohort, and how many it has.
 
     Their last visit that took place lies before the day, none is to come, no recall of the kind is open, none was declined since that day, and they want to be called.
     """
-    found = (await reader.ask(COHORT, (reader.clinic, wanted.before, wanted.today, wanted.doctor, wanted.kind, most))).rows
-    items = [RecallCandidate(patient_id=patient, patient_name=name, last_visit=day, doctor_id=doctor) for patient, name, day, doctor, _ in found]
-    return items, found[0][4] if found else 0
+    found = (await reader.ask(COHORT, (reader.clinic, *wanted, most))).rows
+    items = [RecallCandidate(patient_id=patient, patient_name=name, last_visit=day, doctor_id=doctor) for patient, name, day, doctor, *_ in found]
+    return Meant(items, *found[0][4:]) if found else Meant([], 0, 0, 0)
 
 
 async def unwanted(reader: Reader, patient: UUID) -> bool:

@@ -18,6 +18,7 @@ from domain.reminders import (
 )
 from projections.kit import installs, projects
 from projections.kit.lanes import Lanes
+from projections.kit.outbox import BECAME, ITS_LETTER
 from projections.kit.reading import Reader
 from projections.message_wishes import unwanted_of
 from schemas.appointments import AppointmentRow
@@ -50,23 +51,14 @@ def noted(fact: Fact, event: ReminderQueued | ReminderSkipped, **told: object) -
         noted_at=fact.recorded_at, noted_by=fact.actor, **told)  # type: ignore[arg-type]
 
 
-# The outbox is another layer's, and made later than these; so it is asked by a function, which looks for it when it runs. The last one looks at all clinics for the program itself, past row-level
-# security, and gives ids and times alone. What is due is only chosen here: the rule itself (`ReminderSettings.verdict`) is asked again before anything is sent.
-installs("""
-create or replace function letter_of(of_clinic uuid, at_position bigint) returns table (status text, error text, settled_at timestamptz)
-language plpgsql stable set search_path = public, pg_temp as $$
-begin
-    return query select l.status, l.error, l.settled_at from letters l where l.clinic_id = of_clinic and l.position = at_position order by l.queued_at desc limit 1;
-end $$;
-grant execute on function letter_of to anamnesis_gateway;
-
+# The last function looks at all clinics for the program itself, past row-level security, and gives ids and times alone. What is due is only chosen here: the rule itself
+# (`ReminderSettings.verdict`) is asked again before anything is sent.
+installs(f"""
 create or replace view reminder_entries with (security_invoker = true) as
-select r.*, case when r.letter_position is null then 'skipped' when l.status = 'delivered' then 'sent' when l.status is not null then l.status
-        when r.noted_at < now() - interval '89 days' then 'unknown' else 'queued' end as status,
-    l.error, l.settled_at
-from reminders r left join lateral letter_of(r.clinic_id, r.letter_position) l on r.letter_position is not null;
+select t.*, {BECAME}, l.error, l.settled_at from reminders t {ITS_LETTER};
 grant select on reminder_entries to anamnesis_gateway;
-
+""")  # noqa: S608 - ours
+installs("""
 create or replace function quiet_left(quiet jsonb, zone text, at_moment timestamptz) returns interval
 language sql stable set search_path = public, pg_temp as $$
     select case when begins < ends and here >= begins and here < ends or begins > ends and here < ends then ends - here

@@ -1,7 +1,9 @@
 """How a doctor's hours and blocked time become rows."""
 
+from msgspec.structs import replace
+
 from domain.kit import Fact, only
-from domain.schedules import BlockEvent, ScheduleEvent, ScheduleSet, TimeBlocked, Timetable, TimeUnblocked
+from domain.schedules import BlockEvent, BlockRetimed, ScheduleEvent, ScheduleSet, TimeBlocked, Timetable, TimeUnblocked
 from projections.kit import installs, projects
 from schemas.schedules import BlockRow, ScheduleRow
 
@@ -28,6 +30,9 @@ def blocks(row: BlockRow | None, fact: Fact) -> BlockRow | None:
                 id=fact.id, doctor_id=e.doctor_id, room_id=e.room_id, date=e.on, last_date=e.last_on, start_local=e.start_local,
                 end_local=e.end_local, starts_at=e.starts_at, ends_at=e.ends_at, reason=e.reason,
             )
+        case BlockRetimed() as e if row:
+            return replace(
+                row, date=e.on, last_date=e.last_on, start_local=e.start_local, end_local=e.end_local, starts_at=e.starts_at, ends_at=e.ends_at, sequence=row.sequence + 1)
         case TimeUnblocked():
             return None
     return row

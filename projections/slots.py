@@ -15,9 +15,10 @@ from domain.kit import Frozen, NotFound, RoomType, day, only, span, wall
 from domain.kit.paces import Pace
 from domain.schedules import Interval, Timetable, days_of, meets, schedule_of
 from projections.closed_days import closed_on
-from projections.kit.reading import Reader
+from projections.kit.reading import Reader, wire_of
 from schemas.appointment_types import AppointmentTypeRow
 from schemas.clinics import ClinicRow
+from schemas.group_sessions import GroupSessionEntry
 from schemas.rooms import RoomRow
 from schemas.schedules import ScheduleRow
 from schemas.slots import AvailableSlot, FreeRoom
@@ -42,6 +43,10 @@ with taken as (
     select h.doctor_id, h.room_id, null, tstzrange(h.starts_at - make_interval(mins => h.buffer_before::int), h.ends_at + make_interval(mins => h.buffer_after::int)), null
     from holds h
     where h.clinic_id = %s and h.expires_at > %s
+    union all
+    select g.doctor_id, g.room_id, null, tstzrange(g.starts_at - make_interval(mins => g.buffer_before::int), g.ends_at + make_interval(mins => g.buffer_after::int)), null
+    from group_sessions g
+    where g.clinic_id = %s and g.status = 'planned' and g.date between %s::date - 2 and %s::date + 2
 ), spans as (
     select doctor_id as whose, unnest(range_agg(held)) as held from taken where doctor_id is not null group by doctor_id
     union all
@@ -50,6 +55,11 @@ with taken as (
     select patient_id, unnest(range_agg(seen)) from taken where patient_id = %s::uuid group by patient_id
 )
 select whose, lower(held), upper(held) from spans order by whose, held"""
+
+SESSIONS = f"""
+select {wire_of(GroupSessionEntry).columns} from group_session_entries t
+where t.clinic_id = %s and t.status = 'planned' and t.date between %s::date and %s::date and t.starts_at >= %s and t.seats_left > 0
+order by t.starts_at, t.id limit 1000"""  # noqa: S608 - a constant
 
 Taken = dict[UUID, list[Interval]]
 
@@ -66,6 +76,7 @@ class Sought(Frozen):
     kind: UUID | None = None
     minutes: int | None = None
     patient: UUID | None = None
+    group: UUID | None = None  # a group session: is there a seat left in it?
 
 
 class Means(Frozen):
@@ -91,6 +102,8 @@ async def available(reader: Reader, sought: Sought, now: datetime) -> list[Avail
         raise TimeTooFar
     days = days_of(sought.first, sought.first + timedelta(days=sought.days - 1))
     taken = await busy(reader, sought, means, (days[0], days[-1]), minutes, now)
+    if sought.group or (means.kind and means.kind.seats > 1):
+        return await seats(reader, sought, means, (days[0], days[-1]), taken[sought.patient] if sought.patient else [], now)
     closed = frozenset(on for year in range((days[0] - timedelta(days=1)).year, (days[-1] + timedelta(days=2)).year + 1) for on in means.closed.of(year))
     free = Free(sought, means, taken)
     theirs = taken[sought.patient] if sought.patient else []
@@ -103,6 +116,22 @@ async def available(reader: Reader, sought: Sought, now: datetime) -> list[Avail
             if (rooms := free.rooms(start, end, place, pace)) is not None:
                 found.append(AvailableSlot(**free.told(start), starts_at=start, ends_at=end, rooms=rooms, doctor_id=doctor, place_id=place))
     return sorted(found, key=lambda slot: slot.starts_at) if len(means.doctors) > 1 else found
+
+
+async def seats(reader: Reader, sought: Sought, means: Means, days: tuple[date, date], theirs: list[Interval], now: datetime) -> list[AvailableSlot]:
+    """Return the group sessions that have a seat left: of a kind of visit that takes place in such, there is nothing else to be booked."""
+    rooms = {room.id: FreeRoom(id=room.id, name=room.name) for room in means.rooms}
+    found = [row for row in await reader.select(GroupSessionEntry, SESSIONS, reader.clinic, *days, now) if suits(row, sought) and not meets((row.starts_at, row.ends_at), theirs)]
+    return [
+        AvailableSlot(
+            start_local=row.start_local, fold=row.fold, starts_at=row.starts_at, ends_at=row.ends_at, doctor_id=row.doctor_id, place_id=row.place_id, group_id=row.id,
+            seats_left=row.seats_left, rooms=[rooms[row.room_id]] if row.room_id in rooms else [])
+        for row in found]
+
+
+def suits(session: GroupSessionEntry, sought: Sought) -> bool:
+    wishes = ((sought.group, session.id), (sought.kind, session.type_id), (sought.doctor, session.doctor_id), (sought.room, session.room_id), (sought.place, session.place_id))
+    return all(wish in {None, there} for wish, there in wishes)
 
 
 async def first_free(reader: Reader, sought: Sought, now: datetime, most: int) -> list[AvailableSlot]:
@@ -144,7 +173,7 @@ async def busy(reader: Reader, sought: Sought, means: Means, days: tuple[date, d
     start, end = span(*days, means.zone)
     edges = start - EDGE, end + timedelta(minutes=minutes) + EDGE
     clinic, patient = reader.clinic, sought.patient
-    answer = await reader.ask(TAKEN, [clinic, *days, [*means.doctors], patient, *edges, clinic, *days, clinic, now, patient])
+    answer = await reader.ask(TAKEN, [clinic, *days, [*means.doctors], patient, *edges, clinic, *days, clinic, now, clinic, *days, patient])
     found: Taken = defaultdict(list)
     for whose, begins, ends in answer.rows:
         found[whose].append((begins, ends))

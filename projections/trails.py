@@ -9,11 +9,12 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
-from domain.appointments import AppointmentBooked, AppointmentReassigned, AppointmentRescheduled
+from domain.appointments import AppointmentBooked, AppointmentReassigned, AppointmentRescheduled, AppointmentRetimed
 from domain.credits import CreditGained, CreditReassigned, CreditReceived
+from domain.group_sessions import GroupSessionMoved, GroupSessionPlanned
 from domain.invoices import InvoiceDrafted, InvoiceEdited, InvoiceReassigned
 from domain.kit import Fact
-from domain.schedules import TimeBlocked
+from domain.schedules import BlockRetimed, TimeBlocked
 from projections.kit import projects
 from projections.kit.reading import Reader
 from schemas.trails import TrailRow
@@ -26,8 +27,8 @@ def each(fact: Fact) -> Iterable[tuple[Any, ...]]:
 @projects(
     TrailRow, key=each, fresh=True,
     of=(
-        AppointmentBooked | AppointmentRescheduled | AppointmentReassigned | CreditGained | CreditReassigned | CreditReceived | InvoiceDrafted | InvoiceEdited
-        | InvoiceReassigned | TimeBlocked))
+        AppointmentBooked | AppointmentRescheduled | AppointmentRetimed | AppointmentReassigned | CreditGained | CreditReassigned | CreditReceived | InvoiceDrafted | InvoiceEdited
+        | InvoiceReassigned | TimeBlocked | GroupSessionPlanned | GroupSessionMoved) | BlockRetimed)
 def trails(_: TrailRow | None, fact: Fact, __: tuple[Any, ...]) -> TrailRow:
     event: Any = fact.event
     return TrailRow(

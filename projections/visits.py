@@ -12,7 +12,9 @@ from domain.appointments import (
     AppointmentReassigned,
     AppointmentRemoved,
     AppointmentRescheduled,
+    AppointmentRetimed,
     ArrivalUndone,
+    MissUndone,
     PatientArrived,
     PatientMissed,
     PatientSeated,
@@ -23,8 +25,8 @@ from projections.kit import projects
 from schemas.visits import VisitRow
 
 VisitEvent = (
-    AppointmentBooked | AppointmentRescheduled | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled | PatientMissed
-    | AppointmentRemoved | AppointmentReassigned | ArrivalUndone | SeatingUndone
+    AppointmentBooked | AppointmentRescheduled | AppointmentRetimed | PatientArrived | PatientSeated | AppointmentCompleted | AppointmentCancelled | PatientMissed
+    | AppointmentRemoved | AppointmentReassigned | ArrivalUndone | SeatingUndone | MissUndone
 )
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -36,7 +38,7 @@ OVER = {"cancelled", "no-show"}  # what was missed stays missed, even out of sig
 
 
 @projects(VisitRow, of=VisitEvent)
-def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: C901, PLR0911 - one for each kind of event
+def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: C901, PLR0911, PLR0912 - one for each kind of event
     event: Any = fact.event
     kind = type(event)
     if kind is AppointmentBooked:
@@ -57,10 +59,14 @@ def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: C901, 
         return replace(
             row, doctor_id=event.doctor_id, day=event.on, starts_at=event.starts_at, minutes=minutes, moves=row.moves + 1, hour=int(event.start_local[11:13]),
             lead_days=ahead(event.on, row.booked_on or event.on))
+    if kind is AppointmentRetimed:
+        return replace(row, day=event.on, starts_at=event.starts_at)
     if kind is AppointmentCancelled:
         return replace(row, status="cancelled", late_cancelled=event.late)
     if kind is PatientMissed:
         return replace(row, status="no-show")
+    if kind is MissUndone:
+        return replace(row, status=event.status)
     if kind is ArrivalUndone:
         return replace(row, status=event.status, arrived_at=None)
     if kind is SeatingUndone:

@@ -20,6 +20,7 @@ class AppointmentTypeRow(Row):
     buffer_before: int | None
     buffer_after: int | None
     active: bool
+    capacity: int = 1  # patients at once
     deleted: bool = False  # kept, because past visits name it
 
 

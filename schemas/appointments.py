@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Annotated, ClassVar
 
 from domain.appointments import Party, Status
-from domain.kit import AppointmentTypeId, Frozen, Id, PatientId, Personal, PlaceId, RecurrenceId, RoomId, StaffId
+from domain.kit import AppointmentTypeId, Frozen, GroupSessionId, Id, PatientId, Personal, PlaceId, RecurrenceId, RoomId, StaffId
 from schemas.kit import Row
 
 
@@ -49,6 +49,7 @@ class AppointmentRow(Row):
     moved_at: dt.datetime | None = None  # when it was last given another time
     type_id: AppointmentTypeId | None = None
     place_id: PlaceId | None = None  # none: the clinic itself
+    group_id: GroupSessionId | None = None  # the session in which it is a seat
     sequence: int = 0  # the edition of what others' calendars show
     queue_number: int | None = None  # under which the patient waits on the day of the visit, or was seen
 

@@ -3,8 +3,11 @@
 import datetime as dt
 from typing import ClassVar
 
+from msgspec import field
+
 from domain.appointments import Status
-from domain.kit import AppointmentTypeId, Frozen, Id, PatientId, PlaceId, RecurrenceId, RoomId, StaffId
+from domain.kit import AppointmentTypeId, Frozen, GroupSessionId, Id, PatientId, PlaceId, RecurrenceId, RoomId, StaffId
+from schemas.group_sessions import GroupSessionRow
 from schemas.kit import Row
 
 
@@ -13,7 +16,7 @@ class CalendarRow(Row):
 
     table: ClassVar[str] = "calendar"
     permission: ClassVar[str] = "appointments.view"
-    indexes: ClassVar[tuple[str, ...]] = ("starts_at, id", "date", "doctor_id, date", "patient_id")
+    indexes: ClassVar[tuple[str, ...]] = ("starts_at, id", "date", "doctor_id, date", "patient_id", "group_id")
     own: ClassVar[dict[str, str]] = {"patient": "patient_id", "doctor": "doctor_id", "receptionist": "doctor_id"}
     widened: ClassVar[dict[str, str]] = dict.fromkeys(("doctor", "receptionist"), "appointments.view_all_doctors")
     id: Id
@@ -33,6 +36,7 @@ class CalendarRow(Row):
     occurrence: int | None = None  # which visit of the series
     type_id: AppointmentTypeId | None = None
     place_id: PlaceId | None = None  # none: the clinic itself
+    group_id: GroupSessionId | None = None  # the session in which it is a seat
 
 
 class CalendarEntry(CalendarRow):
@@ -63,6 +67,7 @@ class BlockEntry(Row):
     starts_at: dt.datetime
     ends_at: dt.datetime
     reason: str | None
+    sequence: int = 0
 
 
 class Calendar(Frozen):
@@ -70,3 +75,4 @@ class Calendar(Frozen):
 
     appointments: list[CalendarEntry]
     blocks: list[BlockEntry]
+    group_sessions: list[GroupSessionRow] = field(default_factory=list)

@@ -48,6 +48,8 @@ class ClinicRow(Row):
     closing_until: datetime | None = None  # when it is deleted, if it is being closed
     taken: bool = False  # whether everything has been taken along since
     language: str | None = None  # in which it writes to people who have chosen none
+    zone_changed_at: datetime | None = None
+    clocks_set: bool = True  # whether all that is to come has followed to that zone
 
 
 class CurrentClinic(ClinicRow):

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Meta, field
 
 from domain.expenses import ExpenseCategory, Spent
-from domain.kit import Frozen
+from domain.kit import PLATFORM, Frozen
 from domain.kit.bills import Method
 from schemas.kit import Row
 
@@ -19,6 +19,7 @@ class ExpenseRow(Spent, Row):
     permission: ClassVar[str] = "billing.expenses.view"
     id: UUID
     currency: str
+    place_id: UUID | None = None
     corrections: int = 0
     struck_out: bool = False
     strike_reason: str | None = None
@@ -35,13 +36,14 @@ class CurrentExpense(ExpenseRow):
 
 
 class TillDayRow(Row):
-    """What came in and went out on a day of the clinic's by one method."""
+    """What came in and went out on a day of the clinic's by one method, at one of its places."""
 
     table: ClassVar[str] = "till_days"
     permission: ClassVar[str] = "billing.expenses.view_eod"
-    key: ClassVar[tuple[str, ...]] = ("day", "method")
+    key: ClassVar[tuple[str, ...]] = ("day", "method", "place")
     day: date
     method: Method
+    place: UUID = PLATFORM  # of zeros: the clinic itself
     received: int = 0
     payments: int = 0
     refunded: int = 0

@@ -35,7 +35,7 @@ class ImportReport(Frozen):
     """What an import did, or would do (`dryRun`). Every row is counted once: `rows` is the sum of the other counts.
 
     `created` are new patients, `changed` those of whom the file knew something else or more, `unchanged` those of whom it knew nothing new, `duplicates` and `rejected` those
-    that were not taken, each with its line and the reason in `problems`.
+    that were not taken, each with its line and the reason in `problems`. `runId` names the run, by which it can be taken back.
     """
 
     dry_run: bool
@@ -50,6 +50,7 @@ class ImportReport(Frozen):
     duplicates: Count
     rejected: Count
     problems: list[ImportProblem]
+    run_id: UUID | None = None
 
 
 class PatientLine(Frozen):

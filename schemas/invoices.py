@@ -58,6 +58,7 @@ class Refund(Frozen):
     method: Method
     reason: Reason
     refunded_on: date
+    place_id: UUID | None = None
 
 
 class PaymentRow(Row):
@@ -78,6 +79,7 @@ class PaymentRow(Row):
     paid_on: date
     refunds: list[Refund] = field(default_factory=list)
     recorded_at: datetime
+    place_id: UUID | None = None  # in whose till it is; none: the clinic's own
 
     indexes: ClassVar[tuple[str, ...]] = ("invoice_id, recorded_at, id",)
 

@@ -90,3 +90,4 @@ class DocumentShown(Frozen):
     invoice_number: str | None = None
     notes: str | None = None
     language: Annotated[str, Meta(description="In which the clinic writes.")] = "en"
+    payable: Annotated[bool, Meta(description="Whether what is due can be paid by card, by this link.")] = False

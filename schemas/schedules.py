@@ -55,3 +55,4 @@ class BlockRow(Row):
     starts_at: dt.datetime
     ends_at: dt.datetime
     reason: Annotated[str | None, Personal("doctor_id")]
+    sequence: int = 0  # the edition of what others' calendars show

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from domain.kit import Frozen, PlaceId, RoomId, StaffId
+from domain.kit import Frozen, GroupSessionId, PlaceId, RoomId, StaffId
 
 
 class FreeRoom(Frozen):
@@ -13,7 +13,10 @@ class FreeRoom(Frozen):
 
 
 class AvailableSlot(Frozen):
-    """A visit that could be booked: its time as people say it, the instants, with whom and where, and the rooms there that are free all the while."""
+    """A visit that could be booked: its time as people say it, the instants, with whom and where, and the rooms there that are free all the while.
+
+    With `groupId` it is a seat in that group session, of which there are `seatsLeft`.
+    """
 
     start_local: str
     fold: int
@@ -22,6 +25,8 @@ class AvailableSlot(Frozen):
     rooms: list[FreeRoom]
     doctor_id: StaffId
     place_id: PlaceId | None = None  # none: the clinic itself
+    group_id: GroupSessionId | None = None
+    seats_left: int | None = None
 
 
 class AvailableSlots(Frozen):

@@ -8,11 +8,13 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from commands.appointments import BookAppointment
+from commands.appointments import BookAppointment, ChangeAppointmentStatus
+from commands.card_payments import ReceiveCardPayment
 from commands.clinics import OpenClinic
 from commands.invoices import CreateInvoice, MarkInvoicePaid
 from commands.kit import Command
 from commands.kit.handling import Handler, Receipt, Who
+from commands.kit.receipt import house
 from commands.lead_forms import CreateLeadForm
 from commands.leads import SubmitLead
 from commands.patients import RegisterPatient
@@ -25,11 +27,15 @@ from commands.referrals import AddReferralSource, MakeReferralLink
 from commands.rooms import AddRoom
 from commands.schedules import SetDoctorSchedule
 from commands.staff import HireStaff
+from commands.visit_fees import ChangeFeeSettings, ChargeVisitFee
+from domain.card_payments import Paid
 from domain.clinics import Clinic
 from domain.invoices import Invoice
+from domain.kit import PLATFORM
 from domain.kit.bills import Line
 from domain.kit.grants import Role, granted
 from domain.schedules import Hours
+from domain.visit_fees import FeeRule
 from projections.kit.stored import COLUMNS, Stored
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -107,6 +113,18 @@ class Town:
 
     async def quotation(self) -> UUID:
         return (await self(CreateQuotation(patient_id=self.patient, lines=[Line(description="Crown", unit_price=10_000)]))).id
+
+    async def card_payment(self) -> UUID:
+        """A payment by card beyond an invoice that had been paid."""
+        await self(MarkInvoicePaid(), invoice := await self.invoice())
+        paid = Paid(charge="pi_1", amount=100, currency="EUR", received_on=self.now.date())
+        return (await self(ReceiveCardPayment(invoice_id=invoice, checkout=f"cs_{invoice.hex}", paid=paid), who=house(PLATFORM, self.id))).id
+
+    async def visit_fee(self) -> UUID:
+        """The fee for a visit that was missed."""
+        await self(ChangeFeeSettings(enabled=True, grace=0, rules=[FeeRule(no_show=5_000)]))
+        await self(ChangeAppointmentStatus(status="no-show"), missed := (await self(self.visit(self.at(900)))).id)
+        return (await self(ChargeVisitFee(appointment_id=missed), who=house(PLATFORM, self.id))).id
 
     async def receipt(self) -> UUID:
         await self(MarkInvoicePaid(), invoice := await self.invoice())

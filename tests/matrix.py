@@ -16,6 +16,8 @@ OURS = {
     "appointments.overbook": "appointments.create", "billing.payments.refund": "billing.payments.record", "billing.invoices.credit": "billing.payments.record",
     "billing.invoices.write_off": "settings.working_hours.manage", "appointments.remind": "appointments.create",
     "settings.reminders.manage": "settings.working_hours.manage", "appointments.view_board": "appointments.create", "appointments.show_code": "appointments.create",
+    "billing.payroll.view_commissions": "appointments.block_time",
+    "billing.till.manage": "billing.payments.record", "billing.till.reopen": "billing.expenses.delete",
 }  # not in the reference -> like which
 ROLES_ONLY = "role:"  # a key that some roles hold for other things
 ONESELF = {"public", "self"}  # what is open to all, and what everybody may do about himself

@@ -38,12 +38,26 @@ ALLOWED = {
     ("commands/patients.py", "domain.appointments.OPEN"): "which of the survivor's visits may be in the way of a merge",
     ("commands/patients.py", "schemas.appointments.AppointmentRow"): "and where these are found",
     **{("commands/recurrences.py", f"commands.appointments.{name}"): "a visit of a series is asked for as any other" for name in (
-        "OPEN", "Fold", "Length", "Means", "Start", "TypeName", "Wanted")},
-    ("commands/recurrences.py", "domain.appointments.Party"): "who cancels is said as for a single one",
+        "OPEN", "Fold", "Length", "Others", "Start", "Then", "TypeName", "Wanted", "attempted", "holders_of", "noted", "rearranged", "resting_on", "unless_held", "Holders")},
+    **{("commands/absences.py", f"commands.appointments.{name}"): "a visit is moved because of an absence as for any other reason" for name in (
+        "Fold", "Holders", "Others", "Start", "Then", "Wanted", "holders_of", "noted", "rearranged", "resting_on", "unless_held")},
+    **{("commands/absences.py", f"domain.appointments.{name}"): "and stays where it is for the same reasons" for name in (
+        "REACH", "Arrangement", "MovedByItself", "TimePast", "TimeTooFar", "VisitNotToCome")},
+    **{(f"commands/{module}.py", "commands.appointments.ensure_clocks"): "nothing is put anywhere while all is being put elsewhere" for module in ("holds", "schedules")},
+    ("commands/zones.py", "domain.clinics.Zone"): "which zone a clinic moves to",
+    ("gateway/zones.py", "schemas.clinics.CurrentClinic"): "which clinics are on the move",
+    ("gateway/absences.py", "domain.appointments.TimeTooFar"): "how far ahead somebody can look",
+    **{("commands/absences.py", name): "who could take over, and where" for name in ("schemas.rooms.RoomRow", "schemas.staff.StaffRow")},
+    **{("commands/absences.py", f"domain.schedules.{name}"): "when somebody is free their hours say" for name in ("Interval", "Slot", "merged")},
+    **{("commands/recurrences.py", f"domain.appointments.{name}"): "and is arranged and cancelled as a single one" for name in (
+        "Arrangement", "Circumstances", "MovedByItself", "Party", "TimePast", "VisitNotToCome")},
     **{("commands/appointments.py", f"commands.queue.{name}"): "whoever arrives waits, whichever door notes it" for name in ("arrival", "numbers")},
     **{("commands/attendance.py", f"commands.queue.{name}"): "and whoever notes it" for name in ("arrival", "numbers")},
     ("gateway/attendance.py", "domain.appointments.AppointmentLinkOver"): "who somebody is who scans the code, their appointment's link says",
     ("commands/invoices.py", "domain.series.printed"): "the number's form on paper is part of what is issued, and the series' to say",
+    **{("commands/installments.py", f"commands.invoices.{name}"): "what a term becomes is issued as any invoice" for name in ("doctors_of", "issued", "series_for")},
+    **{("commands/installments.py", f"domain.invoices.{name}"): "and is one; what is divided must be due" for name in ("InvoiceAlreadyPaid", "worked_out")},
+    ("commands/payroll.py", "domain.series.printed"): "as with an invoice",
     **{("commands/invoices.py", f"domain.credits.{name}"): "what is paid beyond what is owed becomes credit, and credit pays, in one save" for name in (
         "Credit", "CreditTooSmall", "credit_of", "taken_from", "there")},
     **{("commands/credits.py", f"commands.invoices.{name}"): "whoever pays several invoices at once pays each as one alone" for name in ("Excess", "credits_of")},
@@ -57,6 +71,11 @@ ALLOWED = {
     **{(f"commands/{module}.py", f"commands.public_documents.{name}"): "and is sent alike" for module in ("invoices", "quotations", "receipts") for name in ("addressed", "shared")},
     ("commands/receipts.py", "domain.invoices.PaymentId"): "what is receipted is an invoice's payment",
     ("commands/receipts.py", "domain.series.printed"): "as with an invoice",
+    **{("gateway/card_payments.py", name): "what is paid is an invoice's balance, and the clinic's account knows by which keys" for name in ("domain.invoices.Invoice", "schemas.subscriptions.Heard")},
+    **{("gateway/public_documents.py", f"domain.invoices.{name}"): "an invoice is paid by the link to it, or the patient is told why not" for name in ("InvoiceAlreadyPaid", "InvoiceNotIssued", "PaymentTooLarge")},
+    **{("commands/card_payments.py", name): "what an invoice has no room for is the patient's credit, and goes back as that" for name in (
+        "commands.invoices.credits_of", "domain.credits.taken_from", "domain.credits.there")},
+    ("gateway/public_documents.py", "schemas.card_payments.CheckoutLink"): "and told where to go",
     ("gateway/public_documents.py", "commands.quotations.AnswerQuotation"): "a patient answers by the link to the document",
     **{("gateway/public_documents.py", f"domain.quotations.{name}"): "and is told why not" for name in ("QuotationConvertedAlready", "QuotationExpired", "QuotationNotOpen")},
     **{(f"gateway/{module}.py", f"schemas.public_documents.{name}"): "a link is answered alike, whatever it leads to" for module in ("invoices", "quotations", "receipts") for name in ("DocumentLink",)},
@@ -70,8 +89,22 @@ ALLOWED = {
         "PatientMerged", "PatientNotActive", "PatientUnreachable")},
     **{("domain/imports.py", f"domain.patients.{name}"): "what is imported are patients, held to their own rules" for name in (
         "BirthDateImpossible", "Demographics", "Entries", "MedicalEntry", "ensure_born")},
-    **{("gateway/imports.py", f"commands.patients.{name}"): "an import does what the desk does, patient by patient" for name in (
-        "ChangeMedicalHistory", "ChangePatient", "RegisterPatient")},
+    **{("commands/import_runs.py", f"domain.patients.{name}"): "what is imported are patients, held to their own rules" for name in (
+        "NUMBERS", "Demographics", "Entries", "PatientErased", "PatientNumber", "PatientRestored")},
+    ("commands/import_runs.py", "domain.imports.joined"): "and a list is joined to theirs as the trial says",
+    **{("gateway/imports.py", f"commands.patients.{name}"): "an import takes the desk's permissions" for name in ("ChangePatient", "RegisterPatient")},
+    **{("gateway/imports.py", f"commands.import_runs.{name}"): "and is a run" for name in ("Imported", "StartImport")},
+    **{("gateway/import_runs.py", f"domain.patients.{name}"): "whom a run takes in" for name in ("Demographics", "ExternalIdTaken")},
+    **{("gateway/import_runs.py", f"schemas.{name}"): "and what it found" for name in ("imports.ImportProblem", "patients.MedicalHistoryRow", "patients.PatientRow")},
+    ("gateway/imports.py", "schemas.import_runs.ImportRunRow"): "what a run is",
+    **{(f"commands/{module}.py", "commands.patients.addressee"): "who is written to is looked up alike, whatever it is about" for module in (
+        "appointments", "public_documents", "recall_campaigns", "reminders")},
+    ("domain/recall_campaigns.py", "domain.recalls.RecallKind"): "patients are called back for what single recalls are for",
+    **{("commands/recall_campaigns.py", name): "and a call is a recall" for name in ("commands.recalls.open_one", "commands.recalls.wishes_of", "domain.recalls.Calling")},
+    **{("gateway/recall_campaigns.py", name): "likewise" for name in (
+        "domain.recalls.RecallKind", "projections.recalls.Cohort", "projections.recalls.Meant", "projections.recalls.cohort")},
+    ("schemas/recall_campaigns.py", "schemas.recalls.RecallCandidate"): "whom a preview shows",
+    ("gateway/appointment_sheets.py", "domain.appointments.Status"): "a sheet is asked for as the list is",
     **{("gateway/imports.py", f"domain.patients.{name}"): "and says of whom it cannot" for name in (
         "Demographics", "MedicalEntry", "PatientErased", "PatientMerged", "PatientNotActive")},
     **{("gateway/imports.py", f"schemas.patients.{name}"): "who may see medical histories" for name in ("MedicalHistoryRow",)},

@@ -18,7 +18,7 @@ from anamnesis.bench.kit.figures import Result, Target
 from anamnesis.bench.kit.frame import Options, known
 from anamnesis.bench.kit.load import Job
 from anamnesis.bench.kit.places import Place
-from anamnesis.scratch import temporary_directory
+from anamnesis.scratch import Scratch, copy, temporary_directory
 from anamnesis.stack import EmbeddedPostgres
 from anamnesis.trouble import Trouble
 from commands.kit.writer import Writer
@@ -260,6 +260,19 @@ def test_what_the_door_costs_is_measured_in_turns(stack: Any, place: Place) -> N
         auth.refused(url, http.get(probe.GUARDED, "nobody's"))
         with pytest.raises(Trouble, match="let somebody in"):
             auth.refused(url, guarded)
+
+
+def test_a_history_that_there_is_is_copied_and_not_made_anew() -> None:
+    with Scratch() as there:
+        clinics.found(there.settings("gateway"), clinics=1, doctors=1, patients=1, users=1)
+        with pytest.raises(Trouble, match="in use"):
+            copy(there.data_dir, there.data_dir)
+        there.stop()
+        with places.lived_in(Options(size="large", history=there.data_dir), "large") as place, place.bench.connect() as connection:
+            assert connection.execute("select count(*) from stored_events where topic = 'PatientRegistered'").fetchone() == (1,)
+            assert place.stack.data_dir != there.data_dir
+    with pytest.raises(Trouble, match="no installation"):
+        copy(there.data_dir, there.data_dir)
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,8 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["ClinicDeactivated", "ClinicReactivated", "ClinicDeleted", "ClinicExported", "EvidenceExported", "ClinicClosing", "ClinicClosingReminded", "ClinicKept"], "its clinics thrive"),
     **dict.fromkeys([
         "AppointmentSeriesBooked", "AppointmentSeriesExtended", "AppointmentSeriesChanged", "AppointmentSeriesCancelled", "AppointmentSeriesReassigned"], "its people book one visit at a time"),
+    **dict.fromkeys(["AbsenceSettled", "AbsenceUndone"], "its doctors are never ill"),
+    **dict.fromkeys(["AppointmentRetimed", "BlockRetimed", "HoldRetimed", "ClinicZoneChanged", "ClinicClocksSet"], "its clinics stay where they are"),
     **dict.fromkeys(["EmergencyOpened", "EmergencyClosed"], "nobody lies unconscious before somebody who may not look"),
     **dict.fromkeys([
         "QuotationDrafted", "QuotationEdited", "QuotationIssued", "QuotationSent", "QuotationAccepted", "QuotationDeclined", "QuotationReissued", "QuotationConverted",
@@ -74,8 +76,20 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["InvoiceCredited", "PaymentReallocated", "PaymentReversed"], "nobody of it bills or books anything wrongly"),
     **dict.fromkeys(["CreditReceived", "CreditReversed", "CreditGained", "CreditUsed", "CreditReturned", "CreditReassigned", "CreditApplied"], "its people pay what they are billed"),
     **dict.fromkeys(["InvoiceSent", "ReceiptIssued", "ReceiptSent", "DocumentShared", "DocumentLinkRevoked", "DocumentViewed"], "its bills are handed over on paper"),
+    **dict.fromkeys([
+        "InstallmentPlanMade", "InstallmentTermsChanged", "InstallmentPlanPaused", "InstallmentPlanResumed", "InstallmentPlanCancelled", "InstallmentTermBilled",
+        "InstallmentPlanReassigned"], "its patients pay at once"),
+    **dict.fromkeys([
+        "PayrollEmployeeAdded", "PayrollEmployeeChanged", "PeriodSettled", "PeriodReleased", "PayrollPeriodOpened", "PayrollPeriodTaken", "PayrollPeriodGivenBack",
+        "PayrollPeriodRemoved", "PayrollRunDrafted", "PayrollRunChanged", "PayrollRunApproved", "PayrollRunPaid", "PayrollRunVoided"], "another program pays its people"),
+    **dict.fromkeys(["CommissionRuleMade", "CommissionRuleChanged", "CommissionRuleRemoved"], "likewise"),
     **dict.fromkeys(["ProcedureCostSet", "ProcedureCostDropped"], "what procedures cost them neither"),
     **dict.fromkeys(["ExpenseRecorded", "ExpenseCorrected", "ExpenseStruckOut"], "what its clinics spend is not told"),
+    **dict.fromkeys(["FeeSettingsChanged", "VisitFeeCharged", "VisitFeeSpared", "VisitFeeWaived", "VisitFeeWithdrawn"], "its clinics forgive whoever does not come"),
+    **dict.fromkeys(["TillOpened", "TillClosed", "TillReopened"], "nobody counts its tills"),
+    **dict.fromkeys([
+        "PaymentAccountConnected", "PaymentAccountDisconnected", "CheckoutOpened", "CheckoutLapsed", "CardPaymentReceived", "CardPaymentReturned"],
+        "its patients pay at the desk"),
     **dict.fromkeys(["PersonErased", "ErasureRefused"], "nobody asks to be forgotten"),
     **dict.fromkeys(["RetentionSet", "LegalHoldPlaced", "LegalHoldLifted"], "they keep their records as usual, and nobody sues"),
     **dict.fromkeys(["ClinicBrandingSet", "ClinicBrandingRemoved"], "a demo has no pictures"),
@@ -90,7 +104,7 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["PlaceOpened", "PlaceChanged", "PlaceClosed"], "each of its clinics is in one place"),
     **dict.fromkeys(["AppointmentTypeAdded", "AppointmentTypeChanged", "AppointmentTypeDeleted"], "its visits are called as they come"),
     **dict.fromkeys(["CalendarFeedOpened", "CalendarFeedClosed"], "its doctors look at the wall"),
-    **dict.fromkeys(["ArrivalUndone", "SeatingUndone", "TurnRanked"], "whoever has arrived stays, and is seen in turn"),
+    **dict.fromkeys(["MissUndone", "ArrivalUndone", "SeatingUndone", "TurnRanked"], "whoever has arrived stays, and is seen in turn"),
     **dict.fromkeys([
         "PatientQueued", "QueueEntryStarted", "QueueEntryReturned", "QueueEntryCompleted", "QueueEntryCancelled", "QueueEntryPlaced", "QueueEntryRanked", "QueueEntryReassigned"],
         "everybody has an appointment"),
@@ -102,6 +116,10 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys([
         "PatientBlocked", "PatientUnblocked", "PatientGroupsChanged", "PatientFavoured", "PatientUnfavoured", "PatientNoteWritten", "PatientNoteAmended", "PatientNotePinned",
         "PatientNoteUnpinned", "PatientNoteRemoved", "RelationAdded", "RelationChanged", "RelationEnded"], "its desk knows everybody by heart"),
+    **dict.fromkeys([
+        "RecallCampaignDrafted", "RecallCampaignChanged", "RecallCampaignStarted", "RecallCampaignPaused", "RecallCampaignResumed", "RecallCampaignCancelled",
+        "RecallCampaignFinished", "CampaignCallQueued", "CampaignCallSkipped"], "its patients come again by themselves"),
+    **dict.fromkeys(["ImportStarted", "ImportCancelled", "ImportFinished", "ImportUndoStarted", "ImportUndone"], "its patients came one by one"),
     **dict.fromkeys(["SyncConflictKept", "SyncConflictSettled"], "its front ends have a connection"),
     **dict.fromkeys([
         "MedicalEntryAdded", "MedicalEntryAmended", "MedicalEntryEnded", "MedicalEntryRefuted", "MedicalEntryReopened"], "its doctors enter a history as a whole"),

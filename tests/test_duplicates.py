@@ -1,14 +1,19 @@
 """Records that look like one person's: found for a whole clinic, graded, and dismissed once and for all."""
 
 from datetime import date
+from random import Random
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from commands.duplicates import DismissDuplicate, ReopenDuplicate
 from domain.duplicates import DuplicateDismissed, DuplicateNotDismissed, DuplicateReopened, PairedWithOneself, duplicate_of
 from domain.patients import Patient, PatientMerged, PatientRegistered, PatientReplaced
-from projections.duplicates import Candidate, compared, pairs, score
+from projections.duplicates import KEPT, Sign, compared, of_everybody, pairs, score
+from projections.kit import tables
+from projections.kit.rows import Change, mapper_of
+from schemas.patients import PatientRow
 from tests.kit import CLINIC, facts, given, noon
 from tests.remembering import reading, remember
 from tests.served import Web, failure
@@ -41,9 +46,13 @@ def test_more_that_agrees_says_more() -> None:
     assert score(["phone"]) < score(["phone", "email"]) < score(["name-and-birth-date"]) < score(["name-and-birth-date", "name-and-phone"]) <= 100
 
 
+def sign(number, name, born=date(1984, 3, 2), **more):
+    return Sign(**{"id": UUID(int=number), "born": born, "mail": None, "phone": "", "papers": None, "name": name, **more})
+
+
 def test_names_are_compared_where_only_they_are_left() -> None:
-    near, far, sure = Candidate(ONE, TWO, "jansen noor", "janssen noor"), Candidate(ONE, UUID(int=3), "jansen noor", "jonker tim"), Candidate(TWO, UUID(int=3), "", "")
-    assert compared([near, far, sure]) == [(ONE, TWO), (TWO, UUID(int=3))]
+    near, far, sure = sign(1, "jansen noor", mail="n@x.nl"), sign(2, "janssen noor"), sign(3, "jonker tim", mail="n@x.nl")
+    assert compared([near, far, sure]) == [(UUID(int=1), UUID(int=3)), (UUID(int=1), UUID(int=2))]
 
 
 # --- on a real database
@@ -135,3 +144,38 @@ async def test_a_pair_is_dismissed_comes_back_and_is_merged(web: Web) -> None:
     failure(await desk("GET", "/patients/duplicates", params={"grade": "sure"}), 400, "QUERY_INVALID")
     merged = await boss("POST", f"/patients/{pair['otherId']}/merge", {"loserId": pair["patientId"]})
     assert (await desk("GET", "/patients/duplicates", headers=await boss.seen(merged))).json()["found"] == 0
+
+
+# --- as patients change
+
+
+GIVEN, FAMILY = ["Noor", "Nora", "Tim", "Eva"], ["Jansen", "Janssen", "Bakker"]
+
+
+def somebody(chance: Random, number: int, position: int) -> Change:
+    born = date(1984, 3, chance.randint(1, 3)) if chance.random() < 0.7 else None
+    row = PatientRow(
+        id=UUID(int=number), registered_on=noon.today, version=position, given_name=chance.choice(GIVEN), family_name=chance.choice(FAMILY), birth_date=born,
+        phone=f"06 1234 56{chance.randint(10, 40)}" if chance.random() < 0.5 else None, email=f"p{chance.randint(1, 12)}@example.org" if chance.random() < 0.5 else None,
+        national_id=f"N{chance.randint(1, 30)}" if chance.random() < 0.2 else None, archived=chance.random() < 0.1,
+        merged_into=UUID(int=999) if chance.random() < 0.05 else None)
+    return Change((CLINIC, row.id), row, position)
+
+
+async def test_what_has_changed_is_looked_at_alone_and_the_pairs_are_those_of_all(make_database) -> None:
+    chance, mapper, books = Random(7), mapper_of(PatientRow), make_database()
+    with psycopg.connect(books.url("owner"), autocommit=True) as owner:
+        tables.install(owner)
+    async with reading(books, CLINIC) as reader:
+        with psycopg.connect(books.url("projector"), autocommit=True) as projector:
+            first = [somebody(chance, number, number) for number in range(1, 41)]
+            projector.execute(mapper.upsert_sql("patients"), mapper.encoded(first))
+            await pairs(reader, "possible", 200, None)
+            known = KEPT[reader.lanes][CLINIC]
+            for step in range(60):
+                changed = [somebody(chance, number, 100 + 10 * step + n) for n, number in enumerate(chance.sample(range(1, 46), chance.randint(1, 3)))]
+                projector.execute(mapper.upsert_sql("patients"), mapper.encoded(changed))
+                listed = await pairs(reader, "possible", 200, None)
+                assert KEPT[reader.lanes][CLINIC] is known  # only those who changed were looked at
+                assert known.pairs == {*await of_everybody(reader)}, step
+                assert listed.found == len(listed.items) == len(known.pairs) > 0

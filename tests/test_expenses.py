@@ -24,7 +24,7 @@ from domain.expenses import (
     Spent,
     TaxTooLarge,
 )
-from domain.kit import NotFound, only
+from domain.kit import PLATFORM, NotFound, only
 from domain.kit.bills import LARGEST, DateInFuture, DateTooEarly
 from projections.expenses import till_days, till_keys
 from tests.kit import facts, given, noon
@@ -80,7 +80,7 @@ def test_whatever_is_corrected_a_day_counts_each_expense_once_as_it_last_stood(l
                 rows[key] = till_days(rows.get(key), fact, key)
         last = [first, *corrections][-1]
         if not struck:
-            wanted[last.spent_on, last.method] += last.amount
+            wanted[last.spent_on, last.method, PLATFORM] += last.amount
     assert {key: row.spent for key, row in rows.items() if row.expenses} == dict(wanted)
     assert all(row.spent == 0 for row in rows.values() if not row.expenses)
 

@@ -29,6 +29,8 @@ OURS = {  # not in the reference, like the keys they stand beside
     "appointments.overbook": "appointments.create", "billing.payments.refund": "appointments.create", "billing.invoices.credit": "appointments.create",
     "billing.invoices.write_off": "settings.working_hours.manage", "appointments.remind": "appointments.create",
     "settings.reminders.manage": "settings.working_hours.manage", "appointments.view_board": "appointments.create", "appointments.show_code": "appointments.create",
+    "billing.payroll.view_commissions": "appointments.block_time",
+    "billing.till.manage": "billing.payments.record", "billing.till.reopen": "billing.expenses.delete",
 }
 
 MODULES = {

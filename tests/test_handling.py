@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from msgspec import json
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from anamnesis.migrations import migrate
 from anamnesis.scratch import temporary_directory
 from anamnesis.stack import EmbeddedPostgres
+from commands.absences import How, SettleAbsence, UndoAbsence
 from commands.api_keys import IssueApiKey, RevokeApiKey
 from commands.appointment_types import AddAppointmentType, ChangeAppointmentType, DeleteAppointmentType
 from commands.appointments import (
@@ -25,8 +26,10 @@ from commands.appointments import (
     RevokeAppointmentLink,
     SendAppointmentSummary,
     ShareAppointment,
+    UndoMissedAppointment,
 )
 from commands.calendar_feeds import CloseCalendarFeed, OpenCalendarFeed
+from commands.card_payments import NoteCardReturn
 from commands.clinics import (
     ChangeClinic,
     CloseClinic,
@@ -38,6 +41,7 @@ from commands.clinics import (
     SetClinicBranding,
     SwitchModule,
 )
+from commands.commission_rules import ChangeCommissionRule, MakeCommissionRule, RemoveCommissionRule
 from commands.consents import (
     DefineConsentForm,
     RecordConsent,
@@ -53,6 +57,15 @@ from commands.erasures import ErasePatient
 from commands.expenses import CorrectExpense, RecordExpense, StrikeOutExpense
 from commands.favourites import FavourPatient, UnfavourPatient
 from commands.holds import ExtendHold, HoldTime, ReleaseHold
+from commands.import_runs import CancelImport, StartImport, UndoImport
+from commands.installments import (
+    CancelInstallmentPlan,
+    ChangeInstallmentTerms,
+    CreateInstallmentPlan,
+    PauseInstallmentPlan,
+    ResumeInstallmentPlan,
+    SplitInvoice,
+)
 from commands.invoices import (
     ApplyCredit,
     CreateInvoice,
@@ -72,6 +85,7 @@ from commands.invoices import (
     WriteOffInvoice,
 )
 from commands.kit import Command, Creation, KeyReused, StaleVersion, TimeTaken, Unavailable
+from commands.kit.attempt import Conflict, Looking
 from commands.kit.errors import Erased
 from commands.kit.handling import Handler, Receipt, Who
 from commands.kit.receipt import house
@@ -97,6 +111,17 @@ from commands.patients import (
     UnblockPatient,
     UnmergePatients,
 )
+from commands.payroll import (
+    AddPayrollEmployee,
+    ApprovePayrollRun,
+    ChangePayrollEmployee,
+    ChangePayrollRun,
+    DraftPayrollRun,
+    OpenPayrollPeriod,
+    PayPayrollRun,
+    RemovePayrollPeriod,
+    VoidPayrollRun,
+)
 from commands.places import ChangePlace, ClosePlace, OpenPlace
 from commands.portal_invitations import CancelPortalInvitation, InvitePatient, ResendPortalInvitation
 from commands.queue import (
@@ -120,6 +145,13 @@ from commands.quotations import (
     SendQuotation,
     ShareQuotation,
     WithdrawQuotation,
+)
+from commands.recall_campaigns import (
+    CancelRecallCampaign,
+    ChangeRecallCampaign,
+    DraftRecallCampaign,
+    PauseRecallCampaign,
+    StartRecallCampaign,
 )
 from commands.recalls import (
     BookRecall,
@@ -157,7 +189,9 @@ from commands.staff import (
     ResendStaffInvitation,
 )
 from commands.sync import DismissSyncConflict, KeepSyncConflict
+from commands.tills import CloseTill, OpenTill, ReopenTill
 from commands.upgrades import ChangeSeatRequest, RequestSeats
+from commands.visit_fees import WaiveVisitFee
 from commands.webhooks import (
     AddWebhook,
     ChangeWebhook,
@@ -169,12 +203,14 @@ from commands.webhooks import (
     RotateWebhookSecret,
     SendWebhookTest,
 )
+from domain.installments import DueTerm, InstallmentLine, InstallmentRhythm
 from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued
-from domain.kit import Forbidden, NotFound, Refused
+from domain.kit import At, Forbidden, NotFound, Refused
 from domain.kit.bills import Line
 from domain.kit.codec import TextUnstorable, hints, metas
 from domain.patients import MedicalEntry, PatientNotActive
 from domain.recurrences import Rule
+from domain.rooms import Room
 from projections.kit import PROJECTIONS
 from projections.kit.stored import fact_of
 from schemas.kit import Row
@@ -289,6 +325,10 @@ async def test_without_a_permission_nothing_is_even_looked_at(town: Town) -> Non
 
 
 Shape = tuple[type[Command], str]
+PART = InstallmentLine(description="Crown", amount=100)
+AT_ONCE = InstallmentRhythm(count=1, first_due_on=NOW.date())
+PAID: dict[str, Any] = {"name": "Eva Jansen", "salary_kind": "monthly", "salary": 100, "starts_on": date(2019, 1, 1)}
+SHARE: dict[str, Any] = {"basis": "billed", "rate": 3000, "valid_from": date(2019, 1, 1)}
 PHOTOS = DefineConsentForm(name="Photos", purpose="photos", text="Photos are taken.")
 
 
@@ -333,6 +373,10 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((WithdrawConsent, "patient_id"), WithdrawConsent(**{**agreed, "patient_id": other["patients"]}), None),
         ((WithdrawConsent, "form_id"), WithdrawConsent(**{**agreed, "form_id": other["consent_forms"]}), None),
         ((WithdrawConsent, "relation_id"), WithdrawConsent(**agreed, by="guardian", relation_id=other["relations"]), None),
+        ((DraftRecallCampaign, "doctor_id"), DraftRecallCampaign(**CAMPAIGN, doctor_id=other["staff"]), None),
+        ((DraftRecallCampaign, "place_id"), DraftRecallCampaign(**CAMPAIGN, place_id=other["places"]), None),
+        ((ChangeRecallCampaign, "doctor_id"), ChangeRecallCampaign(**CAMPAIGN, doctor_id=other["staff"]), other["campaign"]),
+        ((ChangeRecallCampaign, "place_id"), ChangeRecallCampaign(**CAMPAIGN, place_id=other["places"]), other["campaign"]),
         ((SendReminder, "appointment_id"), SendReminder(appointment_id=other["appointments"]), None),
         ((ChangeMessageWishes, "patient_id"), ChangeMessageWishes(patient_id=other["patients"], unwanted=["reminders"]), None),
         ((ScheduleRecall, "patient_id"), ScheduleRecall(**{**call, "patient_id": other["patients"]}), None),
@@ -370,11 +414,28 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((CreateInvoice, "patient_id"), CreateInvoice(patient_id=other["patients"], lines=own), None),
         ((CreateInvoice, "lines.doctor_id"), CreateInvoice(patient_id=town.patient, lines=foreign), None),
         ((EditInvoice, "lines.doctor_id"), EditInvoice(lines=foreign), other["draft"]),
+        ((CreateInstallmentPlan, "patient_id"), CreateInstallmentPlan(patient_id=other["patients"], lines=[PART], rhythm=AT_ONCE), None),
+        ((CreateInstallmentPlan, "lines.doctor_id"), CreateInstallmentPlan(patient_id=town.patient, lines=[replace(PART, doctor_id=other["staff"])], rhythm=AT_ONCE), None),
+        ((SplitInvoice, "invoice_id"), SplitInvoice(invoice_id=other["invoices"], rhythm=AT_ONCE), None),
+        ((AddPayrollEmployee, "staff_id"), AddPayrollEmployee(**PAID, staff_id=other["staff"]), None),
+        ((ChangePayrollEmployee, "staff_id"), ChangePayrollEmployee(**PAID, staff_id=other["staff"]), other["employee"]),
+        ((DraftPayrollRun, "period_id"), DraftPayrollRun(period_id=other["payroll_periods"]), None),
+        ((DraftPayrollRun, "employees"), DraftPayrollRun(period_id=other["period"], employees=[other["payroll_employees"]]), None),
+        ((DraftPayrollRun, "corrects_id"), DraftPayrollRun(period_id=other["period"], corrects_id=other["payroll_runs"]), None),
+        ((ChangePayrollRun, "employees"), ChangePayrollRun(employees=[other["payroll_employees"]]), other["run"]),
+        ((MakeCommissionRule, "doctor_id"), MakeCommissionRule(**{**SHARE, "doctor_id": other["staff"]}), None),
+        ((ChangeCommissionRule, "doctor_id"), ChangeCommissionRule(**{**SHARE, "doctor_id": other["staff"]}), other["rule"]),
         ((CreateQuotation, "patient_id"), CreateQuotation(patient_id=other["patients"], lines=own), None),
         ((CreateQuotation, "lines.doctor_id"), CreateQuotation(patient_id=town.patient, lines=foreign), None),
         ((EditQuotation, "lines.doctor_id"), EditQuotation(lines=foreign), other["quotation"]),
         ((ShareQuotation, "quotation_id"), ShareQuotation(quotation_id=other["quotations"]), None),
         ((RevokeQuotationLink, "quotation_id"), RevokeQuotationLink(quotation_id=other["quotations"]), None),
+        ((OpenTill, "place_id"), OpenTill(place_id=other["places"]), None),
+        ((RecordPayment, "place_id"), RecordPayment(amount=1, method="cash", place_id=other["places"]), other["bill"]),
+        ((MarkInvoicePaid, "place_id"), MarkInvoicePaid(place_id=other["places"]), other["bill"]),
+        ((RefundPayment, "place_id"), RefundPayment(payment_id=uuid4(), amount=1, reason="No", place_id=other["places"]), other["bill"]),
+        ((RecordExpense, "place_id"), RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date(), place_id=other["places"]), None),
+        ((CorrectExpense, "place_id"), CorrectExpense(category="rent", description="April", amount=1, spent_on=NOW.date(), place_id=other["places"]), other["expense"]),
         ((ShareInvoice, "invoice_id"), ShareInvoice(invoice_id=other["invoices"]), None),
         ((IssueReceipt, "invoice_id"), IssueReceipt(invoice_id=other["invoices"], payment_id=uuid4()), None),
         ((ShareReceipt, "receipt_id"), ShareReceipt(receipt_id=other["receipts"]), None),
@@ -389,6 +450,7 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((SettleInvoices, "invoices"), SettleInvoices(patient_id=town.patient, amount=1, method="cash", invoices=[other["invoices"]]), None),
         ((SetDoctorSchedule, "doctor_id"), SetDoctorSchedule(doctor_id=other["staff"], week=ALWAYS), None),
         ((BlockTime, "doctor_id"), BlockTime(doctor_id=other["staff"], start=MONDAY, end=town.at(60)), None),
+        ((SettleAbsence, "block_id"), SettleAbsence(block_id=other["blocks"], rule=[How(action="leave")]), None),
         ((BlockTime, "room_id"), BlockTime(room_id=other["rooms"], start=MONDAY, end=town.at(60)), None),
         ((QueuePatient, "patient_id"), QueuePatient(patient_id=other["patients"]), None),
         ((QueuePatient, "doctor_id"), QueuePatient(patient_id=town.patient, doctor_id=other["staff"]), None),
@@ -412,12 +474,17 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     mine["relation"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
     mine["form"], form = (await town(PHOTOS)).id, (await far(PHOTOS)).id
     anna = (await far(AddRelation(patient_id=far.patient, relation="parent", guardian=True, name="Anna"))).id
-    mine["quotation"] = await town.quotation()
+    mine["quotation"], mine["bill"] = await town.quotation()
+    mine["employee"], mine["period"], mine["run"] = await paid(town)
+    employee, period, run = await paid(far)
+    mine["rule"] = (await town(MakeCommissionRule(doctor_id=town.doctor, **SHARE))).id, await town.invoice()
+    mine["expense"] = (await town(RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date()))).id
+    mine["campaign"] = (await town(DraftRecallCampaign(**CAMPAIGN))).id
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
-        "another clinic's": {"staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt()},
-        "of another kind": {"staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room, "quotations": town.room, "invoices": town.room, "receipts": town.room},
-        "of nothing": {"staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4()},
+        "another clinic's": {"blocks": (await far(BlockTime(room_id=far.room, start=far.at(600), end=far.at(660)))).id, "staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt(), "payroll_employees": employee, "payroll_periods": period, "payroll_runs": run},
+        "of another kind": {"blocks": town.room, "staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room, "quotations": town.room, "invoices": town.room, "receipts": town.room, "payroll_employees": town.room, "payroll_periods": town.room, "payroll_runs": town.room},
+        "of nothing": {"blocks": uuid4(), "staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "payroll_employees": uuid4(), "payroll_periods": uuid4(), "payroll_runs": uuid4()},
     }
     count = len(stored(database))
     for ids in strange.values():
@@ -430,9 +497,12 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
 
 async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -> None:
     """So that it is the reference that was refused, and nothing else."""
-    own = {"staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4()}
+    own = {"blocks": uuid4(), "staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4(), **dict.fromkeys(["payroll_employees", "payroll_periods", "payroll_runs", "employee", "period", "run", "rule"], uuid4())}
+    own |= {"bill": uuid4(), "expense": uuid4(), "campaign": uuid4()}
     for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
-        if issubclass(shape[0], ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink | ReverseDeposit | ReturnCredit | SettleInvoices) or shape in {(AddRelation, "related_id"), (ReceiveDeposit, "appointment_id")}:
+        if issubclass(shape[0], RecordPayment | MarkInvoicePaid | RefundPayment | CorrectExpense):
+            continue
+        if issubclass(shape[0], SettleAbsence | ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | ChangeRecallCampaign | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | CreateInstallmentPlan | SplitInvoice | ChangePayrollEmployee | DraftPayrollRun | ChangePayrollRun | ChangeCommissionRule | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink | ReverseDeposit | ReturnCredit | SettleInvoices) or shape in {(AddRelation, "related_id"), (ReceiveDeposit, "appointment_id")}:
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -448,6 +518,13 @@ async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -
             ids[own["holds"]] = (await fresh(HoldTime(doctor_id=fresh.doctor, room_id=fresh.room, start=MONDAY))).id
         renamed = type(command)(**{k: ids.get(v, v) if isinstance(v, UUID) else v for k, v in asdict(command).items() if k != "lines"}, **lines(command))
         assert (await fresh(renamed)).version >= 1
+
+
+async def paid(town: Town) -> tuple[UUID, UUID, UUID]:
+    """Put somebody on the payroll, and pay them for a month; return them, the month and the run."""
+    employee = (await town(AddPayrollEmployee(**PAID))).id
+    month = (await town(OpenPayrollPeriod(starts_on=date(2019, 1, 1), ends_on=date(2019, 1, 31)))).id
+    return employee, month, (await town(DraftPayrollRun(period_id=month, employees=[employee]))).id
 
 
 async def series(town: Town) -> UUID:
@@ -473,9 +550,19 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things |= {"recalls": await town.recall(), "referrals": (source := await town.source()), "referral_leads": await town.lead(source)}
     things["lead_forms"], things["leads"] = await town.written()
     things["recurrences"] = await series(town)
+    away = await town(BlockTime(doctor_id=town.doctor, start=town.at(0), end=town.at(60), reason="Ill", despite_bookings=True))
+    things["absences"] = (await town(SettleAbsence(block_id=away.id, rule=[How(action="leave")]))).id
+    things["recall_campaigns"] = (await town(DraftRecallCampaign(**CAMPAIGN))).id
+    things["import_runs"] = (await town(StartImport(rows=1))).id
     things |= {"places": (await town(OpenPlace(name="Noord"))).id, "appointment_types": (await town(AddAppointmentType(name="Implant"))).id}
     things["queue"] = (await town(QueuePatient(patient_id=town.patient))).id
     things |= {"quotations": await town.quotation(), "receipts": await town.receipt()}
+    things["installments"] = (await town(CreateInstallmentPlan(patient_id=town.patient, lines=[PART], rhythm=AT_ONCE))).id
+    things["payroll_employees"], things["payroll_periods"], things["payroll_runs"] = await paid(town)
+    things["commission_rules"] = (await town(MakeCommissionRule(doctor_id=town.doctor, **SHARE))).id
+    things["visit_fees"] = await town.visit_fee()
+    things["tills"] = (await town(OpenTill(opening=0))).id
+    things["card_payments"] = await town.card_payment()
     things["expenses"] = (await town(RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date()))).id
     things["holds"] = (await town(HoldTime(doctor_id=town.doctor, start=town.at(300)))).id
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
@@ -502,6 +589,7 @@ def later(town: Town) -> list[Command]:
     """Return a good one of each command about something that exists."""
     visit = {"doctor_id": town.doctor, "start": MONDAY}
     return [
+        UndoMissedAppointment(), WaiveVisitFee(reason="No"),
         ChangeAppointment(**visit), ChangeAppointmentStatus(status="confirmed"), RemoveAppointment(), ChangeClinic(name="Mine"),
         ChangePlace(name="Mine"), ClosePlace(), ChangeAppointmentType(name="Mine"), DeleteAppointmentType(),
         ShareAppointment(), RevokeAppointmentLink(), SendAppointmentSummary(), ExtendHold(), ReleaseHold(), ResendPortalInvitation(), CancelPortalInvitation(),
@@ -511,7 +599,12 @@ def later(town: Town) -> list[Command]:
         MoveQueueEntry(status="IN_PROGRESS"), RankQueueEntry(rank="high", reason="A child"), PlaceQueueEntry(),
         EditInvoice(lines=[Line(description="Crown", unit_price=1)]), IssueInvoice(), RecordPayment(amount=1, method="cash"), MarkInvoicePaid(), SendInvoice(),
         EditQuotation(lines=[Line(description="Crown", unit_price=1)]), IssueQuotation(), SendQuotation(), AcceptQuotation(), DeclineQuotation(), ReissueQuotation(), ConvertQuotation(), WithdrawQuotation(), SendReceipt(),
+        ChangeInstallmentTerms(terms=[DueTerm(due_on=NOW.date(), amount=100)]), PauseInstallmentPlan(), ResumeInstallmentPlan(), CancelInstallmentPlan(),
+        ChangePayrollEmployee(**PAID), RemovePayrollPeriod(), ChangePayrollRun(), ApprovePayrollRun(), PayPayrollRun(), VoidPayrollRun(reason="No"),
+        ChangeCommissionRule(**SHARE, doctor_id=town.doctor), RemoveCommissionRule(),
         CorrectExpense(category="rent", description="April", amount=1, spent_on=NOW.date()), StrikeOutExpense(),
+        CloseTill(counted=1), ReopenTill(reason="No"),
+        NoteCardReturn(refund="re_1", amount=1, reason="No"),
         RefundPayment(payment_id=uuid4(), amount=1, reason="No"), VoidInvoice(reason="No"), DeleteInvoice(),
         ApplyCredit(), ReallocatePayment(payment_id=uuid4(), allocations=[]), ReversePayment(payment_id=uuid4(), reason="No"), CreditInvoice(reason="No"), WriteOffInvoice(reason="No"),
         MergePatients(loser_id=town.patient), UnmergePatients(loser_id=town.patient), ChangePatient(given_name="A", family_name="B"),
@@ -528,13 +621,15 @@ def later(town: Town) -> list[Command]:
         ResendDelivery(delivery=uuid4()), ResendFailedDeliveries(since=NOW), DeleteWebhook(),
         ChangeAppointmentSeries(scope="all", time="10:00"), CancelAppointmentSeries(scope="all"), ExtendAppointmentSeries(count=1),
         ChangeRecall(), NoteRecallAttempt(outcome="reached"), BookRecall(appointment_id=uuid4()), DeclineRecall(), CancelRecall(), ReopenRecall(),
-        DismissSyncConflict(),
+        DismissSyncConflict(), UndoAbsence(), CancelImport(), UndoImport(),
+        ChangeRecallCampaign(**CAMPAIGN), StartRecallCampaign(), PauseRecallCampaign(), CancelRecallCampaign(),
         ChangeReferralSource(name="Mine", kind="other"), DeleteReferralSource(), MakeReferralLink(), WithdrawReferralLink(),
         ChangeLeadForm(label="Mine"), RotateLeadFormToken(), DisableLeadForm(), ChangeLeadStatus(status="contacted"), ConvertLead(gender="other"),
         NoteReferralContact(), ConvertReferralLead(patient_id=town.patient), DismissReferralLead(), ReopenReferralLead(),
     ]
 
 
+CAMPAIGN: dict[str, Any] = {"name": "Spring", "kind": "check-up", "starts_on": NOW.date()}
 SECRETS = ["Zwanenburg", "noor@zwanenburg.example", "Penicillin", "afraid of drills", "running late again"]
 
 
@@ -630,6 +725,16 @@ async def test_a_booking_rests_on_what_it_has_read(database: Any, town: Town) ->
         await other.handle(ArchivePatient(), town.admin, id=town.patient, now=NOW)
     with pytest.raises(PatientNotActive):
         await town(town.visit(town.at(120)))
+
+
+async def test_what_moves_between_two_looks_of_one_attempt_is_looked_at_anew(database: Any, town: Town) -> None:
+    """A stream is read, and its row after that: if another process has been there in between, nothing is decided on half of each."""
+    async with handling(database) as cold:
+        look = Looking(cold, At(id=uuid4(), now=NOW, today=NOW.date(), actor=uuid4(), clinic=town.id))
+        await look.require(Room, town.room)
+        await town(ChangeRoom(name="Garden room"), town.room)
+        with pytest.raises(Conflict):
+            await look.row(Room, town.room)
 
 
 async def test_a_refused_change_leaves_no_trace_in_memory(database: Any, town: Town) -> None:

@@ -6,19 +6,24 @@ import io
 import time
 from contextlib import suppress
 from datetime import date
+from uuid import UUID
 
 import psycopg
 import pytest
 from hypothesis import given as forall
 from hypothesis import strategies as st
 
+import gateway.imports
+from commands.import_runs import TakeImported
 from domain.imports import DatesAmbiguous, Draft, Flaw, HeadersUnclear, TooManyRows, read
 from domain.kit import Invalid
 from domain.kit.delimited import MOST_CELLS, MOST_CHARACTERS, TableUnreadable, guarded, unguarded
 from domain.patients import Demographics
+from gateway.import_runs import Work, patient_of, seen_to, tend
 from gateway.imports import LIMIT
 from gateway.kit.sheets import sheet
-from tests.served import failure
+from projections.import_runs import waiting
+from tests.served import failure, until
 
 TODAY = date(2026, 1, 5)
 RUN, TRY, OUT = "/patients/imports/run", "/patients/imports/validate", "/patients/export.csv"
@@ -188,7 +193,7 @@ async def test_a_trial_counts_what_the_run_does_and_a_second_run_does_nothing(we
     assert counts(tried) == (5, 2, 0, 0, 0, 3)
     assert await everybody(admin) == []
     ran = await told(admin, RUN, DUTCH)
-    assert {**ran, "dryRun": True} == tried
+    assert {**ran, "dryRun": True, "runId": None} == tried
     assert counts(await told(admin, RUN, DUTCH)) == (5, 0, 0, 2, 0, 3)
     assert [(line["givenName"], line["allergies"]) for line in await everybody(admin)] == [("Noor", "Penicilline\nLatex, puder\n"), ("Tim", "noten\nwespen\n")]
     sheet_ = (await sent(admin, TRY, DUTCH, format="csv")).text
@@ -337,3 +342,183 @@ async def test_what_cannot_be_taken_is_refused_in_the_one_shape(web):
     failure(form, 400, "TOO_MANY_ROWS")
     whole = await admin("POST", TRY, files={"file": ("patients.csv", b"name\nNoor Bakker\n", "text/csv")})
     assert counts(whole.json()) == (1, 1, 0, 0, 0, 0)
+
+
+# --- in the background, stopped, gone on with, taken back
+
+
+RUNS = "/import-runs"
+
+
+def many(count, first=0):
+    return "id,name,phone\n" + "".join(f"{n},Given{n} Family{n},020{n:07}\n" for n in range(first, first + count))
+
+
+async def begun(person, body, **headers):
+    answer = await person("POST", "/patients/imports", content=body.encode(), headers={"content-type": "text/csv", **headers})
+    assert answer.status_code == 202, answer.text
+    return answer.json()["id"]
+
+
+async def shown(person, run):
+    answer = await person("GET", f"{RUNS}/{run}")
+    return answer.json() if answer.status_code == 200 else {"status": None, "endedAt": None}
+
+
+async def at_its_end(person, run, status="finished"):
+    async def over():
+        found = await shown(person, run)
+        return found["status"] == status and found["endedAt"] is not None
+
+    await until(over)
+    return await shown(person, run)
+
+
+async def names(person):
+    return sorted(line["givenName"] for line in await everybody(person))
+
+
+@on_the_system
+async def test_a_run_in_the_background_is_seen_as_it_goes_on_and_tells_what_became_of_each_row(web):
+    admin = await web.person(await web.clinic(), "admin")
+    run = await begun(admin, many(120) + ",Nobody,\n0,Given0 Family0,\n", **{"idempotency-key": "once"})
+    seen = await at_its_end(admin, run)
+    assert (seen["rows"], seen["done"], seen["remaining"]) == (122, 122, 0)
+    assert tuple(seen[name] for name in COUNTS[1:]) == (120, 0, 0, 1, 1)
+    assert await begun(admin, many(120) + ",Nobody,\n0,Given0 Family0,\n", **{"idempotency-key": "once"}) == run
+    lines = (await admin("GET", f"{RUNS}/lines", params={"runId": run, "step": "rejected"})).json()["items"]
+    assert [(one["line"], one["code"], one["done"]) for one in lines] == [(122, "NAME_MISSING", True)]
+    with psycopg.connect(web.owner_url) as conn:
+        assert conn.execute("select count(*) from import_lines where run = %s and sealed is not null", (run,)).fetchone() == (0,)
+    stranger = await web.person(await web.clinic(), "admin")
+    failure(await stranger("GET", f"{RUNS}/lines", params={"runId": run}), 404, "NOT_FOUND")
+    failure(await stranger("POST", f"{RUNS}/{run}/cancel"), 404, "NOT_FOUND")
+    failure(await stranger("POST", f"{RUNS}/{run}/undo"), 404, "NOT_FOUND")
+
+
+async def laid_ready(web, admin, clinic, body):
+    """Lay a list ready as a gateway does that is killed before it has taken any of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        async def killed(*_):
+            pass
+
+        patch.setattr(gateway.imports, "seen_to", killed)
+        return await begun(admin, body)
+
+
+@on_the_system
+async def test_what_a_gateway_left_that_was_killed_another_one_goes_on_with(web):
+    clinic = await web.clinic()
+    admin = await web.person(clinic, "admin")
+    run = await laid_ready(web, admin, clinic, many(120))
+    worker, services = UUID(int=7), web.services
+    assert await services.staging.lease(clinic, UUID(run), worker)
+    work = Work(services, clinic, UUID(run), worker)
+    await work._begun_by("started_by")
+    rows = await work._page(0)
+    await work._handle(TakeImported(people=[patient_of(row) for row in rows[:50]]), UUID(run), UUID(int=8))  # and is killed before it notes it
+    await until(lambda: progressed(admin, run))
+    assert await seen_to(services, clinic, UUID(run)) == 0  # it may be alive yet
+    assert await waiting(services.reading.lanes, 10) == []
+    with psycopg.connect(web.owner_url) as conn:
+        conn.execute("update import_leases set until = now() - interval '1 second'")
+    assert [str(one.run) for one in await waiting(services.reading.lanes, 10)] == [run]
+    await tend(services)
+    seen = await at_its_end(admin, run)
+    assert (seen["created"], seen["left"], len(await everybody(admin))) == (120, 0, 120)
+    with psycopg.connect(web.owner_url) as conn:
+        assert conn.execute("select count(*), count(distinct originator_id) from stored_events where topic = 'PatientRegistered' and clinic_id = %s", (clinic,)).fetchone() == (120, 120)
+
+
+async def progressed(person, run):
+    return (await shown(person, run))["status"] == "running"
+
+
+@on_the_system
+async def test_a_run_that_is_cancelled_takes_no_further_row(web):
+    clinic = await web.clinic()
+    admin = await web.person(clinic, "admin")
+    run = await laid_ready(web, admin, clinic, many(100))
+    services = web.services
+    work = Work(services, clinic, UUID(run), UUID(int=7))
+    await work._begun_by("started_by")
+    rows = await work._page(0)
+    assert await work._portion(rows[:50])
+    assert (await admin("POST", f"{RUNS}/{run}/cancel")).status_code == 200
+    assert not await work._portion(rows[50:])
+    await seen_to(services, clinic, UUID(run))
+    seen = await at_its_end(admin, run, "cancelled")
+    assert (seen["created"], seen["left"]) == (50, 50)
+    assert len(await everybody(admin)) == 50
+    assert (await admin("POST", f"{RUNS}/{run}/cancel")).json()["status"] == "cancelled"
+
+
+@on_the_system
+async def test_whoever_is_forgotten_while_a_row_waits_is_not_taken(web):
+    clinic = await web.clinic()
+    admin = await web.person(clinic, "admin")
+    await told(admin, RUN, many(2))
+    (one, _) = sorted(await everybody(admin), key=lambda line: line["givenName"])
+    run = await laid_ready(web, admin, clinic, "id,name,phone\n0,Given0 Family0,0209999999\n1,Given1 Family1,0209999998\n")
+    asked = {"personId": one["externalId"], "kind": "patients", "reason": "Asked for it", "despiteRetention": True}
+    assert (await admin("POST", "/privacy/erasures", asked)).status_code in {200, 201}
+    with psycopg.connect(web.owner_url) as conn:
+        assert conn.execute("select count(*) from import_lines where run = %s and sealed is not null", (run,)).fetchone() == (1,)
+    await seen_to(web.services, clinic, UUID(run))
+    seen = await at_its_end(admin, run)
+    assert (seen["changed"], seen["rejected"]) == (1, 1)
+
+
+@on_the_system
+async def test_an_import_is_taken_back_but_for_whom_somebody_has_gone_on_with(web):
+    clinic = await web.clinic()
+    admin = await web.person(clinic, "admin")
+    await told(admin, RUN, "id,name,phone,allergies\n90,Anna Before,0201111111,Latex\n91,Bert Before,0201111112,\n")
+    before = await everybody(admin)
+    text = "id,name,phone,allergies\n1,New Alone,0201234567,\n2,New Noted,0201234568,\n3,New Renamed,0201234569,\n90,Anna Before,0202222222,Nuts\n91,Bert Before,0202222223,\n"
+    run = (await told(admin, RUN, text))["runId"]
+    people = {line["givenName"] + " " + line["familyName"]: line["externalId"] for line in await everybody(admin)}
+    noted = await admin("POST", f"/patients/{people['New Noted']}/notes", {"text": "Called"})
+    assert noted.status_code == 201, noted.text
+    for name in ("New Renamed", "Bert Before"):
+        answer = await admin("PUT", f"/patients/{people[name]}", {"givenName": "Else", "familyName": name.split()[1]})
+        assert answer.status_code == 200, answer.text
+        admin.seen_to = int(answer.headers["x-position"])
+    headers = {"x-position": str(max(admin.seen_to, int(noted.headers["x-position"])))}
+    tried = (await admin("POST", f"{RUNS}/{run}/undo", params={"dryRun": "true"}, headers=headers)).json()
+    assert (tried["archived"], tried["setBack"], tried["kept"]) == (1, 1, 3)
+    began = await admin("POST", f"{RUNS}/{run}/undo")
+    assert (began.status_code, began.json()["status"]) == (200, "undoing"), began.text
+    done = await at_its_end(admin, run, "undone")
+    assert (done["archived"], done["setBack"], done["kept"]) == (1, 1, 3)
+    lines = (await admin("GET", f"{RUNS}/lines", params={"runId": run})).json()["items"]
+    assert [(one["line"], one["undone"], one["keptBecause"]) for one in lines] == [
+        (2, "archived", None), (3, "kept", "IMPORTED_PATIENT_USED"), (4, "kept", "PATIENT_CHANGED_SINCE"), (5, "setBack", None), (6, "kept", "PATIENT_CHANGED_SINCE")]
+    now = {line["externalId"]: line for line in await everybody(admin)}
+    anna = next(line for line in before if line["givenName"] == "Anna")
+    assert now[people["Anna Before"]] == anna
+    failure(await admin("POST", f"{RUNS}/{run}/undo"), 409, "IMPORT_UNDONE_ALREADY")
+    again = await told(admin, RUN, text)  # whoever was archived for no other reason comes back
+    assert counts(again) == (5, 1, 3, 1, 0, 0), again
+    assert now.keys() == {line["externalId"] for line in await everybody(admin)}
+
+
+@on_the_system
+async def test_nobody_is_archived_past_somebody_who_books_for_them_just_then(web):
+    clinic = await web.clinic()
+    admin = await web.person(clinic, "admin")
+    run = (await told(admin, RUN, many(12)))["runId"]
+    patients = [line["externalId"] for line in await everybody(admin)]
+    note = {"text": "Called"}
+    began, *notes = await asyncio.gather(admin("POST", f"{RUNS}/{run}/undo"), *(admin("POST", f"/patients/{one}/notes", note) for one in patients))
+    assert began.status_code == 200
+    done = await at_its_end(admin, run, "undone")
+    noted = {one for one, answer in zip(patients, notes, strict=True) if answer.status_code == 201}
+    archived = {line["patientId"] for line in (await admin("GET", f"{RUNS}/lines", params={"runId": run, "undone": "archived"})).json()["items"]}
+    assert done["archived"] == len(archived)
+    for one in archived & noted:  # noted first, archived then: only if the note came after the look
+        with psycopg.connect(web.owner_url) as conn:
+            order = [topic for (topic,) in conn.execute(
+                "select topic from stored_events where (originator_id = %s and topic = 'PatientArchived') or (topic = 'PatientNoteWritten' and position(convert_to(%s, 'UTF8') in state) > 0) "
+                "order by notification_id", (one, one))]
+        assert order[0] == "PatientArchived", order

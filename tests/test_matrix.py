@@ -13,12 +13,19 @@ from tests.matrix import GUARDS, ONESELF, PLANS, ROLES, TABLE, YES, Answer, answ
 from tests.test_walk import (
     ID,
     LAST_CALLS,
+    absences,
     appointments,
     caller,
+    card_payments,
+    clocks,
+    commissions,
     consents,
     credited,
     devices,
     figures,
+    installments,
+    insurance,
+    insured,
     invitations,
     invoices,
     leads,
@@ -34,6 +41,8 @@ from tests.test_walk import (
     schedules,
     screens,
     staff,
+    tills,
+    visit_fees,
     waiting,
     walked,
 )
@@ -41,7 +50,7 @@ from tests.walk import OPERATIONS, Api, Json, Operation, Person, Request, conten
 
 __all__ = ["caller"]  # a fixture
 
-CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, recurrences, recalls, invoices, quotations, referrals, leads, waiting, devices, screens]  # what is neither the admin's alone nor the platform's
+CLINICAL = [staff, permissions, invitations, rooms, schedules, patients, consents, portal, appointments, absences, clocks, recurrences, recalls, invoices, quotations, installments, commissions, card_payments, tills, visit_fees, referrals, leads, waiting, devices, screens]  # what is neither the admin's alone nor the platform's
 BEYOND_A_PROGRAM = {"GRANT_BEYOND_YOUR_OWN"}  # it may not make anybody more than it is itself, which is nobody
 WORDS = re.compile("Bakker|Noor|Visser|Penicillin|D2740")  # of rows that the walk has made
 
@@ -103,7 +112,7 @@ async def test_whoever_is_let_through_gets_it_done_and_nobody_else(caller: Api) 
             await root("ChangeClinicPlan", {"plan": plan}, id=admin.clinic)
             deputy = Deputy(admin, await caller.person(admin.clinic, role), plan)
             ids: Json = {"clinics": str(admin.clinic)}
-            for chapter in [*CLINICAL, *([figures] if plan != "Pro" else []), credited]:
+            for chapter in [*CLINICAL, *([figures, insured, insurance] if plan != "Pro" else []), credited]:
                 await chapter(deputy, ids)
             may = {o.id for o in OPERATIONS.values() if GUARDS[where(o)].word in TABLE and answer(where(o), role, plan) is YES}
             missing = may - deputy.done
@@ -119,7 +128,7 @@ async def test_every_operation_does_what_it_says_and_nothing_for_whoever_may_not
 
 
 FIGURES = {"GetDoctorPerformance", "GetPatientGrowth", "GetRetentionCohorts", "GetReferralSources", "BrowseVisitRow", "GetAppointmentTrends", "GetWhy"}
-ANYTHING = {"BrowseAuditLog", "BrowseErasureRow"}  # may be asked about anything, and tell nothing of others
+ANYTHING = {"BrowseAuditLog", "BrowseErasureRow", "ListInstallmentsOfTreatmentPlan"}  # may be asked about anything, and tell nothing of others
 
 
 async def foreign(me: Person, ids: Json) -> None:

@@ -10,6 +10,7 @@ from commands.schedules import BlockTime, UnblockTime
 from domain.kit import Forbidden, NotFound
 from gateway.events import VIEWED
 from gateway.kit.eyes import eyes_of
+from schemas.absences import AbsenceRow
 from schemas.appointments import AppointmentRow
 from schemas.calendar import BlockEntry, CalendarEntry
 from schemas.holds import HoldRow
@@ -92,7 +93,7 @@ async def test_a_receptionist_without_the_key_has_no_list_at_all(town):
         await town(town.visit(town.at(420)), who=desk)
 
 
-@pytest.mark.parametrize("row", [AppointmentRow, CalendarEntry, BlockRow, BlockEntry, ScheduleRow, DoctorSchedule, HoldRow, RecurrenceRow, SyncConflictRow, QueueRow, TurnRow])
+@pytest.mark.parametrize("row", [AbsenceRow, AppointmentRow, CalendarEntry, BlockRow, BlockEntry, ScheduleRow, DoctorSchedule, HoldRow, RecurrenceRow, SyncConflictRow, QueueRow, TurnRow])
 def test_every_row_of_a_list_says_whose_it_is(row):
     """Reads add the condition by this; a row without it would show everybody's."""
     town = type("Anywhere", (), {"id": who(None).actor, "doctor": who(None).actor})
@@ -106,7 +107,7 @@ def test_the_event_stream_shows_a_restricted_doctor_his_own():
     town = type("Anywhere", (), {"id": who(None).actor, "doctor": who(None).actor})
     me = restricted(town)
     eyes = eyes_of(me, VIEWED)
-    assert dict(eyes.owned) == dict.fromkeys(["appointments", "blocks", "schedules", "calendar", "visits", "holds", "recurrences", "sync_conflicts", "queue", "turns"], "doctorId")
+    assert dict(eyes.owned) == dict.fromkeys(["absences", "appointments", "blocks", "schedules", "calendar", "visits", "holds", "recurrences", "sync_conflicts", "queue", "turns"], "doctorId")
     assert eyes.subject == town.doctor
     assert eyes_of(replace(me, grants=me.grants | {ALL}), VIEWED).owned == ()
 

@@ -24,6 +24,7 @@ from commands.recurrences import (
 from commands.schedules import BlockTime
 from domain.appointments import Appointment
 from domain.kit import Invalid, NotFound, Refused, TimeClaim
+from domain.kit.wishes import TAKEN, Way, Wish, settled
 from domain.recurrences import (
     MOST,
     WEEKDAYS,
@@ -37,9 +38,7 @@ from domain.recurrences import (
     SeriesEmpty,
     SeriesEndless,
     SeriesTooLong,
-    Wish,
     expand,
-    settled,
     visit_of,
 )
 from projections.kit.rebuild import verify
@@ -128,10 +127,27 @@ def claim(hour: int, hours: int = 1) -> frozenset[Any]:
 
 
 def test_of_visits_that_meet_the_earlier_is_had_and_who_stays_is_in_the_way() -> None:
-    assert settled([Wish(1, after=claim(9)), Wish(2, after=claim(9)), Wish(3, after=claim(10))]) == {2: "TIME_TAKEN"}
-    assert settled([Wish(1, claim(9), claim(10)), Wish(2, claim(10), claim(11))]) == {}  # the second makes room
-    assert settled([Wish(1, claim(9), claim(10)), Wish(2, claim(10), claim(11), taken=True)]) == {1: "TIME_TAKEN", 2: "TIME_TAKEN"}
-    assert settled([Wish(1, claim(9), claim(9), why="DOCTOR_NOT_WORKING"), Wish(2, claim(10), claim(11))]) == {1: "DOCTOR_NOT_WORKING"}
+    assert why(wish(1, None, 9), wish(2, None, 9), wish(3, None, 10)) == {2: TAKEN}
+    assert why(wish(1, 9, 10), wish(2, 10, 11)) == {}  # the second makes room
+    assert why(wish(1, 9, 10), wish(2, 10, 11, why=TAKEN)) == {1: TAKEN, 2: TAKEN}
+    assert why(wish(1, 9, 9, why="DOCTOR_NOT_WORKING"), wish(2, 10, 11)) == {1: "DOCTOR_NOT_WORKING"}
+
+
+def test_what_cannot_be_had_in_one_way_is_had_in_the_next() -> None:
+    assert [way.done for way in settled([wish(1, None, 9), wish(2, None, 9, 10), wish(3, None, 9, 10, 11)]).values()] == ["9", "10", "11"]
+    assert why(wish(1, None, 9), wish(2, 12, 9, 9), wish(3, None, 12)) == {2: TAKEN, 3: TAKEN}  # whoever stays is in the third's way
+
+
+def test_nobody_who_can_stay_is_driven_out_by_somebody_who_must_go() -> None:
+    assert {id_.int: way.done for id_, way in settled([wish(1, None, 9), wish(2, None, 9, 10, 11), wish(3, None, 10)]).items()} == {1: "9", 3: "10", 2: "11"}
+
+
+def wish(number: int, before: int | None, *after: int, why: str | None = None) -> Wish[str]:
+    return Wish(UUID(int=number), claim(before) if before else frozenset(), [[Way(claim(hour), str(hour), why)] for hour in after])
+
+
+def why(*wishes: Wish[str]) -> dict[int, str]:
+    return {id_.int: way.why for id_, way in settled(wishes).items() if way.why}
 
 
 # --- on a real store

@@ -23,8 +23,8 @@ HOUR = timedelta(hours=1)
 class Yard:
     """Processes that work, a clock that they look at, and a mail server that kills whoever brings a letter as long as it knows of one to be killed."""
 
-    def __init__(self, database, nats, post, folder):
-        self.outbox, self.folder = Outbox(database), folder
+    def __init__(self, database, nats, post, folder, chore):
+        self.outbox, self.folder, self.chore = Outbox(database), folder, chore
         self.settings = {"gateway": database.settings("gateway", nats), "courier": replace(database.settings("courier"), smtp_url=post.url)}
         self.children, self.doomed = [], []
         post.box.says = self.die
@@ -34,7 +34,7 @@ class Yard:
             os.kill(self.doomed.pop().pid, signal.SIGKILL)
 
     def start(self, kind):
-        command = ("anamnesis", "worker", "courier") if kind == "courier" else ("tests.tending", self.folder / "clock")
+        command = ("anamnesis", "worker", "courier") if kind == "courier" else ("tests.tending", self.folder / "clock", self.chore)
         child = spawn([sys.executable, "-m", *command], env=self.settings[kind].environment(), log=self.folder / f"{kind}.log")
         self.children.append(child)
         return child
@@ -44,12 +44,12 @@ class Yard:
         (self.folder / "next").write_text(" ".join((first - one).isoformat() for one in before))
         (self.folder / "next").rename(self.folder / "clock")
 
-    def noted(self):
-        return Counter(topic for (topic,) in self.outbox.run("select topic from stored_events where stream_kind = 'reminders'"))
+    def noted(self, kind="reminders"):
+        return Counter(topic for (topic,) in self.outbox.run("select topic from stored_events where stream_kind = %s", kind))
 
-    async def until_noted(self, count):
+    async def until_noted(self, count, kind="reminders"):
         async def noted():
-            return self.noted().total() >= count
+            return self.noted(kind).total() >= count
 
         await until(noted, 30)
 
@@ -61,9 +61,9 @@ class Yard:
 
 
 @contextmanager
-def yard(database, nats, folder):
+def yard(database, nats, folder, chore="reminders"):
     with MailServer() as post:
-        here = Yard(database, nats, post, folder)
+        here = Yard(database, nats, post, folder, chore)
         try:
             yield here, post
         finally:

@@ -407,6 +407,32 @@ async def test_who_does_not_want_reminders_says_so_by_one_click_and_may_think_ag
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_a_patient_is_reminded_in_the_language_that_they_like_best_under_whichever_record_they_said_so(town):
+    desk = await opened(town)
+
+    async def tongue(patient, email):
+        visit = await desk.book(patient, hour=8 + len(desk.letters(email)))
+        await desk.admin("POST", "/reminders", {"appointmentId": visit["id"]})
+        await desk.until_settled(visit)
+        return desk.letters(email)[-1]["Content-Language"]
+
+    async def likes(patient, **said):
+        assert (await desk.admin("PUT", f"/patients/{patient}/preferences", said)).status_code == 200
+
+    (noor, email), (twin, _) = await desk.patient(), await desk.patient()
+    assert await tongue(noor, email) == "en"
+    await likes(noor, language="es-MX")
+    assert await tongue(noor, email) == "es"
+    await likes(noor, times=["morning"])  # said as a whole: no language any more
+    assert await tongue(noor, email) == "en"
+    await likes(twin, language="es")
+    await desk.admin("POST", f"/patients/{noor}/merge", {"loserId": twin})
+    assert await tongue(noor, email) == "es"  # as it was noted last
+    await desk.admin("POST", f"/patients/{noor}/unmerge", {"loserId": twin})
+    assert await tongue(noor, email) == "en"
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_link_is_made_by_nobody_else(town):
     desk = await opened(town)
     noor, email = await desk.patient()

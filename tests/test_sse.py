@@ -790,6 +790,8 @@ def test_who_may_read_what_is_sealed_could_read_it_in_a_row():
     assert opens("patients.view_medical_history", "patients.view_detail", role="patient") == detail - {"PatientPreferencesChanged"}  # a row beside their own
     assert {"AppointmentBooked", "AppointmentCancelled"} <= opens("appointments.view", "appointments.view_detail")
     assert opens("billing.invoices.view", "billing.invoices.view_detail") == {"InvoiceDrafted", "InvoiceEdited"}
+    assert opens("billing.installments.view") == {
+        "InstallmentPlanMade", "InstallmentTermsChanged", "InstallmentPlanPaused", "InstallmentPlanCancelled"}
     assert opens("billing.quotations.view") == {"QuotationDrafted", "QuotationEdited", "QuotationDeclined"}
 
 

@@ -52,6 +52,7 @@ class Till:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.keys = {KEY}  # that open it
         self.numbers = count(1)
         self.things: dict[str, Json] = {}
         self.answers: dict[str, tuple[Json, Json]] = {}  # by idempotency key: what was asked, what was answered
@@ -99,6 +100,23 @@ class Till:
             session.update(status="complete", subscription=subscription["id"])
             return subscription
 
+    def pay_once(self, checkout: str, amount: int | None = None, currency: str = "") -> Json:
+        """Pay on the page of a checkout that is for one payment; the payment."""
+        with self.lock:
+            session = self.things[checkout]
+            if session["status"] != "open":
+                raise Wrong(400, "checkout_session_not_open")
+            intent = self.made("pi", "payment_intent", amount=amount or session["amount_total"], returned=0, metadata=session["payment_intent_data"]["metadata"])
+            session.update(
+                status="complete", payment_status="paid", payment_intent=intent["id"], amount_total=intent["amount"], currency=currency or session["currency"])
+            return intent
+
+    def lapse(self, checkout: str) -> None:
+        """Let the time of a checkout run out."""
+        with self.lock:
+            if self.things[checkout]["status"] == "open":
+                self.things[checkout]["status"] = "expired"
+
     def save_card(self, customer: str, last4: str = "4242") -> str:
         method = self.id("pm")
         card = {"brand": "visa", "last4": last4, "exp_month": 4, "exp_year": 2031}
@@ -123,6 +141,9 @@ class Till:
     def completed(self, checkout: str) -> bytes:
         return self.event("checkout.session.completed", {**self.things[checkout], "object": "checkout.session"})
 
+    def expired(self, checkout: str) -> bytes:
+        return self.event("checkout.session.expired", {**self.things[checkout], "object": "checkout.session"})
+
     def bill(self, subscription: str, *, paid: bool, amount: int = 9_900, attempt: int = 1) -> bytes:
         about = {
             "id": self.id("in"), "object": "invoice", "customer": self.things[subscription]["customer"], "currency": "eur", "amount_due": amount,
@@ -141,7 +162,7 @@ class Till:
 
     def answer(self, method: str, path: str, params: Json, headers: dict[str, str]) -> Json:
         with self.lock:
-            if headers.get("authorization") != f"Bearer {KEY}":
+            if headers.get("authorization") not in {f"Bearer {key}" for key in self.keys}:
                 raise Wrong(401, "api_key_invalid", kind="authentication_error")
             key = headers.get("idempotency-key")
             if method != "POST" or key is None:
@@ -238,6 +259,8 @@ def make_product(till: Till, params: Json) -> Json:
 
 
 def make_checkout(till: Till, params: Json) -> Json:
+    if params["mode"] == "payment":
+        return make_checkout_once(till, params)
     known(params, "mode", "customer", "client_reference_id", "line_items", "subscription_data", "success_url", "cancel_url")
     till.thing(params["customer"], "customer")
     items = list(params["line_items"].values())
@@ -247,6 +270,44 @@ def make_checkout(till: Till, params: Json) -> Json:
         raise Wrong(400, "parameter_invalid")
     id_ = till.id("cs_test")
     return till.made("cs", "checkout.session", **{**params, "line_items": items}, id=id_, url=f"{till.url}/pay/{id_}", status="open")
+
+
+def make_checkout_once(till: Till, params: Json) -> Json:
+    known(
+        params, "mode", "client_reference_id", "payment_method_types", "line_items", "metadata", "payment_intent_data", "locale", "success_url", "cancel_url",
+        "expires_at")
+    items = list(params["line_items"].values())
+    price = known(items[0]["price_data"], "product_data", "currency", "unit_amount")
+    known(price["product_data"], "name")
+    amount, left = int(price["unit_amount"]) * int(items[0]["quantity"]), int(params["expires_at"]) - time.time()
+    if amount < 50:
+        raise Wrong(400, "amount_too_small")
+    if not 30 * 60 <= left <= DAY or price["currency"] != price["currency"].lower():
+        raise Wrong(400, "parameter_invalid_integer")
+    id_ = till.id("cs_test")
+    return till.made("cs", "checkout.session", **{**params, "line_items": items, "expires_at": int(params["expires_at"])}, id=id_, url=f"{till.url}/pay/{id_}",
+                     status="open", payment_status="unpaid", payment_intent=None, amount_total=amount, currency=price["currency"])
+
+
+def end_checkout(till: Till, _: Json, id_: str) -> Json:
+    session = till.thing(id_, "checkout.session")
+    if session["status"] != "open":
+        raise Wrong(400, "resource_not_open", 'Only Checkout Sessions with a status in ["open"] can be expired.')
+    session["status"] = "expired"
+    return session
+
+
+def checkouts_of(till: Till, params: Json) -> Json:
+    known(params, "limit")
+    return {"object": "list", "data": [t for t in till.things.values() if t["object"] == "checkout.session" and t["mode"] == "payment"][: int(params["limit"])]}
+
+
+def give_back(till: Till, params: Json) -> Json:
+    intent, amount = till.thing(known(params, "payment_intent", "amount")["payment_intent"], "payment_intent"), int(params["amount"])
+    if intent["returned"] + amount > intent["amount"]:
+        raise Wrong(400, "charge_already_refunded")
+    intent["returned"] += amount
+    return till.made("re", "refund", payment_intent=intent["id"], amount=amount, status="succeeded")
 
 
 def make_portal(till: Till, params: Json) -> Json:
@@ -285,6 +346,8 @@ ROUTES: list[tuple[str, str, Callable[..., Json]]] = [
     ("POST", "/v1/customers", make_customer), ("POST", "/v1/customers/([^/]+)", change_customer), ("GET", "/v1/customers/([^/]+)", showing("customer")),
     ("GET", "/v1/customers/([^/]+)/payment_methods", methods_of), ("POST", "/v1/products", make_product),
     ("GET", "/v1/products/([^/]+)", showing("product")), ("POST", "/v1/checkout/sessions", make_checkout),
+    ("GET", "/v1/checkout/sessions", checkouts_of), ("GET", "/v1/checkout/sessions/([^/]+)", showing("checkout.session")),
+    ("POST", "/v1/checkout/sessions/([^/]+)/expire", end_checkout), ("POST", "/v1/refunds", give_back),
     ("POST", "/v1/billing_portal/sessions", make_portal), ("GET", "/v1/subscriptions/([^/]+)", showing("subscription")),
     ("GET", "/v1/payment_methods/([^/]+)", showing("payment_method")), ("POST", "/v1/payment_methods/([^/]+)/detach", detach),
 ]

@@ -18,6 +18,7 @@ from domain.email_templates import EmailTemplate, choose, template_of
 from domain.kit import PLATFORM
 from domain.kit.addresses import networks
 from domain.kit.letters import Language, Wording
+from domain.patients import Patient, PatientPreferencesChanged
 from projections.kit.keys import KeyRing
 from projections.kit.lanes import Lanes
 from projections.kit.tables import load
@@ -26,11 +27,11 @@ from workers.kit.bus import Bus
 from workers.kit.fanout import Fanout
 from workers.kit.outbox import Outbox
 from workers.kit.outward import Outward
-from workers.kit.policies import Answering
+from workers.kit.policies import Answering, To
 from workers.kit.post import transport
 from workers.kit.pushing import MANY, Pushing
 from workers.kit.rounds import Rounds
-from workers.kit.writing import Look, Writing
+from workers.kit.writing import Look, Writing, last
 from workers.webhooks import OWN, heard, told
 
 
@@ -76,6 +77,18 @@ async def words(look: Look, clinic: UUID, key: str, language: Language) -> Wordi
     return choose(key, language, own, platform).wording
 
 
+async def tongue(look: Look, to: To, clinic: UUID) -> str | None:
+    """Return the language that somebody likes best, if they have said so: of a patient, as it was noted last under whichever of their records."""
+    facts = await look.facts(to.id, clinic)
+    if to.kind != Patient.kind:
+        spoken: str | None = last([fact.event for fact in facts if fact.kind == to.kind], "language")
+        return spoken
+    records = Patient.replay(fact.event for fact in facts if fact.kind == Patient.kind).records
+    facts += [fact for record in records for fact in await look.facts(record, clinic)]
+    said = [(fact.recorded_at, fact.position, fact.event.language) for fact in facts if isinstance(fact.event, PatientPreferencesChanged)]
+    return max(said)[2] if said else None
+
+
 async def main(settings: Settings) -> None:
     """Run until cancelled."""
     load()
@@ -86,7 +99,7 @@ async def main(settings: Settings) -> None:
     look = Look(lanes, KeyRing(settings.kek))
     writing = Writing(
         look, Codes(lanes, settings.kek), transport(settings.smtp_url, settings.data_dir / "mail"), words,
-        address=settings.address, mail_from=settings.mail_from, links=LastingLinks(settings.kek))
+        address=settings.address, mail_from=settings.mail_from, links=LastingLinks(settings.kek), tongue=tongue)
     sending = Outbox(settings.database_url, writing.deliver, name)
     outward = Outward(networks(settings.webhooks_private), MANY)
     claiming = Lanes(settings.database_url, size=1, name=f"{name}-webhooks")

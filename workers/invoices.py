@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from domain.invoices import INVOICE_LETTER, Invoice, InvoiceSent
 from domain.kit import Fact, Refused
 from domain.kit.money import in_words
-from domain.public_documents import PATH, PURPOSE, PublicDocument, link_to
+from domain.public_documents import PAGE, PURPOSE, PublicDocument, link_to
 from workers.kit.outbox import UndeliverableError
 from workers.kit.policies import Lasting, Letter, To, answers
 from workers.kit.writing import Look, last
@@ -26,5 +26,5 @@ def when_InvoiceSent(fact: Fact, event: InvoiceSent) -> Letter:
         told = [one.event for one in await look.facts(fact.id, fact.clinic)]
         return {"number": last(told, "number") or "", "total": in_words(invoice.total, last(told, "currency") or "EUR"), "due": str(invoice.due_on or "")}
 
-    link = Lasting(PURPOSE, link_to(fact.id), event.link, PATH)
+    link = Lasting(PURPOSE, link_to(fact.id), event.link, PAGE)
     return Letter(INVOICE_LETTER, To("patients", event.patient_id), link=link, language=event.language, sought=particulars)

@@ -9,7 +9,7 @@ from domain.appointments import LINK, Appointment, AppointmentLinkOver, Arrangem
 from domain.clinics import Clinic
 from domain.kit import Fact
 from domain.kit.links import link_of
-from domain.message_wishes import MessageWishes, message_wishes_of
+from domain.message_wishes import MessageTopic, MessageWishes, message_wishes_of
 from domain.patients import Patient
 from domain.reminders import REMINDER_LETTER, ReminderQueued, ReminderSettings, reminder_settings_of
 from workers.kit.outbox import NotNowError, UndeliverableError
@@ -27,7 +27,7 @@ def when_ReminderQueued(fact: Fact, event: ReminderQueued) -> Letter:
     async def particulars(look: Look) -> Mapping[str, str]:
         now = datetime.now(UTC)
         visit = await still_so(look, fact, event, link.subject, now)
-        await ensure_wanted(look, event.patient_id, fact.clinic)
+        await ensure_wanted(look, event.patient_id, fact.clinic, "reminders")
         if event.window is not None:  # what somebody at the desk sends, they send now
             await ensure_awake(look, fact.clinic, now)
         return await told(look, event.patient_id, fact.clinic, visit)
@@ -42,7 +42,7 @@ async def still_so(look: Look, fact: Fact, event: ReminderQueued, link: UUID, no
     there = visit.arranged
     if there is None or event.patient_id not in await records_of(look, there.patient_id, fact.clinic):
         raise UndeliverableError("the visit was struck out, or is another patient's by now")
-    if there.starts_at != event.starts_at or there.starts_at <= now or visit.status not in {"booked", "confirmed"}:
+    if event.starts_at not in {there.starts_at, *visit.earlier} or there.starts_at <= now or visit.status not in {"booked", "confirmed"}:
         raise UndeliverableError("the visit was moved, has begun, is over or was cancelled")
     try:
         visit.ensure_shown(event.appointment_id, link, now)
@@ -56,11 +56,11 @@ async def records_of(look: Look, patient: UUID, clinic: UUID) -> tuple[UUID, ...
     return (patient, *(await look.state(Patient, patient, clinic)).records)
 
 
-async def ensure_wanted(look: Look, patient: UUID, clinic: UUID) -> None:
+async def ensure_wanted(look: Look, patient: UUID, clinic: UUID, topic: MessageTopic) -> None:
     """Refuse to write to somebody who has said meanwhile that they do not want it."""
     for record in await records_of(look, patient, clinic):
-        if "reminders" in (await look.state(MessageWishes, message_wishes_of(record), clinic)).unwanted:
-            raise UndeliverableError("the patient does not want to be reminded any more")
+        if topic in (await look.state(MessageWishes, message_wishes_of(record), clinic)).unwanted:
+            raise UndeliverableError("the patient does not want to be written about it any more")
 
 
 async def ensure_awake(look: Look, clinic: UUID, now: datetime) -> None:

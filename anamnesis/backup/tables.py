@@ -20,6 +20,7 @@ KEPT = {
     "webhook_attempts": "true",
     "parked_events": "state = 'discarded'",  # somebody's decision; what is only parked is tried again
     "head_keys": "true",
+    "import_lines": "true",
     "restorations": "number > 0",
 }
 """What the key store keeps, and which lines of it; one that refers to another comes after it."""
@@ -50,6 +51,7 @@ LEFT = {
     "door_homes": "whoever signs in is known again",
     "rate_debts": "debts of a minute",
     "head_wishes": "wished again",
+    "import_leases": "good for half a minute",
     "projector_members": "processes that ran then",
     "rebuilds": "of tables that are not in a backup",
     "replays": "schemas of their own, made again when wanted",

@@ -6,7 +6,7 @@ would be queued in the wrong order; whatever needs awaiting (look-ups, keys) com
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
@@ -14,7 +14,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from commands.kit import writer as w
-from commands.kit.command import Command, Creation, Decision
+from commands.kit.command import Command, Creation, Decision, Holding
 from commands.kit.errors import Contended, KeyReused, NameTaken, StaleVersion, TimeTaken, Unavailable
 from commands.kit.ids import mac_content, new_id, resource
 from commands.kit.naming import naming
@@ -67,6 +67,8 @@ class Looking:
         self.from_cache = self.from_cache or entry is not None
         if entry is None or entry.kind != state.kind or (row and not entry.row_known):
             entry = await streams.get(state, stream, clinic, row=row)
+        if self.versions.setdefault(stream, entry.version) != entry.version:  # it has moved since this very attempt read it: half of it would rest on what was before
+            raise Conflict
         self.entries[stream] = entry
         self.versions[stream] = entry.version
         return entry
@@ -116,9 +118,14 @@ class Looking:
         """Return rows of a read model; they may lag behind."""
         return await self.store.find(row, self.at.clinic, equals)
 
-    async def holders(self, claims: Sequence[TimeClaim]) -> list[set[UUID]]:
+    async def holders(self, claims: Sequence[TimeClaim]) -> list[list[Holding]]:
         """Return for each of these times who holds any of it just now."""
         return await self.store.holders(claims, self.at.clinic) if claims else []
+
+    async def those(self, state: type[S], streams: Iterable[UUID]) -> dict[UUID, S]:
+        """Return the states of those streams that are of a kind, and guard them."""
+        kinds = {one: await self.store.streams.kind(one, self.at.clinic) for one in streams}
+        return {one: await self.require(state, one) for one, kind in kinds.items() if kind == state.kind}
 
     async def naming(self, id: UUID, kinds: Sequence[str]) -> list[tuple[str, UUID]]:  # noqa: A002
         """Return the streams of these kinds that name a patient, and guard that no other one comes to."""
@@ -188,24 +195,31 @@ class Attempt:
 
     async def _at(self) -> At:
         now = self.now or datetime.now(UTC)
-        zone, currency = "UTC", "EUR"
+        zone, currency, setting = "UTC", "EUR", False
         if self.who.clinic != PLATFORM:
             clinic = await self.store.clinic(self.who.clinic)
-            zone, currency = clinic.zone, clinic.currency
+            zone, currency, setting = clinic.zone, clinic.currency, clinic.setting_clocks
         return At(
             id=self.stream, now=now, today=day(now, zone), actor=self.who.actor, clinic=self.who.clinic, zone=zone, currency=currency,
-            grants=self.who.grants, subject=self.who.subject, role=self.who.role,
+            grants=self.who.grants, subject=self.who.subject, role=self.who.role, setting_clocks=setting,
         )
 
     async def rehearse(self) -> Decision:
         """Decide once, and store nothing; a refusal that rests on cached streams is looked at again."""
-        look = Looking(self.store, await self._at())
-        try:
-            return (await self._decided(look))[2]
-        except Refused:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            look = Looking(self.store, await self._at())
+            try:
+                return (await self._decided(look))[2]
+            except Conflict:
+                if time.monotonic() > deadline:
+                    raise Contended from None
+            except Refused:
+                if self.doubted or not look.from_cache:
+                    raise
+                self.doubted = True
             for stream in look.entries:
                 await self.store.streams.drop(stream)
-            return (await self._decided(Looking(self.store, look.at)))[2]
 
     async def _decided(self, look: Looking) -> tuple[UUID, Entry, Decision]:
         """Return the stream that the command is about, as it is, and what follows from it."""

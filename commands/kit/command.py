@@ -22,9 +22,12 @@ Every stream loaded so is a guard: if it has changed when the events are written
 choose, never guarantee. `decide` may return `Elsewhere(...)` among its events: a second stream, saved with the first or not at all.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar
 from uuid import UUID
+
+from msgspec import Meta
 
 from domain.kit import At, Elsewhere, Event, Frozen, State, TimeClaim
 from schemas.kit import Row
@@ -33,6 +36,14 @@ S = TypeVar("S", bound=State)
 R = TypeVar("R", bound=Row)
 
 Decision = list[Event | Elsewhere]
+
+
+class Holding(NamedTuple):
+    """A stream, and a time that it holds."""
+
+    owner: UUID
+    start: Annotated[datetime, Meta(tz=True)]
+    end: Annotated[datetime, Meta(tz=True)]
 
 
 class Look(Protocol):
@@ -61,8 +72,11 @@ class Look(Protocol):
     async def naming(self, id: UUID, kinds: Sequence[str]) -> list[tuple[str, UUID]]:  # noqa: A002
         """Return every stream of these kinds (kind, id) that names a patient: none is missing, for the save falls if another one comes to name them."""
 
-    async def holders(self, claims: Sequence[TimeClaim]) -> list[set[UUID]]:
-        """Return for each of these times the streams that hold any of it just now: enough to say why not beforehand; the save itself guarantees."""
+    async def holders(self, claims: Sequence[TimeClaim]) -> list[list[Holding]]:
+        """Return for each of these times who holds any of it just now: enough to say why not beforehand; the save itself guarantees."""
+
+    async def those(self, state: type[S], streams: Iterable[UUID]) -> dict[UUID, S]:
+        """Return the states of those of these streams that are of a kind, and guard them."""
 
     async def find(self, row: type[R], **equals: Any) -> list[R]:
         """Return rows of a read model; they may lag behind."""

@@ -44,6 +44,7 @@ begin
     update origins o set address = '', agent = '' where o.account = any(these);
     delete from snapshots n where n.originator_id = any(these);
     update parked_events e set error = 'erased' where e.stream = any(these);
+    update import_lines i set sealed = null where i.patient = any(these) and i.sealed is not null;
 end $$;
 create or replace function on_erasure() returns trigger
 language plpgsql volatile security definer set search_path = public, pg_temp as $$

@@ -32,11 +32,11 @@ ROWS = "union select null, '{kind}', t.id from {kind} t where t.clinic_id = %s a
 
 @cache
 def _asked(kinds: tuple[str, ...]) -> str:
-    rows = " ".join(ROWS.format(kind=kind, column=_column(kind)) for kind in kinds)
+    rows = " ".join(ROWS.format(kind=kind, column=column_of(kind)) for kind in kinds)
     return NAMING.format(rows=rows, live=LIVE, partition=PARTITION.format(clinic="%s", partitions="(select partitions from store_settings)"))
 
 
-def _column(kind: str) -> str:
+def column_of(kind: str) -> str:
     """Return the column that says whose a thing is: `patient_id`, if it names other patients beside."""
     found = [name for name, hint in hints(PROJECTIONS[kind].row).items() for extra in metas(hint) if extra.get("ref") == "patients"]
     return "patient_id" if "patient_id" in found else found[0]

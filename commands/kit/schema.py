@@ -335,13 +335,14 @@ language sql stable security definer set search_path = public, pg_temp set enabl
     select c.owner from unique_claims c where c.claim = this;
 $$;
 
-create or replace function time_holders(resources uuid[], starts timestamptz[], ends timestamptz[]) returns table (place bigint, holder uuid)
+drop function if exists time_holders(uuid[], timestamptz[], timestamptz[]);
+create function time_holders(resources uuid[], starts timestamptz[], ends timestamptz[]) returns table (place bigint, holder uuid, since timestamptz, upto timestamptz)
 language sql stable security definer set search_path = public, pg_temp set enable_seqscan = off as $$
-    select w.n, c.owner from unnest(resources, starts, ends) with ordinality w(resource, start_at, end_at, n)
+    select w.n, c.owner, c.starting, c.ending from unnest(resources, starts, ends) with ordinality w(resource, start_at, end_at, n)
     join time_claims c on not c.forced and c.resource = w.resource and c.starting < w.end_at and c.starting > w.start_at - interval '367 days'
     where c.ending > w.start_at and (c.expires is null or c.expires > clock_timestamp())
     union
-    select w.n, c.owner from unnest(resources, starts, ends) with ordinality w(resource, start_at, end_at, n)
+    select w.n, c.owner, c.starting, c.ending from unnest(resources, starts, ends) with ordinality w(resource, start_at, end_at, n)
     join time_claims c on c.forced and c.resource = w.resource and c.starting < w.end_at and c.starting > w.start_at - interval '367 days'
     where c.ending > w.start_at and (c.expires is null or c.expires > clock_timestamp());
 $$;

@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 
 from commands.kit import writer as w
+from commands.kit.command import Holding
 from commands.kit.counters import Counters
 from commands.kit.errors import Erased
 from commands.kit.ids import resource
@@ -25,7 +26,7 @@ from schemas.kit import Row
 LOGGED = "select request_hash, stream, version, position from command_log where command_id = %s"
 
 HOLDER = "select o from claim_holder(%s) o where o is not null"
-HOLDERS = "select place, holder from time_holders(%s::uuid[], %s::timestamptz[], %s::timestamptz[])"
+HOLDERS = "select place, holder, since, upto from time_holders(%s::uuid[], %s::timestamptz[], %s::timestamptz[])"
 TENANT_OF = "select t from stream_tenant(%s) t where t is not null"
 
 FORGET = "select forget_commands(%s)"
@@ -101,6 +102,11 @@ class Store:
         if any(self.keys.key_of(p) is None for p in wanted):
             raise Erased
 
+    async def learn_keys(self, clinic: UUID, persons: Iterable[UUID]) -> None:
+        """Learn the keys of these persons, where there are any."""
+        if wanted := self.keys.missing(persons):
+            self.keys.learn((await self.lanes.ask(clinic, SELECT, (wanted,))).rows, wanted)
+
     def erase(self, persons: Iterable[UUID]) -> None:
         """Forget what this process knows of persons whose keys have been destroyed."""
         for person in persons:
@@ -116,13 +122,13 @@ class Store:
         rows = (await self.lanes.ask(None, HOLDER, (resource(clinic, scope, key.encode()),))).rows
         return rows[0][0] if rows else None
 
-    async def holders(self, claims: Sequence[TimeClaim], clinic: UUID) -> list[set[UUID]]:
-        """Return for each of these times the streams that hold any of it just now."""
+    async def holders(self, claims: Sequence[TimeClaim], clinic: UUID) -> list[list[Holding]]:
+        """Return for each of these times who holds any of it just now."""
         things = [resource(clinic, claim.kind, claim.id.bytes) for claim in claims]
         rows = (await self.lanes.ask(None, HOLDERS, (things, [claim.start for claim in claims], [claim.end for claim in claims]))).rows
-        found: list[set[UUID]] = [set() for _ in claims]
-        for place, owner in rows:
-            found[place - 1].add(owner)
+        found: list[list[Holding]] = [[] for _ in claims]
+        for place, *held in rows:
+            found[place - 1].append(Holding(*held))
         return found
 
     def mac(self, content: bytes) -> bytes:

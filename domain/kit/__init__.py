@@ -20,6 +20,7 @@ from domain.kit.model import (
     Forbidden,
     Frozen,
     Grid,
+    GroupSessionId,
     HoldId,
     Id,
     Invalid,
@@ -41,19 +42,21 @@ from domain.kit.model import (
     Refused,
     RoomId,
     RoomType,
+    SlotOfferId,
     StaffId,
     State,
     Text,
     TimeClaim,
     UniqueClaim,
     UserInactive,
+    WaitingEntryId,
     code_of,
     only,
 )
 
 __all__ = [
-    "PLATFORM", "AccountId", "AddressKey", "AppointmentId", "AppointmentTypeId", "At", "Buffer", "Claim", "ClinicId", "Colour", "Elsewhere", "Email", "Erases", "Event", "Fact", "Forbidden", "Frozen", "Grid", "HoldId", "Id", "Invalid",
-    "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "PlaceId", "Positive", "QuotationId", "Reason", "ReceiptId", "RecurrenceId", "Ref", "Refused", "RoomId", "RoomType", "StaffId",
-    "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "UserInactive", "ZoneUnknown", "code_of", "day", "instant", "midnight", "only", "span", "wall",
+    "PLATFORM", "AccountId", "AddressKey", "AppointmentId", "AppointmentTypeId", "At", "Buffer", "Claim", "ClinicId", "Colour", "Elsewhere", "Email", "Erases", "Event", "Fact", "Forbidden", "Frozen", "Grid", "GroupSessionId", "HoldId", "Id", "Invalid",
+    "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "PlaceId", "Positive", "QuotationId", "Reason", "ReceiptId", "RecurrenceId", "Ref", "Refused", "RoomId", "RoomType", "SlotOfferId", "StaffId",
+    "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "UserInactive", "WaitingEntryId", "ZoneUnknown", "code_of", "day", "instant", "midnight", "only", "span", "wall",
     "zone",
 ]

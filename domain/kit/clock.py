@@ -6,9 +6,16 @@ and a repeated one unless `fold` says which (0 the first, 1 the second; PEP 495)
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
+from msgspec import Meta
+
 from domain.kit.model import Invalid
+
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+Clock = Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", description="Wall-clock time, 00:00 to 24:00.", examples=["09:00"])]
 
 EARLIEST, LATEST = date(2, 1, 1), date(9998, 12, 31)  # nearer to the ends of the calendar a day has no beginning in UTC, or no end
 

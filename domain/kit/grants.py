@@ -163,6 +163,7 @@ billing.expenses.view_eod                 Pro  -   -   -
 billing.payroll.view                      Pro  -   -   -
 billing.payroll.manage                    Pro  -   -   -
 billing.payroll.run                       Pro  -   -   -
+billing.payroll.view_commissions          Pro  D   D   -
 billing.insurance.view                    Pro+ -   D   -
 billing.insurance.create                  Pro+ -   D   -
 billing.insurance.edit                    Pro+ -   D   -
@@ -261,6 +262,8 @@ leads.configure                           Pro  -   -   -
 TABLE += """
 appointments.overbook                      Pro  DR  DR  -
 billing.payments.refund                    Pro  DR  DR  -
+billing.till.manage                        Pro  DR  DR  -
+billing.till.reopen                        Pro  -   -   -
 billing.invoices.credit                    Pro  DR  DR  -
 billing.invoices.write_off                 Pro  -   -   -
 appointments.remind                        Pro  DR  DR  -

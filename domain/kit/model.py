@@ -81,6 +81,9 @@ ReceiptId = Annotated[UUID, Ref("receipts")]
 RecurrenceId = Annotated[UUID, Ref("recurrences")]
 PlaceId = Annotated[UUID, Ref("places")]
 AppointmentTypeId = Annotated[UUID, Ref("appointment_types")]
+GroupSessionId = Annotated[UUID, Ref("group_sessions")]
+WaitingEntryId = Annotated[UUID, Ref("waiting_list")]
+SlotOfferId = Annotated[UUID, Ref("slot_offers")]
 
 
 class Event(Frozen, tag=True, tag_field="event"):
@@ -157,6 +160,7 @@ class At(Frozen):
     grants: frozenset[str] = frozenset()
     subject: UUID | None = None  # the staff member or patient the actor is
     role: str = ""
+    setting_clocks: bool = False  # the clinic is in another zone, and not all that is to come has followed yet
 
     def may(self, permission: str) -> bool:
         """Say whether the actor holds a permission key."""

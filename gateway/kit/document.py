@@ -204,7 +204,9 @@ def _operation(book: Schemas, path: str, handler: HTTPRouteHandler) -> Json:
     elif "data" in handler.parsed_fn_signature.parameters:
         operation["requestBody"] = _body(book, handler, how)
         refusals += WITH_BODY
-    refusals += _likely(how, path, [p for p in operation["parameters"] if p.get("in") == "query"])
+    asked = {"parameters": operation["parameters"], "body": operation.get("requestBody")}
+    naming = "{" in path or (not public and b'"uuid"' in msgspec.json.encode([asked, book.used(asked)]))  # what there may not be
+    refusals += _likely(how, query=any(p.get("in") == "query" for p in operation["parameters"]), naming=naming)
     operation["responses"] = {str(handler.status_code): _success(book, handler, how), **_failures(book, refusals)}
     return operation
 
@@ -262,7 +264,7 @@ def _success(book: Schemas, handler: HTTPRouteHandler, how: Any) -> Json:
         named += ["X-Position", *(["Location"] if handler.status_code == 201 else [])]  # noqa: PLR2004
     made: Json = {"description": "Done." if answer is None else "The answer.", "headers": _headers(named)}
     if answer is bytes:
-        made["content"] = {media: {"schema": {"type": "string"}}}
+        made["content"] = {media: {"schema": {"type": "object" if media.endswith("+json") else "string"}}}
     elif answer is not None:
         schema = book.of(answer)
         if isinstance(how, CommandRoute) and answer is not Changed:  # whoever may not see the row is told its id and version
@@ -296,13 +298,13 @@ def _failures(book: Schemas, refusals: Iterable[type[Refused]]) -> Json:
     }
 
 
-def _likely(how: Any, path: str, query: list[Json]) -> list[type[Refused]]:
+def _likely(how: Any, *, query: bool, naming: bool) -> list[type[Refused]]:
     """Return the errors that follow from what a route does."""
-    made: list[type[Refused]] = [e.QueryInvalid, e.ParameterUnknown] if query else []
-    if "{" in path:
+    made: list[type[Refused]] = [e.QueryInvalid, *([e.ParameterUnknown] if query else [])]  # a header can be unreadable where there is no query
+    if naming:
         made.append(NotFound)
     if isinstance(how, CommandRoute):
-        return [*made, StaleVersion, KeyReused, Unavailable, Contended, e.QueryInvalid, *refusals_of(how.command)]
+        return [*made, StaleVersion, KeyReused, Unavailable, Contended, *refusals_of(how.command)]
     if isinstance(how, BrowseRoute):
         made += [CursorInvalid, NotFound]
     return [*made, ReadUnavailable, e.ReadBehind]

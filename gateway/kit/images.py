@@ -44,15 +44,20 @@ def sniffed(body: bytes) -> Picture:
     """Return what a picture is, or refuse."""
     if len(body) > LARGEST:
         raise PictureTooLarge(bytes=len(body))
-    try:
-        found = _png(body) or _gif(body) or _webp(body) or _ico(body) or _jpeg(body)
-    except (struct.error, IndexError):
-        found = None
-    if found is None or not (found.width and found.height):
+    if (found := recognised(body)) is None:
         raise PictureUnreadable
     if found.width > WIDEST or found.height > WIDEST:
         raise PictureTooLarge(width=found.width, height=found.height)
     return found
+
+
+def recognised(body: bytes) -> Picture | None:
+    """Return what a picture is, however large."""
+    try:
+        found = _png(body) or _gif(body) or _webp(body) or _ico(body) or _jpeg(body)
+    except (struct.error, IndexError):
+        return None
+    return found if found is not None and found.width and found.height else None
 
 
 def _png(body: bytes) -> Picture | None:

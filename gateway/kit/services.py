@@ -18,6 +18,7 @@ from commands.kit.links import LastingLinks, Links
 from commands.kit.objects import objects_at
 from commands.kit.origins import Origins
 from commands.kit.sightings import Sightings
+from commands.kit.staging import Staging
 from commands.kit.stays import Stays
 from commands.kit.vault import Vault
 from domain.kit import PLATFORM, Refused
@@ -69,6 +70,7 @@ class Services:
         self.vault = Vault(self.reading.lanes, settings.kek)
         self.origins = Origins(self.reading.lanes)
         self.sightings = Sightings(self.reading.lanes, settings.mac_key)
+        self.staging = Staging(self.reading.lanes)
         self.objects = objects_at(settings.objects)
         self.codes = Codes(self.reading.lanes, settings.kek)
         self.links = Links(settings.mac_key)

@@ -23,6 +23,7 @@ import structlog
 from msgspec import Struct, field
 
 from domain.kit import Refused
+from domain.kit.money import MINOR
 
 API = "https://api.stripe.com"
 VERSION = "2025-03-31.basil"
@@ -32,6 +33,7 @@ LONGEST_PAUSE = 2.0
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 TOLERANCE = 300  # seconds for which a signature counts
 SIGNATURES = 10  # that are looked at in one header
+UNITS = {"ISK": 2, "UGX": 2, "MGA": 0, "BIF": 0, "DJF": 0, "GNF": 0, "KMF": 0, "PYG": 0, "RWF": 0, "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0}  # its digits, where not ours
 
 T = TypeVar("T")
 
@@ -165,6 +167,31 @@ class Subject(Struct):
         return self.subscription or ((self.parent or {}).get("subscription_details") or {}).get("subscription")
 
 
+class Checkout(Struct):
+    """A page on which somebody pays once, as it is now."""
+
+    id: str
+    status: str  # open, complete or expired
+    payment_status: str = "unpaid"
+    url: str | None = None
+    amount_total: int | None = None
+    currency: str = ""
+    payment_intent: str | None = None
+    expires_at: int = 0
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class Checkouts(Struct):
+    data: list[Checkout]
+
+
+class Given(Struct):
+    """What was given back of a payment."""
+
+    id: str
+    status: str | None = None
+
+
 class Data(Struct):
     object: Subject
 
@@ -191,15 +218,20 @@ class Failed(Struct):
 
 
 class Stripe:
-    """The API; one client per process."""
+    """The API; one client per process, whosever account it is about."""
 
-    def __init__(self, key: str, url: str = "") -> None:
+    def __init__(self, key: str, url: str = "", line: "Stripe | None" = None) -> None:
         self._key = key
         self._url = url or API
+        self._line = line
         self._client: httpx.AsyncClient | None = None
 
     def __repr__(self) -> str:
         return f"Stripe({'configured' if self._key else 'not configured'})"
+
+    def of(self, key: str) -> "Stripe":
+        """Return the same, for whoever has an account of their own there."""
+        return Stripe(key, self._url, self)
 
     async def close(self) -> None:
         """Hang up."""
@@ -239,14 +271,41 @@ class Stripe:
     async def _sent(self, method: str, path: str, params: Mapping[str, Any], key: str | None) -> httpx.Response:
         if not self._key:
             raise PaymentsNotConfigured
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                base_url=self._url, timeout=TIMEOUT, headers={"authorization": f"Bearer {self._key}", "stripe-version": VERSION})
-        pairs = dict(flat(params))
-        headers = {"idempotency-key": key} if key is not None else {}
+        client, pairs = (self._line or self).dialled(), dict(flat(params))
+        headers = {"authorization": f"Bearer {self._key}", **({"idempotency-key": key} if key is not None else {})}
         if method == "GET":
-            return await self._client.request(method, path, params=pairs, headers=headers)
-        return await self._client.request(method, path, data=pairs, headers=headers)
+            return await client.request(method, path, params=pairs, headers=headers)
+        return await client.request(method, path, data=pairs, headers=headers)
+
+    def dialled(self) -> httpx.AsyncClient:
+        """Return the client over which all accounts are asked."""
+        if self._client is None:
+            self._client = httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT, headers={"stripe-version": VERSION})
+        return self._client
+
+
+def grain(currency: str) -> int:
+    """Return the amount of which whatever is charged must be a multiple: of currencies with three digits Stripe takes no last one, of a few it knows no digits at all."""
+    ours, theirs = digits(currency)
+    return 10 if theirs == 3 else int(10 ** max(0, ours - theirs))  # noqa: PLR2004
+
+
+def charged(amount: int, currency: str) -> int:
+    """Return an amount as Stripe counts it."""
+    ours, theirs = digits(currency)
+    return amount * int(10**theirs) // int(10**ours)
+
+
+def counted(amount: int, currency: str) -> int:
+    """Return an amount of Stripe's as we count it."""
+    ours, theirs = digits(currency)
+    return amount * int(10**ours) // int(10**theirs)
+
+
+def digits(currency: str) -> tuple[int, int]:
+    """Return how many digits after the point a currency has here and there."""
+    ours = MINOR.get(currency, 2)
+    return ours, UNITS.get(currency, ours)
 
 
 def _again(answer: httpx.Response) -> bool:

@@ -10,8 +10,8 @@ from gateway.kit.errors import BodyInvalid, BodyUnexpected
 PARTS = 8
 
 
-async def received(call: Call, media: str, most: int = BODY_LIMIT) -> tuple[dict[str, str], bytes]:
-    """Return the fields of a form and its `file`; or no fields and the body, if its type begins with `media`. It has at most so many bytes."""
+async def received(call: Call, media: str | tuple[str, ...], most: int = BODY_LIMIT) -> tuple[dict[str, str], bytes]:
+    """Return the fields of a form and its `file`; or no fields and the body, if its type begins with `media`, or one of these. It has at most so many bytes."""
     body = await call.body(most)
     told, options = parse_options_header(call.headers.get(b"content-type", b"").decode("latin-1"))
     if told == "multipart/form-data":

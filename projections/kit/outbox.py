@@ -4,7 +4,23 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+from projections.kit.declare import installs
 from projections.kit.lanes import Lanes
+
+# The outbox is another layer's, and made later than what is installed here; so it is asked by a function, which looks for it when it runs.
+installs("""
+create or replace function letter_of(of_clinic uuid, at_position bigint) returns table (status text, error text, settled_at timestamptz)
+language plpgsql stable set search_path = public, pg_temp as $$
+begin
+    return query select l.status, l.error, l.settled_at from letters l where l.clinic_id = of_clinic and l.position = at_position order by l.queued_at desc limit 1;
+end $$;
+grant execute on function letter_of to anamnesis_gateway;
+""")
+ITS_LETTER = "left join lateral letter_of(t.clinic_id, t.letter_position) l on t.letter_position is not null"
+"""Joins to rows `t`, which say by which event they had a letter written or that they had none, what became of it."""
+BECAME = """case when t.letter_position is null then 'skipped' when l.status = 'delivered' then 'sent' when l.status is not null then l.status
+    when t.noted_at < now() - interval '89 days' then 'unknown' else 'queued' end as status"""
+"""What became of it, in a word; what became of letters is forgotten after ninety days."""
 
 
 class OutboxHealth(NamedTuple):

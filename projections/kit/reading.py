@@ -107,6 +107,11 @@ class Reader:
         self.clinic = clinic
         self.partition = partition
 
+    @property
+    def lanes(self) -> Lanes:
+        """Through what it reads: one for all clinics of a process."""
+        return self._lanes
+
     async def ask(self, sql: str, params: Sequence[Any] = ()) -> Answer:
         """Ask anything; placeholders are %s. Row-level security shows this clinic's rows alone."""
         return await self._lanes.ask(self.clinic, sql, params)

@@ -199,11 +199,18 @@ class World(Some):
         command = self.struct(chosen, worth_repeating(events))
         return Step(command, self.at(), {name: self.found(annotation) for name, annotation in looked_up(chosen).items()})
 
-    def found(self, annotation: Any) -> Any:
+    def found(self, annotation: Any) -> Any:  # noqa: PLR0911 - one case per kind of thing
         if get_origin(annotation) is list:
             return [self.found(get_args(annotation)[0]) for _ in range(self.dice.randint(0, 2))]
         if get_origin(annotation) is dict:
-            return {self.dice.choice(IDS): self.found(get_args(annotation)[1]) for _ in range(self.dice.randint(0, 2))}
+            key, value = get_args(annotation)
+            return {self.dice.choice(IDS) if key is UUID else self.found(key): self.found(value) for _ in range(self.dice.randint(0, 2))}
+        if get_origin(annotation) is set:
+            return {self.found(get_args(annotation)[0]) for _ in range(self.dice.randint(0, 2))}
+        if get_origin(annotation) is tuple:
+            return tuple(self.found(one) for one in get_args(annotation))
+        if several(annotation):
+            return annotation(**{name: self.found(hint) for name, hint in get_type_hints(annotation, include_extras=True).items()})
         if isinstance(annotation, type) and issubclass(annotation, State):
             return self.dice.choice(self.others[annotation])
         if get_origin(annotation) in (Union, UnionType):
@@ -219,11 +226,16 @@ def looked_up(command: type[Command]) -> dict[str, Any]:
     return {p.name: types[p.name] for p in inspect.signature(command.decide).parameters.values() if p.kind is p.KEYWORD_ONLY}
 
 
+def several(annotation: Any) -> bool:
+    """Say whether it is a named tuple: several things at once."""
+    return isinstance(annotation, type) and hasattr(annotation, "_fields")
+
+
 def states_in(annotation: Any) -> Iterator[type[State]]:
     """Yield the states that an annotation speaks of."""
     if isinstance(annotation, type) and issubclass(annotation, State):
         yield annotation
-    for argument in get_args(annotation):
+    for argument in get_type_hints(annotation).values() if several(annotation) else get_args(annotation):
         yield from states_in(argument)
 
 

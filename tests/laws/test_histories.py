@@ -12,17 +12,32 @@ from msgspec import convert, json
 from msgspec.structs import replace
 
 from commands.kit import Creation
+from domain.absences import Absence, AbsenceSettled, AbsenceUndone, AbsentVisit, Stand
 from domain.appointment_types import AppointmentType, AppointmentTypeAdded
 from domain.appointments import Appointment, AppointmentBooked, AppointmentDetailsChanged
+from domain.card_payments import CardPayment, CardPaymentReceived
 from domain.clinics import GRACE, Clinic, ClinicClosing, ClinicOpened
 from domain.credits import Credit, CreditReceived
 from domain.holds import Hold, HoldUsed, TimeHeld
+from domain.installments import InstallmentPlan, InstallmentPlanMade
 from domain.invoices import Invoice, InvoiceDrafted
 from domain.kit import At, Elsewhere, Event, Personal, State, TimeClaim
 from domain.kit.codec import TamperedError, decode, encode, person, personal
 from domain.kit.grants import table
 from domain.leads import Lead, LeadDeleted, LeadSubmitted
 from domain.patients import Patient, PatientRegistered, PatientReinstated, PatientReplaced, PatientSourceSet
+from domain.payroll import (
+    PayrollEmployee,
+    PayrollEmployeeAdded,
+    PayrollPeriod,
+    PayrollPeriodGivenBack,
+    PayrollPeriodOpened,
+    PayrollPeriodTaken,
+    PayrollRun,
+    PayrollRunChanged,
+    PayrollRunDrafted,
+    PeriodSettled,
+)
 from domain.places import Place, PlaceOpened
 from domain.portal_invitations import PortalInvitation, PortalInvited, PortalJoined
 from domain.queue import PatientQueued, WalkIn
@@ -77,11 +92,15 @@ ALTERED = AppointmentSeriesChanged(
     patient_id=THIS, doctor_id=THIS, type="check-up", time="10:00", minutes=30, scope="one", mode="each",
     occurrences=[Occurrence(number=1, on=noon.today, time="10:00", outcome="changed", appointment_id=THIS)])
 PUT_DOWN = convert({**example(CreditReceived), "patientId": str(OTHER), "recordId": None}, CreditReceived)
+AGREED = convert({**example(InstallmentPlanMade), "patientId": str(OTHER), "invoiceId": None}, InstallmentPlanMade)
+STOOD, STANDS = (Stand(doctor_id=THIS, start_local=start) for start in ("2026-03-02T09:00:00", "2026-03-03T09:00:00"))
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
 OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validUntil": None}, QuotationDrafted)
 RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
+LEFT_OVER = replace(convert(example(CardPaymentReceived), CardPaymentReceived), amount=500, applied=0, kept=500, because="paid-otherwise")
 ASKED = PortalInvited(patient_id=OTHER, address_key="5d41402abc4b2a76b9719d911017c592", number=1, expires_at=noon.now + GRACE)
 HELD = replace(convert(example(TimeHeld), TimeHeld), expires_at=noon.now + GRACE)
+HIRED = [PayrollEmployeeAdded(name="Eva Jansen", salary_kind="monthly", salary=100, starts_on=noon.today), PeriodSettled(period_id=OTHER, run_id=THIS, commission=-5, basis=0)]
 BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly come, or only a command about something else leads
     Clinic: [*USUAL[Clinic], ClinicClosing(until=noon.now + GRACE, reason="I retire", by=THIS)],
     Patient: [*USUAL[Patient], PatientReplaced(survivor_id=THIS, moved=[]), PatientReinstated(survivor_id=THIS, moved=[]), PatientSourceSet(source="event")],
@@ -91,12 +110,20 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Hold: [HELD, HoldUsed(doctor_id=THIS, appointment_id=OTHER)],
     PortalInvitation: [ASKED, PortalJoined(patient_id=OTHER, account_id=THIS)],
     Recall: [SCHEDULED, *Recall.replay([SCHEDULED]).reassign(OTHER, THIS, noon.now)],
+    Absence: [
+        AbsenceSettled(on=noon.today, last_on=noon.today, mode="each", visits=[AbsentVisit(appointment_id=THIS, outcome="moved", was=STOOD, now=STANDS)]),
+        AbsenceUndone(on=noon.today, last_on=noon.today, mode="each", visits=[AbsentVisit(appointment_id=THIS, outcome="moved", was=STANDS, now=STOOD)])],
     Recurrence: [RECURRING, *Recurrence.replay([RECURRING]).reassign(OTHER, THIS, noon.now), EXTENDED, ALTERED],
     ReferralLead: [ReferralLeadSubmitted(referral_id=OTHER, name="Ada", phone="+31 6 1234 5678", consent=True)],  # by a link of just that number
     Lead: [*(WROTE := [LeadSubmitted(form_id=OTHER, first_name="Ada", phone="+31 6 1234 5678")]), LeadDeleted(), *WROTE],  # by a form of just that token
     Reminder: [convert(example(ReminderSkipped), ReminderSkipped)],
     Credit: [PUT_DOWN, *Credit.replay([PUT_DOWN]).reassign(OTHER, THIS, noon.now)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
+    InstallmentPlan: [AGREED, *InstallmentPlan.replay([AGREED]).reassign(OTHER, THIS, noon.now)],
+    PayrollEmployee: [*HIRED, *PayrollEmployee.replay(HIRED).release(THIS)],
+    PayrollPeriod: [PayrollPeriodOpened(starts_on=noon.today, ends_on=noon.today), PayrollPeriodTaken(run_id=OTHER), PayrollPeriodGivenBack(run_id=OTHER)],
+    PayrollRun: [PayrollRunDrafted(period_id=OTHER, currency="EUR", starts_on=noon.today, ends_on=noon.today, slips=[]), PayrollRunChanged(slips=[])],
+    CardPayment: [LEFT_OVER],
     Quotation: [OFFERED, *Quotation.replay([OFFERED]).reassign(OTHER, THIS, noon.now)],
     Receipt: [RECEIPTED, *Receipt.replay([RECEIPTED]).reassign(OTHER, THIS, noon.now)],
 }

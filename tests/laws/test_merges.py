@@ -11,6 +11,7 @@ from msgspec import convert
 from commands.patients import MOVES, STAYS, Thing
 from domain.appointments import AppointmentBooked
 from domain.credits import CreditReceived
+from domain.installments import InstallmentPlanMade
 from domain.invoices import InvoiceDrafted, PaymentRecorded
 from domain.kit import Event, Fact, Frozen, PatientId, State
 from domain.kit.codec import hints, metas
@@ -31,7 +32,7 @@ from tests.laws.test_names import nested
 LOSER, SURVIVOR = UUID(int=1001), UUID(int=1002)
 EARLIER = datetime(2020, 1, 1, tzinfo=UTC)  # than any example
 RECORDS = {"lifetimes"}  # has a line for each record, and says which one stands for it
-BEGUN: dict[str, list[type[Event]]] = {"appointments": [AppointmentBooked], "credits": [CreditReceived], "invoices": [InvoiceDrafted, PaymentRecorded], "quotations": [QuotationDrafted], "receipts": [ReceiptIssued], "recalls": [RecallScheduled], "recurrences": [AppointmentSeriesBooked], "queue": [PatientQueued]}
+BEGUN: dict[str, list[type[Event]]] = {"appointments": [AppointmentBooked], "credits": [CreditReceived], "installments": [InstallmentPlanMade], "invoices": [InvoiceDrafted, PaymentRecorded], "quotations": [QuotationDrafted], "receipts": [ReceiptIssued], "recalls": [RecallScheduled], "recurrences": [AppointmentSeriesBooked], "queue": [PatientQueued]}
 
 
 def names_patients(struct: type[Any]) -> bool:

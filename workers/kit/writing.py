@@ -28,7 +28,7 @@ from projections.kit.keys import SELECT, KeyRing
 from projections.kit.lanes import Lanes, ReadUnavailable
 from projections.kit.stored import COLUMNS, Stored, fact_of
 from workers.kit.outbox import NotNowError, Outcome, Queued, UndeliverableError
-from workers.kit.policies import POLICIES, Lasting, Letter, Link, Policy
+from workers.kit.policies import POLICIES, Lasting, Letter, Link, Policy, To
 from workers.kit.post import Transport
 
 STREAM = f"select {COLUMNS} from stored_events where originator_id = %s and clinic_id in (%s, %s) order by originator_version"  # noqa: S608
@@ -78,6 +78,7 @@ class Look:
         return [fact_of(one, self.ring.key_of) for one in stored]
 
 
+Tongue = Callable[[Look, To, UUID], Awaitable[str | None]]  # of whoever is written to, in a clinic
 Words = Callable[[Look, UUID, str, Language], Awaitable[Wording]]  # of a clinic's template in a language
 
 
@@ -86,7 +87,7 @@ class Writing:
 
     def __init__(
         self, look: Look, codes: Codes, transport: Transport, words: Words, *, address: str, mail_from: str = "", policies: dict[str, Policy] | None = None,
-        links: LastingLinks | None = None,
+        links: LastingLinks | None = None, tongue: Tongue | None = None,
     ) -> None:
         self.look = look
         self.codes = codes
@@ -97,6 +98,7 @@ class Writing:
         self.house = parseaddr(mail_from)[0] or HOUSE
         self.policies = POLICIES if policies is None else policies
         self.links = links
+        self.tongue = tongue
 
     async def deliver(self, queued: Queued) -> Outcome:
         """Write a letter and hand it over."""
@@ -128,15 +130,15 @@ class Writing:
         if not email:
             raise UndeliverableError(f"there is no address of this one of the {letter.to.kind}")
         name = last(events, "name") or " ".join(filter(None, (last(events, "given_name"), last(events, "family_name"))))
-        return Person(email, name or email, last(events, "language"))
+        return Person(email, name or email, last(events, "language") if self.tongue is None else await self.tongue(self.look, letter.to, clinic))
 
     async def _house(self, clinic: UUID) -> dict[str, str]:
         """Return what the clinic is called, where it answers, and in which language."""
         if clinic == PLATFORM:
             return {"name": self.house}
         events = [f.event for f in await self.look.facts(clinic, clinic)]
-        language = next((event.language for event in reversed(events) if hasattr(event, "language")), None)  # it may have been taken back
-        return {field: found for field, found in (("name", last(events, "name")), ("email", last(events, "email")), ("language", language)) if found}
+        said = (("name", last(events, "name")), ("email", last(events, "email")), ("language", stated(events, "language")))
+        return {field: found for field, found in said if found}
 
     async def _message(self, queued: Queued, letter: Letter, person: Person, house: dict[str, str], language: Language) -> EmailMessage:
         values = {"name": person.name, "clinic": house.get("name", self.house), "url": self.address, **letter.values}
@@ -179,14 +181,21 @@ def last(events: list[Event], field: str) -> Any:
     return next((value for event in reversed(events) if (value := getattr(event, field, None))), None)
 
 
+def stated(events: list[Event], field: str) -> Any:
+    """Return what the last event that has a field says of it, be it that it was taken back."""
+    return next((getattr(event, field) for event in reversed(events) if hasattr(event, field)), None)
+
+
 async def whereabouts(look: Look, place: UUID | None, clinic: UUID) -> dict[str, str]:
     """Return the address and telephone of a place, or the clinic's own where it has none."""
     told = [one.event for stream in (clinic, place) if stream for one in await look.facts(stream, clinic)]
     return {field: last(told, field) or "" for field in ("address", "phone")}
 
 
-def _language(*wished: Any) -> Language:
-    return next((w for w in wished if w in LANGUAGES), LANGUAGES[0])
+def _language(*wished: str | None) -> Language:
+    """Return the first of these languages in which there are letters; a country's form of one is that one."""
+    spoken = (w.partition("-")[0].lower() for w in wished if w)
+    return next((language for w in spoken for language in LANGUAGES if language == w), LANGUAGES[0])
 
 
 def _mailbox(name: str, email: str) -> Address:

@@ -1,6 +1,7 @@
 """What a benchmark is told, and what it hands back its figures through."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,12 +15,17 @@ CLIENTS = 32
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """How long each figure is measured, how large the large store is, and whom to tell how it goes."""
+    """How long each figure is measured, how large the large store is and where one can be had, and whom to tell how it goes."""
 
     seconds: float = 10.0
     size: str = "small"
+    history: Path | None = None
     clients: int = CLIENTS
     tell: Callable[[str], None] = lambda _: None
+
+    def demo(self, size: str | None) -> dict[str, Any]:
+        """Where a demo of that size comes from: a copy of the one that there is, or one made anew."""
+        return {"of": self.history} if self.history and size == self.size else {"demo": size}
 
 
 class Bench:

@@ -99,7 +99,7 @@ def models_are_sound(owner_url: str, kek: bytes) -> None:
 def lived_in(options: Options, size: str) -> Iterator[Place]:
     """A whole installation with a demo of that size, and nobody at work in it."""
     options.tell(f"  the {size} demo")
-    with Scratch(demo=size) as stack:
+    with Scratch(**options.demo(size)) as stack:
         place = Place.of(stack, options, [])
         place.caught_up()
         yield place
@@ -111,7 +111,7 @@ def furnished(
     person: clinics.Person | None = None,
 ) -> Iterator[Place]:
     """A whole installation, as `anamnesis up` runs it, with clinics that have nothing booked; perhaps with a demo around them."""
-    with Scratch(demo=demo) as stack:
+    with Scratch(**options.demo(demo)) as stack:
         options.tell(f"  {number} clinics with {doctors} doctors and {patients} patients each")
         made = clinics.found(stack.settings("gateway"), clinics=number, doctors=doctors, patients=patients, invoices=invoices, person=person)
         place = Place.of(stack, options, made)
