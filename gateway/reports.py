@@ -72,15 +72,19 @@ async def summed(desk: kit.Desk, since: date | None, until: date | None, by: Gro
         [Series(say("Billed"), [one.revenue for one in items]), Series(say("Collected"), [one.received for one in items])], money(made.currency)))
 
 
-@get("/stats", operation_id="GetStats", opt={"permission": "reports.stats", "refusals": [PeriodImpossible]})
-async def counted(desk: Desk, since: From = None, until: To = None) -> Stats:
+@get("/stats", operation_id="GetStats", opt={"permission": "reports.stats", **FORMS, "refusals": [PeriodImpossible]})
+async def counted(desk: Desk, since: From = None, until: To = None, form: As = "json") -> Response[Stats]:
     """Show: how the clinic did.
 
     Appointments by what became of them, new patients and, for those with `reports.revenue`, the money.
     """
-    no_query(desk.call.query(), ("from", "to"))
+    no_query(desk.call.query(), ("from", "to", "format"))
     first, last = period(since, until, day(datetime.now(UTC), (await desk.clinic()).zone))
-    return await stats(desk.reader, first, last, revenue="reports.revenue" in desk.who.grants)
+    made = await stats(desk.reader, first, last, revenue="reports.revenue" in desk.who.grants)
+    seen = made.appointments
+    return told(desk, made, form, "stats", Stats, [made], lambda say: Plot(
+        say("Appointments"), [f"{first} – {last}"], [
+            Series(say("Completed"), [seen.completed]), Series(say("Cancelled"), [seen.cancelled]), Series(say("Missed"), [seen.no_show])]))
 
 
 router = Router("/api/v1/protected", tags=["Reports"], route_handlers=[

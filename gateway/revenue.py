@@ -6,14 +6,15 @@ from typing import Annotated, Any
 from litestar import Response, Router, get
 from litestar.params import QueryParameter
 
-from domain.kit import NotFound, day
+from domain.kit import NotFound, day, only
 from gateway.figures import Doctor, From, Only, To, ensure_ours
 from gateway.kit import Desk, browse
 from gateway.kit import desk as kit
 from gateway.kit.forms import FORMS, As, Plot, PlotTooWide, Say, Series, money, told
 from gateway.kit.query import no_query
-from projections.reports import PeriodImpossible, PeriodTooLong, period
+from projections.reports import PeriodImpossible, PeriodTooLong, before, period
 from projections.revenue import Wish, ageing, over_time, summary
+from schemas.reports import Money
 from schemas.revenue import (
     Ageing,
     AgeSum,
@@ -31,7 +32,7 @@ Procedure = Annotated[str | None, QueryParameter(name="procedureCode", descripti
 Paid = Annotated[Means | None, QueryParameter(name="method", description="Only what changed hands so.")]
 On = Annotated[date | None, QueryParameter(name="on", description="As it was at the end of this day; today if not given.")]
 Each = Annotated[bool, QueryParameter(name="patients", description="Also by patient, whoever owes most first; up to a thousand.")]
-FINANCIAL = {"permission": "reports.financial", "refusals": [PeriodImpossible, PeriodTooLong]}
+FINANCIAL = {"permission": "reports.financial", **FORMS, "refusals": [PeriodImpossible]}
 BROKEN_DOWN = {"permission": "reports.revenue", **FORMS, "refusals": [PeriodImpossible, PeriodTooLong, PlotTooWide, NotFound]}
 
 
@@ -72,14 +73,20 @@ def label(one: RevenueGroup, by: Any, say: Say) -> str:
 
 
 @get("/revenue-summary", operation_id="GetRevenueSummary", opt=FINANCIAL)
-async def compared(desk: Desk, since: From = None, until: To = None) -> RevenueSummary:
+async def compared(desk: Desk, since: From = None, until: To = None, form: As = "json") -> Response[RevenueSummary]:
     """Show: what some days came to, beside those before.
 
-    Of whole months as many months before, else as many days; what is still to be paid by today, and how much of it is late.
+    Of whole months as many months before, else as many days; what is still to be paid by today, and how much of it is late. A sheet has both lines.
     """
-    no_query(desk.call.query(), ("from", "to"))
+    no_query(desk.call.query(), ("from", "to", "format"))
     today, currency = await here(desk)
-    return await summary(desk.reader, *period(since, until, today), today, currency)
+    first, last = period(since, until, today)
+    made = await summary(desk.reader, first, last, today, currency)
+    days = [before(first, last), (first, last)]
+    items = [RevenueGroup(**only(Money, money_), since=since_, until=until_) for (since_, until_), money_ in zip(days, (made.previous, made.current), strict=True)]
+    return told(desk, made, form, "revenue-summary", RevenueGroup, items, lambda say: Plot(
+        say("Revenue"), [f"{one.since} – {one.until}" for one in items],
+        [Series(say("Billed"), [one.revenue for one in items]), Series(say("Collected"), [one.received for one in items])], money(currency)))
 
 
 @get("/ageing", operation_id="GetAgeing", opt={"permission": "reports.financial", **FORMS, "refusals": [NotFound]})

@@ -17,6 +17,7 @@ from domain.appointments import (
     AppointmentCompleted,
     AppointmentRemoved,
     AppointmentRescheduled,
+    MissUndone,
     PatientMissed,
 )
 from domain.credits import CreditReceived, CreditReversed
@@ -40,7 +41,7 @@ from projections.kit import projects
 from schemas.tallies import ProcedureDayRow, Tally, TallyRow
 
 SpendEvent = ExpenseRecorded | ExpenseCorrected | ExpenseStruckOut
-VisitEvent = AppointmentBooked | AppointmentCompleted | AppointmentCancelled | PatientMissed | AppointmentRescheduled | AppointmentRemoved
+VisitEvent = AppointmentBooked | AppointmentCompleted | AppointmentCancelled | PatientMissed | AppointmentRescheduled | AppointmentRemoved | MissUndone
 TalliedEvent = MoneyEvent | SpendEvent | VisitEvent | PatientRegistered
 Key = tuple[Any, ...]
 
@@ -151,6 +152,8 @@ def of_visit(event: Any, kind: type, no: int) -> dict[str, Any]:
     here = {"day": event.on, "doctor_id": event.doctor_id}
     if kind is AppointmentRemoved:
         return {**here, "tally": "booked", "amount": -1}
+    if kind is MissUndone:
+        return {**here, "tally": "no-show", "amount": -1}
     return {**here, "tally": "late-cancelled" if no else VISITS[kind], "amount": 1}
 
 

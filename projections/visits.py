@@ -38,7 +38,7 @@ OVER = {"cancelled", "no-show"}  # what was missed stays missed, even out of sig
 
 
 @projects(VisitRow, of=VisitEvent)
-def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: C901, PLR0911 - one for each kind of event
+def visits(row: VisitRow | None, fact: Fact) -> VisitRow | None:  # noqa: C901, PLR0911, PLR0912 - one for each kind of event
     event: Any = fact.event
     kind = type(event)
     if kind is AppointmentBooked:

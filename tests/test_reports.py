@@ -148,7 +148,7 @@ DRAWN = [
     ("/analytics/appointment-trends", {"status": "completed"}), ("/analytics/procedure-profitability", {}), ("/analytics/ageing", {}), ("/analytics/ageing", {"patients": "true"}),
     ("/analytics/doctor-performance", {}), ("/analytics/patient-growth", {}), ("/analytics/patient-ltv/summary", {}), ("/analytics/patient-ltv/summary", {"groupBy": "source"}),
     ("/analytics/cohort", {}), ("/analytics/lead-sources", {}), ("/analytics/referral-sources", {}), ("/reports/financial-statement", {}), ("/reports/financial-summary", {}), ("/reports/financial-summary", {"groupBy": "doctor"}),
-    ("/analytics/financial-summary", {}), ("/stats/revenue", {"groupBy": "month"})]
+    ("/analytics/financial-summary", {}), ("/analytics/revenue-summary", {}), ("/reports/stats", {}), ("/stats/revenue", {"groupBy": "month"})]
 
 
 @pytest.mark.asyncio(loop_scope="module")

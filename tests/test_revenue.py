@@ -239,6 +239,10 @@ async def test_the_sum_of_the_lines_behind_a_figure_is_the_figure(told_of, readi
                 asked = Asked(figure, since, until, doctor=doctor, **{by: getattr(one, field)})
                 number = getattr(one, figure)
                 assert await explained(reader, asked, happened) == number, asked
+    mine, other = DOCTORS
+    for figure in ("booked", "upcoming", "no-show"):  # whoever sees themselves alone is told of nobody else
+        asked = Asked(figure, since, until, doctor=doctor, own=mine)
+        assert await explained(reader, asked, happened) == (0 if doctor == other else await explained(reader, asked._replace(doctor=mine, own=None), happened))
     for patient in PATIENTS:  # a life's worth, of all records of somebody
         life = await reader.select(Life, "select received, billed from patient_lifetimes where clinic_id = %s and patient_id = %s", clinic, patient)
         for one in life:
