@@ -13,31 +13,19 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from domain.kit import (
-    (
     PLATFORM,
-    
     AppointmentId,
-    
     Event,
-    
     Frozen,
-    
     Invalid,
     InvoiceId,
-    
     Money,
-    
     NotFound,
-    
     PatientId,
     PlaceId,
-    
     Reason,
-    
     Refused,
-    
     State,
-),
 )
 from domain.kit.bills import EARLIEST, LARGEST, Method, ensure_past, ensure_positive
 
