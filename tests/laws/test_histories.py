@@ -21,6 +21,8 @@ from domain.credits import Credit, CreditGained, CreditReceived, CreditReturned,
 from domain.group_sessions import GroupSeatKept, GroupSeatTaken, GroupSession, GroupSessionPlanned
 from domain.holds import Hold, HoldUsed, TimeHeld
 from domain.installments import InstallmentPlan, InstallmentPlanMade
+from domain.insurance_claims import InsuranceClaim, InsuranceClaimDrafted
+from domain.insurance_covers import CoverAdded, InsuranceCover
 from domain.invoices import Invoice, InvoiceDrafted
 from domain.kit import At, Elsewhere, Event, Personal, State, TimeClaim
 from domain.kit.codec import TamperedError, decode, encode, person, personal
@@ -101,6 +103,8 @@ LISTED = WaitingEntryAdded(patient_id=OTHER, times=[Times(weekdays=["monday"], e
 PROPOSED = convert({**example(SlotOffered), "patientId": str(OTHER), "endsAt": "2026-03-02T09:30:00Z", "expiresAt": (noon.now + GRACE).isoformat(), "groupId": None}, SlotOffered)
 PLANNED = convert({**example(GroupSessionPlanned), "endsAt": "2026-03-02T09:30:00Z"}, GroupSessionPlanned)
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
+CLAIMED = convert({**example(InsuranceClaimDrafted), "patientId": str(OTHER)}, InsuranceClaimDrafted)
+COVERED = convert({**example(CoverAdded), "patientId": str(OTHER), "validFrom": "2026-01-01", "validTo": None}, CoverAdded)
 OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validUntil": None}, QuotationDrafted)
 RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
 LEFT_OVER = replace(convert(example(CardPaymentReceived), CardPaymentReceived), amount=500, applied=0, kept=500, because="paid-otherwise")
@@ -128,6 +132,8 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     GroupSession: [PLANNED, GroupSeatKept(doctor_id=THIS, on=noon.today, offer_id=OTHER, lapsed=[]), GroupSeatTaken(doctor_id=THIS, on=noon.today, appointment_id=THIS, vacated=[])],
     SlotOffer: [PROPOSED, SlotOfferAccepted(entry_id=THIS, patient_id=OTHER, doctor_id=THIS, appointment_id=OTHER)],
     WaitingEntry: [LISTED, *WaitingEntry.replay([LISTED]).reassign(OTHER, THIS, noon.now), WaitingEntryServed(patient_id=THIS, offer_id=OTHER, appointment_id=OTHER)],
+    InsuranceClaim: [CLAIMED, *InsuranceClaim.replay([CLAIMED]).reassign(OTHER, THIS, noon.now)],
+    InsuranceCover: [COVERED, *InsuranceCover.replay([COVERED]).reassign(OTHER, THIS, noon.now)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
     InstallmentPlan: [AGREED, *InstallmentPlan.replay([AGREED]).reassign(OTHER, THIS, noon.now)],
     PayrollEmployee: [*HIRED, *PayrollEmployee.replay(HIRED).release(THIS)],

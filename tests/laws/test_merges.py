@@ -12,6 +12,8 @@ from commands.patients import MOVES, STAYS, Thing
 from domain.appointments import AppointmentBooked
 from domain.credits import CreditReceived
 from domain.installments import InstallmentPlanMade
+from domain.insurance_claims import InsuranceClaimDrafted
+from domain.insurance_covers import CoverAdded
 from domain.invoices import InvoiceDrafted, PaymentRecorded
 from domain.kit import Event, Fact, Frozen, PatientId, State
 from domain.kit.codec import hints, metas
@@ -33,7 +35,7 @@ from tests.laws.test_names import nested
 LOSER, SURVIVOR = UUID(int=1001), UUID(int=1002)
 EARLIER = datetime(2020, 1, 1, tzinfo=UTC)  # than any example
 RECORDS = {"lifetimes"}  # has a line for each record, and says which one stands for it
-BEGUN: dict[str, list[type[Event]]] = {"appointments": [AppointmentBooked], "credits": [CreditReceived], "installments": [InstallmentPlanMade], "invoices": [InvoiceDrafted, PaymentRecorded], "quotations": [QuotationDrafted], "receipts": [ReceiptIssued], "recalls": [RecallScheduled], "recurrences": [AppointmentSeriesBooked], "queue": [PatientQueued], "waiting_list": [WaitingEntryAdded]}
+BEGUN: dict[str, list[type[Event]]] = {"appointments": [AppointmentBooked], "credits": [CreditReceived], "installments": [InstallmentPlanMade], "insurance_claims": [InsuranceClaimDrafted], "insurance_covers": [CoverAdded], "invoices": [InvoiceDrafted, PaymentRecorded], "quotations": [QuotationDrafted], "receipts": [ReceiptIssued], "recalls": [RecallScheduled], "recurrences": [AppointmentSeriesBooked], "queue": [PatientQueued], "waiting_list": [WaitingEntryAdded]}
 
 
 def names_patients(struct: type[Any]) -> bool:

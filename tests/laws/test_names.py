@@ -47,6 +47,7 @@ UNHEARD: dict[str, str] = {  # events that no read model but the audit log wants
     "SessionStarted": "who is in is a secret table's to say; that they came in is the audit log's",
     "SessionClosed": "likewise",
     "LetterResendAsked": "the outbox itself shows what becomes of the letter",
+    "InvoiceClaimed": "what all claims on an invoice ask together is there to be decided on; each claim's row says its own",
 }
 
 INDOORS = {  # commands without an address of their own -> by what they are given
@@ -79,6 +80,11 @@ BARE = {  # ids that point at no stream -> why
     **{f"{name}.{field}": why for name in ("SyncConflictKept", "KeepSyncConflict") for field, why in (
         ("device_id", "a device's own id; it is no stream"), ("entity_id", "what was to change; the action says of which kind"),
         ("alike", "patients who may be the same; whoever looks is told which still are there"))},
+    **dict.fromkeys([f"{name}.attachment_id" for name in (
+        "InsuranceClaimAttached", "InsuranceClaimDetached", "AttachToInsuranceClaim", "DetachFromInsuranceClaim")], "an attachment is a part of its claim's stream"),
+    **dict.fromkeys([f"{name}.payment_id" for name in (
+        "InsuranceClaimPaid", "InsuranceClaimPaymentReversed", "ReverseInsurancePayment")], "a payment is a part of its invoice's stream, which the claim names"),
+    "InsuranceClaimWrittenOff.credit_note_id": "a write-off is a part of its invoice's stream, which the claim names",
     "PlaceGiven.subject_id": "a member of staff or a patient of the clinic beside it; the role says which",
     "GivePlace.subject_id": "likewise", "SessionStarted.subject_id": "likewise", "StartSession.subject_id": "likewise",
     "PasswordChanged.secret_id": "the vault's, which is no stream", "SetPassword.secret_id": "likewise", "PinChanged.secret_id": "likewise",
@@ -145,6 +151,12 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "Allocation.procedure_code": "the price list's", "BilledLine.procedure_code": "the price list's", "DoctorShare.procedure_code": "the price list's",
     **dict.fromkeys(["ProcedureCostSet.procedure_code", "ProcedureCostDropped.procedure_code"], "the price list's"),
     "BilledLine.description": "the price list's: what was sold, and stays in the books",
+    **dict.fromkeys(["ClaimedLine.description", "ClaimedLine.procedure_code", "Fee.description", "Fee.procedure_code", "FeeKey.procedure_code"], "the price list's"),
+    **dict.fromkeys(["InsuranceClaimDrafted.currency", "InsuranceClaimAttached.digest"], "ours"),
+    **dict.fromkeys(["InsuranceClaimDrafted.invoice_number", "InsuranceClaimSubmitted.number"], "the books'"),
+    **dict.fromkeys(["InsuranceClaimAnswered.payer_reference", "InsuranceClaimPaid.payer_reference"], "the payer's: what its letter or transfer calls itself"),
+    **dict.fromkeys(["InsuranceClaimPaymentReversed.reason", "InsuranceClaimVoided.reason"], "the books': why money went back, or a number was cancelled"),
+    **{f"Payer{event}.{field}": "a company's" for event in ("Added", "Changed") for field in ("name", "payer_number", "address", "notes")},
     "PaymentRefunded.reason": "the books': why money left, to be read as long as they are kept",
     "InvoiceVoided.reason": "the books': why a number was cancelled",
     **dict.fromkeys(["InvoiceCredited.reason", "PaymentReversed.reason", "CreditReversed.reason", "CreditReturned.reason"], "the books': why less is owed, or money is not there"),
