@@ -109,7 +109,7 @@ class InsuranceCover(State):
             case CoverRemoved():
                 return replace(self, stage="removed")
             case CoverReassigned(patient_id=patient):
-                return replace(self, patient_id=patient, moved=True)
+                return replace(self, patient_id=patient, moved=patient != self.record)
 
     def claims(self) -> frozenset[Claim]:
         """The patient's time, if it comes first: by force once two records are one, for then there may be two until somebody has looked."""

@@ -11,6 +11,9 @@ import psycopg
 from commands.appointments import BookAppointment, ChangeAppointmentStatus
 from commands.card_payments import ReceiveCardPayment
 from commands.clinics import OpenClinic
+from commands.insurance_claims import CreateInsuranceClaim
+from commands.insurance_covers import AddCover
+from commands.insurance_payers import AddPayer
 from commands.invoices import CreateInvoice, MarkInvoicePaid
 from commands.kit import Command
 from commands.kit.handling import Handler, Receipt, Who
@@ -125,6 +128,17 @@ class Town:
         await self(ChangeFeeSettings(enabled=True, grace=0, rules=[FeeRule(no_show=5_000)]))
         await self(ChangeAppointmentStatus(status="no-show"), missed := (await self(self.visit(self.at(900)))).id)
         return (await self(ChargeVisitFee(appointment_id=missed), who=house(PLATFORM, self.id))).id
+
+    async def payer(self) -> UUID:
+        return (await self(AddPayer(name=f"Payer {uuid4().hex[:8]}"))).id
+
+    async def cover(self) -> UUID:
+        """A secondary cover, of which there may be several."""
+        wanted = {"payer_id": await self.payer(), "member_number": "W123", "valid_from": self.now.date()}
+        return (await self(AddCover(patient_id=self.patient, rank="secondary", **wanted))).id
+
+    async def claim(self) -> UUID:
+        return (await self(CreateInsuranceClaim(invoice_id=await self.invoice(), cover_id=await self.cover()))).id
 
     async def receipt(self) -> UUID:
         await self(MarkInvoicePaid(), invoice := await self.invoice())

@@ -57,6 +57,7 @@ from commands.erasures import ErasePatient
 from commands.expenses import CorrectExpense, RecordExpense, StrikeOutExpense
 from commands.favourites import FavourPatient, UnfavourPatient
 from commands.group_sessions import CancelGroupSession, ChangeGroupSession, PlanGroupSession
+from commands.fee_schedules import RemoveFees, SetFees
 from commands.holds import ExtendHold, HoldTime, ReleaseHold
 from commands.import_runs import CancelImport, StartImport, UndoImport
 from commands.installments import (
@@ -67,6 +68,26 @@ from commands.installments import (
     ResumeInstallmentPlan,
     SplitInvoice,
 )
+from commands.insurance_claims import (
+    AcceptInsuranceClaim,
+    AnswerInsuranceClaim,
+    AppealInsuranceClaim,
+    AttachToInsuranceClaim,
+    CreateInsuranceClaim,
+    DeleteInsuranceClaim,
+    DenyInsuranceClaim,
+    DetachFromInsuranceClaim,
+    PayInsuranceClaim,
+    ReplaceInsuranceClaim,
+    ReverseInsurancePayment,
+    SubmitInsuranceClaim,
+    UpdateInsuranceClaim,
+    VoidInsuranceClaim,
+    WithdrawInsuranceClaim,
+    WriteOffInsuranceClaim,
+)
+from commands.insurance_covers import AddCover, ChangeCover, RemoveCover
+from commands.insurance_payers import ArchivePayer, ChangePayer, RestorePayer
 from commands.invoices import (
     ApplyCredit,
     CreateInvoice,
@@ -208,6 +229,8 @@ from commands.webhooks import (
 )
 from commands.zones import ChangeClinicZone
 from domain.installments import DueTerm, InstallmentLine, InstallmentRhythm
+from domain.fee_schedules import Fee
+from domain.insurance_claims import AnsweredLine
 from domain.invoices import InvoiceAlreadyPaid, InvoiceNotIssued
 from domain.kit import At, Forbidden, NotFound, Refused
 from domain.kit.bills import Line
@@ -428,6 +451,14 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((BookAppointmentSeries, "room_id"), BookAppointmentSeries(**{**often, "room_id": other["rooms"]}), None),
         ((ChangeAppointmentSeries, "doctor_id"), ChangeAppointmentSeries(scope="all", doctor_id=other["staff"]), other["series"]),
         ((ChangeAppointmentSeries, "room_id"), ChangeAppointmentSeries(scope="all", room_id=other["rooms"]), other["series"]),
+        ((AddCover, "patient_id"), AddCover(patient_id=other["patients"], payer_id=other["own payer"], member_number="W1", valid_from=NOW.date()), None),
+        ((AddCover, "payer_id"), AddCover(patient_id=town.patient, payer_id=other["insurance_payers"], member_number="W1", valid_from=NOW.date()), None),
+        ((ChangeCover, "payer_id"), ChangeCover(payer_id=other["insurance_payers"], member_number="W1", valid_from=NOW.date()), other["cover"]),
+        ((CreateInsuranceClaim, "invoice_id"), CreateInsuranceClaim(invoice_id=other["invoices"], cover_id=other["cover"]), None),
+        ((CreateInsuranceClaim, "cover_id"), CreateInsuranceClaim(invoice_id=other["bill"], cover_id=other["insurance_covers"]), None),
+        ((ReplaceInsuranceClaim, "replaces_id"), ReplaceInsuranceClaim(replaces_id=other["insurance_claims"]), None),
+        ((SetFees, "payer_id"), SetFees(payer_id=other["insurance_payers"], fees=[FEE]), None),
+        ((RemoveFees, "payer_id"), RemoveFees(payer_id=other["insurance_payers"], fees=[FEE]), None),
         ((CreateInvoice, "patient_id"), CreateInvoice(patient_id=other["patients"], lines=own), None),
         ((CreateInvoice, "lines.doctor_id"), CreateInvoice(patient_id=town.patient, lines=foreign), None),
         ((EditInvoice, "lines.doctor_id"), EditInvoice(lines=foreign), other["draft"]),
@@ -491,18 +522,19 @@ async def test_an_id_of_another_clinic_of_another_kind_or_of_nothing_is_not_foun
     mine["relation"] = (await town(AddRelation(patient_id=town.patient, relation="friend", name="Anna"))).id
     mine["form"], form = (await town(PHOTOS)).id, (await far(PHOTOS)).id
     anna = (await far(AddRelation(patient_id=far.patient, relation="parent", guardian=True, name="Anna"))).id
-    mine["quotation"], mine["bill"] = await town.quotation()
+    mine["quotation"], mine["bill"] mine |= {"quotation": await town.quotation()
     mine["employee"], mine["period"], mine["run"] = await paid(town)
     employee, period, run = await paid(far)
     mine["rule"] = (await town(MakeCommissionRule(doctor_id=town.doctor, **SHARE))).id, await town.invoice()
     mine["expense"] = (await town(RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date()))).id
     mine["campaign"] = (await town(DraftRecallCampaign(**CAMPAIGN))).id
     mine["waiting"], mine["group"] = await listed(town), await course(town)
+town.quotation(), "own payer": await town.payer(), "cover": await town.cover(), "bill": await town.invoice()}
     away, held = (await far(far.visit())).id, (await far(HoldTime(doctor_id=far.doctor, start=far.at(300)))).id
     strange = {
-        "another clinic's": {"blocks": (await far(BlockTime(room_id=far.room, start=far.at(600), end=far.at(660)))).id, "staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt(), "waiting_list": await listed(far), "group_sessions": await course(far), "payroll_employees": employee, "payroll_periods": period, "payroll_runs": run},
-        "of another kind": {"blocks": town.room, "staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room, "quotations": town.room, "invoices": town.room, "receipts": town.room, "waiting_list": town.room, "group_sessions": town.room, "payroll_employees": town.room, "payroll_periods": town.room, "payroll_runs": town.room},
-        "of nothing": {"blocks": uuid4(), "staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "payroll_employees": uuid4(), "payroll_periods": uuid4(), "payroll_runs": uuid4(), "waiting_list": uuid4(), "group_sessions": uuid4()},
+        "another clinic's": {"blocks": (await far(BlockTime(room_id=far.room, start=far.at(600), end=far.at(660)))).id, "staff": far.doctor, "rooms": far.room, "patients": far.patient, "clinic_referrals": await far.referral(), "appointments": away, "holds": held, "places": (await far(OpenPlace(name="Far"))).id, "appointment_types": (await far(AddAppointmentType(name="Far"))).id, "consent_forms": form, "relations": anna, "insurance_payers": await far.payer(), "insurance_covers": await far.cover(), "insurance_claims": await far.claim(), "quotations": await far.quotation(), "invoices": await far.invoice(), "receipts": await far.receipt(), "waiting_list": await listed(far), "group_sessions": await course(far), "payroll_employees": employee, "payroll_periods": period, "payroll_runs": run},
+        "of another kind": {"blocks": town.room, "staff": town.room, "rooms": town.patient, "patients": town.doctor, "clinic_referrals": town.room, "appointments": town.room, "holds": town.room, "places": town.room, "appointment_types": town.room, "consent_forms": town.room, "relations": town.room, **dict.fromkeys(INSURANCE, town.room), "quotations": town.room, "invoices": town.room, "receipts": town.room, "waiting_list": town.room, "group_sessions": town.room, "payroll_employees": town.room, "payroll_periods": town.room, "payroll_runs": town.room},
+        "of nothing": {"blocks": uuid4(), "staff": uuid4(), "rooms": uuid4(), "patients": uuid4(), "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), **dict.fromkeys(INSURANCE, uuid4()), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "payroll_employees": uuid4(), "payroll_periods": uuid4(), "payroll_runs": uuid4(), "waiting_list": uuid4(), "group_sessions": uuid4()},
     }
     count = len(stored(database))
     for ids in strange.values():
@@ -517,10 +549,10 @@ async def test_the_same_commands_with_ids_of_ones_own_are_accepted(town: Town) -
     """So that it is the reference that was refused, and nothing else."""
     own = {"blocks": uuid4(), "staff": town.doctor, "rooms": town.room, "patients": town.patient, "clinic_referrals": uuid4(), "appointments": uuid4(), "holds": uuid4(), "places": uuid4(), "appointment_types": uuid4(), "recall": uuid4(), "lead": uuid4(), "written": uuid4(), "relation": uuid4(), "entry": uuid4(), "consent_forms": uuid4(), "relations": uuid4(), "form": uuid4(), "quotations": uuid4(), "invoices": uuid4(), "receipts": uuid4(), "quotation": uuid4(), **dict.fromkeys(["payroll_employees", "payroll_periods", "payroll_runs", "employee", "period", "run", "rule"], uuid4())}
     own |= {"bill": uuid4(), "expense": uuid4(), "campaign": uuid4(), "waiting_list": uuid4(), "group_sessions": uuid4(), "waiting": uuid4(), "group": uuid4()}
-    for shape, command, _ in with_references(town, {**own, "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
+    for shape, command, _ in with_references(town, {**own, **dict.fromkeys([*INSURANCE, "own payer", "cover", "bill"], uuid4()), "visit": uuid4(), "draft": uuid4(), "twin": uuid4(), "series": uuid4()}):
         if issubclass(shape[0], RecordPayment | MarkInvoicePaid | RefundPayment | CorrectExpense):
             continue
-        if issubclass(shape[0], SettleAbsence | ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | ChangeRecallCampaign | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | CreateInstallmentPlan | SplitInvoice | ChangePayrollEmployee | DraftPayrollRun | ChangePayrollRun | ChangeCommissionRule | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink | ReverseDeposit | ReturnCredit | SettleInvoices | ChangeWaitingEntry | OfferSlot | ChangeGroupSession) or shape[1] == "group_id" or shape in {(AddRelation, "related_id"), (AddWaitingEntry, "appointment_id"), (ReceiveDeposit, "appointment_id")}:
+        if issubclass(shape[0], SettleAbsence | ChangeAppointmentSeries | ChangeAppointment | EditInvoice | MergePatients | UnmergePatients | ChangeRecall | ChangeRecallCampaign | BookRecall | ConvertReferralLead | CloseCalendarFeed | ChangeRoom | ConvertLead | WelcomeRecalls | UnfavourPatient | ChangeRelation | SendReminder | PlaceQueueEntry | DismissDuplicate | ReopenDuplicate | RecordConsent | WithdrawConsent | ChangePatientPreferences | CreateInstallmentPlan | SplitInvoice | ChangePayrollEmployee | DraftPayrollRun | ChangePayrollRun | ChangeCommissionRule | EditQuotation | ShareQuotation | RevokeQuotationLink | ShareInvoice | RevokeInvoiceLink | IssueReceipt | ShareReceipt | RevokeReceiptLink | ReverseDeposit | ReturnCredit | SettleInvoices | ChangeWaitingEntry | OfferSlot | ChangeGroupSession) or shape[1] == "group_id" SettleInvoices | AddCover | ChangeCover | CreateInsuranceClaim | ReplaceInsuranceClaim | SetFees | RemoveFees) or shape in {(AddRelation, "related_id"), (AddWaitingEntry, "appointment_id"), (ReceiveDeposit, "appointment_id")}:
             continue
         fresh = await Town.open(town.handler)
         if isinstance(command, RequestReferralPayout):
@@ -591,6 +623,7 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things["visit_fees"] = await town.visit_fee()
     things["tills"] = (await town(OpenTill(opening=0))).id
     things["card_payments"] = await town.card_payment()
+    things |= {"insurance_payers": await town.payer(), "insurance_covers": await town.cover(), "insurance_claims": await town.claim()}
     things["expenses"] = (await town(RecordExpense(category="rent", description="April", amount=1, spent_on=NOW.date()))).id
     things["holds"] = (await town(HoldTime(doctor_id=town.doctor, start=town.at(300)))).id
     things["webhooks"] = (await town(AddWebhook(url="https://hooks.example.org/", secret_id=uuid4()))).id
@@ -598,14 +631,19 @@ async def test_what_belongs_to_another_clinic_is_not_found_whatever_is_asked(dat
     things["consent_forms"] = (await town(PHOTOS)).id
     things["patient_notes"] = (await town(WritePatientNote(patient_id=town.patient, text="Prefers the morning"))).id
     things["sync_conflicts"] = (await town(conflict(town.patient), who=house(town.admin.actor, town.id))).id
+    payer = await far.payer()
     count = len(stored(database))
-    for command in later(far):
+    for command in later(far, payer):
         kind = command.state.kind
         for target in (things[kind], things["rooms" if kind != "rooms" else "patients"], uuid4()):
             with pytest.raises(NotFound):
                 await far(command, target)
     assert len(stored(database)) == count
-    assert {type(command) for command in later(far)} == {c for c in COMMANDS if asked_by_a_clinic(c) and not issubclass(c, Creation)}
+    assert {type(command) for command in later(far, payer)} == {c for c in COMMANDS if asked_by_a_clinic(c) and not issubclass(c, Creation)}
+
+
+INSURANCE = ("insurance_payers", "insurance_covers", "insurance_claims")
+FEE = Fee(procedure_code="D1", price=1, valid_from=NOW.date())
 
 
 def conflict(patient: UUID) -> KeepSyncConflict:
@@ -613,7 +651,7 @@ def conflict(patient: UUID) -> KeepSyncConflict:
     return KeepSyncConflict(device_id=uuid4(), action="ChangePatient", entity_id=patient, patient_id=patient, code="CHANGED_ELSEWHERE", values={"phone": "020 1"})
 
 
-def later(town: Town) -> list[Command]:
+def later(town: Town, payer: UUID) -> list[Command]:
     """Return a good one of each command about something that exists."""
     visit = {"doctor_id": town.doctor, "start": MONDAY}
     return [
@@ -630,6 +668,11 @@ def later(town: Town) -> list[Command]:
         ChangeInstallmentTerms(terms=[DueTerm(due_on=NOW.date(), amount=100)]), PauseInstallmentPlan(), ResumeInstallmentPlan(), CancelInstallmentPlan(),
         ChangePayrollEmployee(**PAID), RemovePayrollPeriod(), ChangePayrollRun(), ApprovePayrollRun(), PayPayrollRun(), VoidPayrollRun(reason="No"),
         ChangeCommissionRule(**SHARE, doctor_id=town.doctor), RemoveCommissionRule(),
+        ChangePayer(name="Mine"), ArchivePayer(), RestorePayer(), ChangeCover(payer_id=payer, member_number="W1", valid_from=NOW.date()), RemoveCover(),
+        UpdateInsuranceClaim(), SubmitInsuranceClaim(), WithdrawInsuranceClaim(), AnswerInsuranceClaim(lines=[AnsweredLine(line=1, approved=0)]), AcceptInsuranceClaim(),
+        DenyInsuranceClaim(code="29"), AppealInsuranceClaim(reason="No"), PayInsuranceClaim(), ReverseInsurancePayment(payment_id=uuid4(), reason="No"), VoidInsuranceClaim(reason="No"),
+        DeleteInsuranceClaim(), WriteOffInsuranceClaim(), DetachFromInsuranceClaim(attachment_id=uuid4()),
+        AttachToInsuranceClaim(attachment_id=uuid4(), name="X-ray", media="application/pdf", size=1, digest="0"),
         CorrectExpense(category="rent", description="April", amount=1, spent_on=NOW.date()), StrikeOutExpense(),
         CloseTill(counted=1), ReopenTill(reason="No"),
         NoteCardReturn(refund="re_1", amount=1, reason="No"),

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Annotated, Any, ClassVar
 from uuid import UUID, uuid4
@@ -21,7 +21,16 @@ from domain.credits import Credit, CreditGained, CreditReceived, CreditReturned,
 from domain.group_sessions import GroupSeatKept, GroupSeatTaken, GroupSession, GroupSessionPlanned
 from domain.holds import Hold, HoldUsed, TimeHeld
 from domain.installments import InstallmentPlan, InstallmentPlanMade
-from domain.insurance_claims import InsuranceClaim, InsuranceClaimDrafted
+from domain.insurance_claims import (
+    Adjustment,
+    Answer,
+    AnsweredLine,
+    AttachedFile,
+    ClaimContent,
+    InsuranceClaim,
+    InsuranceClaimDrafted,
+    WrittenOffLine,
+)
 from domain.insurance_covers import CoverAdded, InsuranceCover
 from domain.invoices import Invoice, InvoiceDrafted
 from domain.kit import At, Elsewhere, Event, Personal, State, TimeClaim
@@ -103,7 +112,10 @@ LISTED = WaitingEntryAdded(patient_id=OTHER, times=[Times(weekdays=["monday"], e
 PROPOSED = convert({**example(SlotOffered), "patientId": str(OTHER), "endsAt": "2026-03-02T09:30:00Z", "expiresAt": (noon.now + GRACE).isoformat(), "groupId": None}, SlotOffered)
 PLANNED = convert({**example(GroupSessionPlanned), "endsAt": "2026-03-02T09:30:00Z"}, GroupSessionPlanned)
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
-CLAIMED = convert({**example(InsuranceClaimDrafted), "patientId": str(OTHER)}, InsuranceClaimDrafted)
+CLAIMED = convert({**example(InsuranceClaimDrafted), "patientId": str(OTHER), "lines": [{"line": 1, "description": "Crown", "billed": 2, "claimed": 2}]}, InsuranceClaimDrafted)
+HALF = Answer(lines=[AnsweredLine(line=1, approved=1, adjustments=[Adjustment(group="PR", code="1", amount=1)])])
+BEYOND = [WrittenOffLine(line=1, billed=2, allowed=1, amount=1)]
+SCAN = AttachedFile(attachment_id=THIS, name="X-ray", media="application/pdf", size=1, digest="0")
 COVERED = convert({**example(CoverAdded), "patientId": str(OTHER), "validFrom": "2026-01-01", "validTo": None}, CoverAdded)
 OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validUntil": None}, QuotationDrafted)
 RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
@@ -111,6 +123,16 @@ LEFT_OVER = replace(convert(example(CardPaymentReceived), CardPaymentReceived), 
 ASKED = PortalInvited(patient_id=OTHER, address_key="5d41402abc4b2a76b9719d911017c592", number=1, expires_at=noon.now + GRACE)
 HELD = replace(convert(example(TimeHeld), TimeHeld), expires_at=noon.now + GRACE)
 HIRED = [PayrollEmployeeAdded(name="Eva Jansen", salary_kind="monthly", salary=100, starts_on=noon.today), PeriodSettled(period_id=OTHER, run_id=THIS, commission=-5, basis=0)]
+
+
+def lived(state: Any, events: list[Any], *steps: Callable[[Any], list[Any]]) -> list[Event]:
+    """Return what a thing says that is taken through these steps of its life."""
+    for step in steps:
+        events = [*events, *(told := step(state))]
+        state = state.after(told)
+    return events
+
+
 BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly come, or only a command about something else leads
     Clinic: [*USUAL[Clinic], ClinicClosing(until=noon.now + GRACE, reason="I retire", by=THIS)],
     Patient: [*USUAL[Patient], PatientReplaced(survivor_id=THIS, moved=[]), PatientReinstated(survivor_id=THIS, moved=[]), PatientSourceSet(source="event")],
@@ -132,7 +154,12 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     GroupSession: [PLANNED, GroupSeatKept(doctor_id=THIS, on=noon.today, offer_id=OTHER, lapsed=[]), GroupSeatTaken(doctor_id=THIS, on=noon.today, appointment_id=THIS, vacated=[])],
     SlotOffer: [PROPOSED, SlotOfferAccepted(entry_id=THIS, patient_id=OTHER, doctor_id=THIS, appointment_id=OTHER)],
     WaitingEntry: [LISTED, *WaitingEntry.replay([LISTED]).reassign(OTHER, THIS, noon.now), WaitingEntryServed(patient_id=THIS, offer_id=OTHER, appointment_id=OTHER)],
-    InsuranceClaim: [CLAIMED, *InsuranceClaim.replay([CLAIMED]).reassign(OTHER, THIS, noon.now)],
+    InsuranceClaim: lived(
+        InsuranceClaim.replay([CLAIMED]), [CLAIMED], lambda one: one.reassign(OTHER, THIS, noon.now), lambda one: one.edit(ClaimContent(lines=list(one.lines), billed=2, claimed=2)), lambda one: one.submit("1", noon.today, "clinic", noon.today),
+        InsuranceClaim.withdraw, lambda one: one.submit("", noon.today, "clinic", noon.today), lambda one: one.answered(HALF, noon.today, 0, noon.today),
+        lambda one: one.appeal("Look again", noon.today, noon.today), InsuranceClaim.withdraw, lambda one: one.pay(THIS, 1, noon.today, 0, None),
+        lambda one: one.reverse(THIS, 1, "Wrong", noon.today, returned=False), lambda one: one.write_off(BEYOND, 1, THIS, noon.today), lambda one: one.attach(SCAN),
+        lambda one: one.detach(THIS), lambda one: one.give_way(OTHER, 0), InsuranceClaim.come_back, lambda one: one.void("Sent twice", 0, noon.today)),
     InsuranceCover: [COVERED, *InsuranceCover.replay([COVERED]).reassign(OTHER, THIS, noon.now)],
     Invoice: [DRAFTED, *Invoice.replay([DRAFTED]).reassign(OTHER, THIS, noon.now)],
     InstallmentPlan: [AGREED, *InstallmentPlan.replay([AGREED]).reassign(OTHER, THIS, noon.now)],
