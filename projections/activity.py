@@ -17,6 +17,7 @@ from schemas.activity import Activity, Cause, Related, Timeline
 from schemas.appointments import AppointmentRow
 from schemas.clinics import ClinicRow
 from schemas.group_sessions import GroupSessionRow
+from schemas.insurance_claims import InsuranceClaimRow
 from schemas.invoices import InvoiceRow
 from schemas.kit import Row
 from schemas.lead_forms import LeadFormRow
@@ -70,6 +71,7 @@ KINDS = [
     Entity("staff", StaffRow), Entity("schedules", ScheduleRow), Entity("blocks", BlockRow), Entity("clinics", ClinicRow),
     Entity("recalls", RecallRow), Entity("quotations", QuotationRow), Entity("receipts", ReceiptRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow), Entity("leads", LeadRow), Entity("lead_forms", LeadFormRow),
     Entity("queue", QueueRow), Entity("waiting_list", WaitingListRow), Entity("slot_offers", SlotOfferRow), Entity("group_sessions", GroupSessionRow),
+QueueRow), Entity("insurance_claims", InsuranceClaimRow),
 ]
 ENTITIES = {word: entity for entity in KINDS for word in (entity.kind, entity.kind.removesuffix("s")) if word != "staf"}
 

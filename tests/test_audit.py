@@ -135,7 +135,8 @@ def test_a_timeline_is_opened_by_the_key_of_its_entity():
         "rooms": "settings.rooms.view", "staff": "settings.staff.view", "schedules": "appointments.view", "blocks": "appointments.view",
         "clinics": "admin", "quotations": "billing.quotations.view", "receipts": "billing.receipts.view", "recalls": "clinical.recalls.view", "referrals": "settings.referrals.view", "referral_leads": "leads.view",
         "leads": "leads.view", "lead_forms": "leads.view",
-        "queue": "appointments.view", "waiting_list": "appointments.view", "slot_offers": "appointments.view", "group_sessions": "appointments.view",
+        "queue": "appointments.view", "waiting_list": "appointments.view", "slot_offers": "appointments.view", "group_sessions": "appointments.view", "insurance_claims": "billing.insurance.view",
     }
     assert {entity.kind: entity.permission for entity in ENTITIES.values()} == keys
     assert set(ENTITIES) == {*keys, "patient", "appointment", "invoice", "quotation", "receipt", "room", "schedule", "block", "clinic", "recall", "referral", "referral_lead", "lead", "lead_form", "slot_offer", "group_session"}
+"lead_form", "insurance_claim"}

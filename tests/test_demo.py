@@ -59,10 +59,10 @@ def test_a_small_demo_has_about_ten_thousand_events(made):
     assert 8_000 <= len(made.events) <= 13_000
 
 
-# who signs in, how clinics pay and what is written to people is no part of the story
+# who signs in, how clinics pay, who insures patients and what is written to people is no part of the story
 OTHERS = {f"domain.{module}" for module in (
     "accounts", "sessions", "plans", "email_templates", "letters", "subscriptions", "subscription_invoices",
-    "upgrades", "referral_payouts", "signups", "invite_codes", "demo_requests", "referrals", "referral_leads", "leads", "lead_forms")}
+    "upgrades", "referral_payouts", "signups", "invite_codes", "demo_requests", "referrals", "referral_leads", "leads", "lead_forms", "insurance_payers", "insurance_covers", "insurance_claims", "fee_schedules")}
 UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys(["ClinicDeactivated", "ClinicReactivated", "ClinicDeleted", "ClinicExported", "EvidenceExported", "ClinicClosing", "ClinicClosingReminded", "ClinicKept"], "its clinics thrive"),
     **dict.fromkeys([
