@@ -406,6 +406,26 @@ async def test_a_plan_is_made_billed_paid_and_seen(town):
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_a_repeated_request_is_one_plan_and_nobody_elses_term_is_there(town):
+    ask = {"patientId": town.noor, "lines": lines(), "rhythm": {"count": 1, "firstDueOn": today_there().isoformat()}}
+    first, again = [await town.admin("POST", "/installments", ask, headers={"idempotency-key": "twice"}) for _ in range(2)]
+    assert first.json()["id"] == again.json()["id"] == str(plan_from(UUID(first.json()["id"])))
+    assert again.headers["idempotency-replayed"] == "true"
+    assert first.headers["location"].endswith(first.json()["id"])
+    far = await town.web.person(await town.web.clinic(), "admin")
+    term = first.json()["terms"][0]["id"]
+    for id_ in (term, first.json()["id"], str(uuid4())):
+        failure(await far("POST", f"/installments/{id_}/generate-invoice", {}), 404, "NOT_FOUND")
+        failure(await town.admin("POST", f"/installments/{term_of(plan_from(UUID(id_)), 99)}/generate-invoice", {}), 404, "NOT_FOUND")
+    billed = await town.admin("POST", f"/installments/{term}/generate-invoice", {})
+    voided = await town.admin("POST", f"/invoices/{billed.json()['terms'][0]['invoiceId']}/void", {"reason": "A slip"})
+    assert voided.status_code == 200, voided.text
+    anew = await town.admin("POST", f"/installments/{term}/generate-invoice", {})
+    assert anew.json()["terms"][0]["invoiceId"] not in {None, billed.json()["terms"][0]["invoiceId"]}
+    assert (await fresh(town, anew))["terms"][0]["status"] == "due"
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_of_a_divided_invoice_payments_pay_the_oldest_terms_and_nothing_is_billed_twice(town):
     today = today_there()
     whole = await town.admin("POST", "/invoices", {"patientId": town.noor, "lines": [{"description": "Crown", "unitPrice": 9_000}], "issue": True})
@@ -482,6 +502,8 @@ async def test_what_was_to_be_paid_by_a_day_that_is_over_is_overdue(town):
     assert await stands(parted) == (["paid", "overdue", "overdue"], True, 150, 150, 150)
     listed = (await town.admin("GET", "/installments", params={"overdue": "true", "sort": "-overdueAmount"})).json()["items"]
     assert [one["id"] for one in listed] == [str(parted), str(plan)]
+    second = await here(PauseInstallmentPlan(reason="Ill"), parted, now=datetime.now(UTC))
+    assert await stands(parted) == (["paid", "partly-paid", "due"], False, 0, 150, 150)
 
 
 @pytest.mark.asyncio(loop_scope="module")
