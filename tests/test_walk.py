@@ -1039,7 +1039,22 @@ async def card_payments(me: Person, ids: Json) -> None:
     spare = by[bills[1]]
     assert (await me("ReturnCardPayment", {"amount": spare["credited"], "reason": "Paid twice"}, id=spare["id"]))["returned"] == spare["amount"]
     assert (await me("GetCardPaymentRow", id=spare["id"]))["kept"] == 0
+    await deposited(me, ids)
     await me("DisconnectPaymentAccount")
+
+
+async def deposited(me: Person, ids: Json) -> None:
+    """A visit is booked for which a deposit is asked, and its patient pays it by their link."""
+    nobody = Person(me.api, {}, "", me.clinic)
+    kind = (await me("AddAppointmentType", {"name": "Implant surgery", "minutes": 30, "deposit": 10_000}))["id"]
+    visit = (await me("BookAppointment", {
+        "doctorId": ids["staff"], "patientId": ids["patients"], "typeId": kind, "start": at("17:30", MONDAY + timedelta(days=2)), "overbook": True, "reason": "A walk"}))["id"]
+    assert (await me("GetBookingDeposit", id=visit))["status"] == "unpaid"
+    token = (await me("ShareAppointment", id=visit))["token"]
+    nobody.position = me.position
+    assert (await nobody("PayDeposit", token=token))["amount"] == 10_000
+    assert visit in {one["id"] for one in (await me("BrowseBookingDeposit"))["items"]}
+    await me("RemoveAppointment", id=visit)
 
 
 async def expenses(me: Person, ids: Json) -> None:
