@@ -70,8 +70,7 @@ KINDS = [
     Entity("patients", PatientRow, (MedicalHistoryRow,)), Entity("appointments", AppointmentRow), Entity("invoices", InvoiceRow), Entity("rooms", RoomRow),
     Entity("staff", StaffRow), Entity("schedules", ScheduleRow), Entity("blocks", BlockRow), Entity("clinics", ClinicRow),
     Entity("recalls", RecallRow), Entity("quotations", QuotationRow), Entity("receipts", ReceiptRow), Entity("referrals", ReferralRow), Entity("referral_leads", ReferralLeadRow), Entity("leads", LeadRow), Entity("lead_forms", LeadFormRow),
-    Entity("queue", QueueRow), Entity("waiting_list", WaitingListRow), Entity("slot_offers", SlotOfferRow), Entity("group_sessions", GroupSessionRow),
-QueueRow), Entity("insurance_claims", InsuranceClaimRow),
+    Entity("queue", QueueRow), Entity("waiting_list", WaitingListRow), Entity("slot_offers", SlotOfferRow), Entity("group_sessions", GroupSessionRow), Entity("insurance_claims", InsuranceClaimRow),
 ]
 ENTITIES = {word: entity for entity in KINDS for word in (entity.kind, entity.kind.removesuffix("s")) if word != "staf"}
 

@@ -138,5 +138,4 @@ def test_a_timeline_is_opened_by_the_key_of_its_entity():
         "queue": "appointments.view", "waiting_list": "appointments.view", "slot_offers": "appointments.view", "group_sessions": "appointments.view", "insurance_claims": "billing.insurance.view",
     }
     assert {entity.kind: entity.permission for entity in ENTITIES.values()} == keys
-    assert set(ENTITIES) == {*keys, "patient", "appointment", "invoice", "quotation", "receipt", "room", "schedule", "block", "clinic", "recall", "referral", "referral_lead", "lead", "lead_form", "slot_offer", "group_session"}
-"lead_form", "insurance_claim"}
+    assert set(ENTITIES) == {*keys, "patient", "appointment", "invoice", "quotation", "receipt", "room", "schedule", "block", "clinic", "recall", "referral", "referral_lead", "lead", "lead_form", "slot_offer", "group_session", "insurance_claim"}
