@@ -141,6 +141,11 @@ class Means(NamedTuple):
     def name(self) -> str:
         return self.kind.offer.name if self.kind and self.kind.offer else "checkup"
 
+    @property
+    def deposit(self) -> int:
+        """What the patient is asked to pay beforehand."""
+        return self.kind.offered.deposit if self.kind and self.kind.offered else 0
+
     def pace(self, minutes: int | None = None) -> Pace:
         """Return how the visit follows others; it takes so many minutes, or as many as its kind."""
         usual = self.kind.offer.minutes if self.kind and self.kind.offer else USUAL
@@ -274,7 +279,7 @@ class BookAppointment(Creation, Wanted):
         wanted = self.seated(self.patient_id, at, seats) if seats else self.arranged(self.patient_id, at, means)
         past_block = patient.blocked
         things = SEATED if seats else means.circumstances(wanted.starts_at, wanted.ends_at, wanted.zone)
-        booked = appointment.book(wanted, things, notes=self.notes, reason=self.reason, past_block=past_block)
+        booked = appointment.book(wanted, things, notes=self.notes, reason=self.reason, past_block=past_block, deposit=means.deposit)
         if seats and self.group_id:
             return [*booked, seats.take(self.group_id, at.id, at, offer)]
         if hold is None or self.hold_id is None:

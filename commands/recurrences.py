@@ -306,7 +306,7 @@ def added(patient: UUID, number: int, wanted: Wanted, at: At, others: Others) ->
         return Attempted(replace(planned, outcome="skipped", appointment_id=None, code=code_of(TimePast)), id_)
 
     def events(arranged: Arrangement, things: Circumstances) -> Then:
-        return Appointment().book(arranged, things, notes=wanted.notes, reason=None, series=series, occurrence=number)
+        return Appointment().book(arranged, things, notes=wanted.notes, reason=None, series=series, occurrence=number, deposit=others.means(wanted).deposit)
 
     return Attempted(planned, id_, Wish(id_, frozenset(), [[attempted(Appointment(), wanted, patient, at, others, events)]]))
 

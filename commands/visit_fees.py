@@ -71,7 +71,7 @@ class ChargeVisitFee(Creation):
     ) -> Decision:
         if fee.status not in {"none", "withdrawn"} or ending is None or visit.arranged is None or not settings.rules.enabled or due_at(ending.ended_at, settings.rules) > at.now:
             return []
-        priced = settings.price(ending.cause, visit.arranged.type_id, visit.arranged.starts_at - ending.ended_at)
+        priced = settings.price(ending.cause, visit.arranged.type_id, visit.arranged.starts_at - ending.ended_at, deposited)
         if not isinstance(priced, tuple):
             return [VisitFeeSpared(appointment_id=self.appointment_id, cause=ending.cause, why=priced)]
         if patient.archived or patient.merged_into is not None:
@@ -88,7 +88,7 @@ class ChargeVisitFee(Creation):
     def billed(self, invoice: Invoice, at: At, series: Series, settings: FeeSettings, cause: FeeCause, patient: UUID, rule: FeeRule, price: int) -> Decision:
         """Return the invoice, drafted or issued."""
         line = Line(description=settings.text(cause), unit_price=price, tax_rate=rule.tax_rate)
-        drafted = invoice.draft(worked_out(patient, at.currency, [line], discount=None, due_on=None, notes=None))
+        drafted = invoice.draft(worked_out(patient, at.currency, [line], discount=None, due_on=None, notes=None, tax_included=True))
         return [drafted, *(issued(invoice.evolve(drafted), at, series, None, None) if settings.rules.issue else [])]
 
     def paid(self, bill: Invoice, id_: UUID, at: At, patient: UUID, credits: dict[UUID, Credit], deposited: int) -> Decision:  # noqa: A002 - it is what they are

@@ -14,6 +14,7 @@ from domain.kit import (
     Grid,
     Invalid,
     Minutes,
+    Money,
     NotFound,
     RoomType,
     State,
@@ -41,6 +42,7 @@ class Offer(Frozen):
     buffer_after: Buffer | None = None
     capacity: SeatCount = 1
     active: bool = True
+    deposit: Annotated[Money, Meta(description="What the patient is asked to pay beforehand; nothing if zero. It counts for what is booked from now on.")] = 0
 
 
 class AppointmentTypeAdded(Event, Offer): ...

@@ -15,6 +15,7 @@ from domain.kit import (
     Frozen,
     GroupSessionId,
     Invalid,
+    Money,
     Note,
     NotFound,
     PatientId,
@@ -91,6 +92,7 @@ class AppointmentBooked(Event, Arrangement):
     reason: Annotated[Reason | None, Personal("patient_id")] = None  # of an overbooking
     series_id: RecurrenceId | None = None
     occurrence: int | None = None  # which visit of the series
+    deposit: Money = 0  # that the patient was asked to pay beforehand
 
 
 class AppointmentConfirmed(Event, Visit):
@@ -295,6 +297,10 @@ class CancellationTooLate(Refused):
     """It is too late to cancel this visit by yourself. Call the clinic."""
 
 
+class DepositPaid(Refused):
+    """Nothing is to be paid beforehand for this visit, or not any more."""
+
+
 class AppointmentLinkOver(Refused):
     """This link opens nothing any more: the visit is over or cancelled, or the link was taken back. Call the clinic."""
 
@@ -391,6 +397,7 @@ class Appointment(State):
     turn: int | None = None  # the number that the patient was given in the queue
     turn_on: date | None = None  # of that day
     rank: Rank = "normal"
+    deposit: Money = 0  # that was asked for beforehand
     earlier: tuple[datetime, ...] = ()  # at which the same time on the wall was before, the last one last
 
     def evolve(self, event: AppointmentEvent) -> Self:
@@ -400,7 +407,7 @@ class Appointment(State):
     def _turned(self, event: AppointmentEvent) -> Self:  # noqa: C901, PLR0911, PLR0912 - one case per event
         match event:
             case AppointmentBooked():
-                return replace(self, status="booked", arranged=Arrangement(**only(Arrangement, event)), record=event.patient_id)
+                return replace(self, status="booked", arranged=Arrangement(**only(Arrangement, event)), record=event.patient_id, deposit=event.deposit)
             case AppointmentRescheduled():
                 return replace(self, arranged=Arrangement(**only(Arrangement, event)), overlaps=False, earlier=())
             case AppointmentRetimed(forced=force, on=on):
@@ -456,11 +463,12 @@ class Appointment(State):
 
     def book(
         self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None, past_block: bool = False, series: UUID | None = None,
-        occurrence: int | None = None,
+        occurrence: int | None = None, deposit: int = 0,
     ) -> list[Event]:
         ensure_possible(things, force=wanted.forced)
         return [AppointmentBooked(
-            **only(Arrangement, wanted), notes=notes, reason=reason if wanted.forced or past_block else None, series_id=series, occurrence=occurrence)]
+            **only(Arrangement, wanted), notes=notes, reason=reason if wanted.forced or past_block else None, series_id=series, occurrence=occurrence,
+            deposit=deposit)]
 
     def rearrange(self, wanted: Arrangement, things: Circumstances, *, notes: str | None, reason: str | None) -> list[Event]:
         now = self._arranged
@@ -633,6 +641,12 @@ class Appointment(State):
         if self.status not in {"booked", "confirmed"} or self._arranged.ends_at <= now:
             self._visit()  # one that was struck out is not there
             raise VisitNotAhead
+
+    def deposit_due(self, paid: int) -> int:
+        """Return what is still to be paid beforehand."""
+        if paid >= self.deposit:
+            raise DepositPaid
+        return self.deposit - paid
 
     def _ensure_to_come(self, now: datetime) -> None:
         if self.status not in {"booked", "confirmed"} or self._arranged.starts_at <= now:

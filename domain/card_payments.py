@@ -1,4 +1,4 @@
-"""Card payments: a patient pays an invoice by the link to it, at the payment service's own page; whatever is paid there is recorded once, and what the invoice cannot take is the patient's credit."""
+"""Card payments: a patient pays an invoice, or the deposit for a visit, by the link to it, at the payment service's own page; whatever is paid there is recorded once, and what the invoice cannot take is the patient's credit."""
 
 from datetime import date, datetime
 from typing import Annotated, ClassVar, Literal, Self
@@ -7,20 +7,31 @@ from uuid import UUID, uuid5
 from msgspec import Meta
 from msgspec.structs import replace
 
-from domain.kit import Event, Frozen, InvoiceId, Money, NotFound, Positive, Reason, Refused, State
+from domain.kit import PLATFORM, AppointmentId, Event, Frozen, InvoiceId, Money, NotFound, Positive, Reason, Refused, State, only
 
 CheckoutCode = Annotated[str, Meta(pattern=r"^cs_[A-Za-z0-9_]{1,250}$", description="The payment service's name of its page.", examples=["cs_test_a1B2c3"])]
 ChargeCode = Annotated[str, Meta(pattern=r"^(pi|py|ch)_[A-Za-z0-9_]{1,250}$", description="The payment service's name of the payment.", examples=["pi_3MtwBw"])]
 RefundCode = Annotated[str, Meta(pattern=r"^(re|pyr)_[A-Za-z0-9_]{1,250}$", description="The payment service's name of what it gave back.", examples=["re_1Nispe"])]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", examples=["EUR"])]
-WhyNot = Literal["paid-otherwise", "invoice-void", "currency-differs"]
-"""Why an invoice could not take all that was paid: it had been paid meanwhile, was void by then, or is in another currency."""
+WhyNot = Literal["paid-otherwise", "invoice-void", "currency-differs", "visit-gone"]
+"""Why an invoice could not take all that was paid: it had been paid meanwhile, was void by then, or is in another currency; or why a deposit is nobody's: the visit was struck out."""
 
 
-class Asked(Frozen):
+class What(Frozen):
+    """What is paid: an invoice, or the deposit for a visit."""
+
+    invoice_id: InvoiceId | None = None
+    appointment_id: AppointmentId | None = None
+
+    @property
+    def of(self) -> UUID:
+        """The id of either."""
+        return self.invoice_id or self.appointment_id or PLATFORM
+
+
+class Asked(What):
     """What the patient was asked to pay, on which page, until when."""
 
-    invoice_id: InvoiceId
     checkout: CheckoutCode
     amount: Positive
     currency: Currency
@@ -33,13 +44,10 @@ class CheckoutOpened(Asked, Event): ...
 class CheckoutLapsed(Event):
     """Nobody paid on that page, and nobody can any more."""
 
-    invoice_id: InvoiceId
 
-
-class CardPaymentReceived(Event):
+class CardPaymentReceived(What, Event):
     """The payment service has the money. What the invoice took is a payment on it, and the rest the patient's credit; what cannot be that is kept, until it is given back."""
 
-    invoice_id: InvoiceId
     checkout: CheckoutCode
     charge: ChargeCode
     amount: Positive
@@ -55,7 +63,6 @@ class CardPaymentReceived(Event):
 class CardPaymentReturned(Event):
     """The payment service gave a part back: of what was kept, then of the patient's credit, then of what the invoice had taken."""
 
-    invoice_id: InvoiceId
     refund: RefundCode
     amount: Positive
     kept: Money
@@ -85,7 +92,7 @@ class CardPayment(State):
     """One page of the payment service's, on which an invoice is paid or not."""
 
     kind: ClassVar[str] = "card_payments"
-    invoice_id: UUID | None = None
+    what: What = What()
     checkout: str = ""
     amount: Money = 0
     status: Literal["none", "open", "lapsed", "received"] = "none"
@@ -100,12 +107,12 @@ class CardPayment(State):
     def evolve(self, event: CardPaymentEvent) -> Self:
         match event:
             case CheckoutOpened():
-                return replace(self, status="open", invoice_id=event.invoice_id, checkout=event.checkout, amount=event.amount, currency=event.currency)
+                return replace(self, status="open", what=What(**only(What, event)), checkout=event.checkout, amount=event.amount, currency=event.currency)
             case CheckoutLapsed():
                 return replace(self, status="lapsed")
             case CardPaymentReceived():
                 return replace(
-                    self, status="received", invoice_id=event.invoice_id, checkout=event.checkout, amount=event.amount, currency=event.currency,
+                    self, status="received", what=What(**only(What, event)), checkout=event.checkout, amount=event.amount, currency=event.currency,
                     charge=event.charge, kept=event.kept, credited=event.credited, payment_id=event.payment_id)
             case CardPaymentReturned():
                 return replace(
@@ -114,26 +121,26 @@ class CardPayment(State):
 
     def open(self, asked: Asked) -> list[Event]:
         """Note that the patient was sent to a page; twice is once."""
-        return [CheckoutOpened(**{name: getattr(asked, name) for name in Asked.__struct_fields__})] if self.status == "none" else []
+        return [CheckoutOpened(**only(Asked, asked))] if self.status == "none" else []
 
     def lapse(self) -> list[Event]:
-        return [CheckoutLapsed(invoice_id=self.invoice_id)] if self.status == "open" and self.invoice_id is not None else []
+        return [CheckoutLapsed()] if self.status == "open" else []
 
-    def receive(self, this: UUID, invoice_id: UUID, checkout: str, paid: Paid, room: int, otherwise: WhyNot) -> list[CardPaymentReceived]:
+    def receive(self, this: UUID, what: What, checkout: str, paid: Paid, room: int, otherwise: WhyNot | None) -> list[CardPaymentReceived]:
         """Record what was paid, once: as far as the invoice has room it is a payment on that, and the rest is credit, if it can be."""
         if self.status == "received":
             return []
         applied = min(paid.amount, room)
-        rest, creditable = paid.amount - applied, otherwise != "currency-differs"
+        rest, creditable = paid.amount - applied, otherwise not in {"currency-differs", "visit-gone"}
         return [CardPaymentReceived(
-            invoice_id=invoice_id, checkout=checkout, charge=paid.charge, amount=paid.amount, currency=paid.currency, received_on=paid.received_on,
+            **only(What, what), checkout=checkout, charge=paid.charge, amount=paid.amount, currency=paid.currency, received_on=paid.received_on,
             applied=applied, payment_id=payment_of(this) if applied else None, credited=rest if creditable else 0, kept=0 if creditable else rest,
             because=otherwise if rest else None)]
 
     def give_back(self, refund: str, amount: int, reason: str, *, credit: int, left: int, refund_id: UUID) -> list[CardPaymentReturned]:
         """Note what was given back, once; it has happened, so whatever credit and invoice have become meanwhile keeps nothing from being noted."""
         self.ensure_there()
-        if refund in self.returns or self.invoice_id is None:
+        if refund in self.returns:
             return []
         if self.returned + amount > self.amount:
             raise ReturnTooLarge(left=self.amount - self.returned)
@@ -141,7 +148,7 @@ class CardPayment(State):
         credited = min(amount - kept, self.credited, credit)
         taken = min(amount - kept - credited, left)
         return [CardPaymentReturned(
-            invoice_id=self.invoice_id, refund=refund, amount=amount, kept=kept, credited=credited, taken=taken,
+            refund=refund, amount=amount, kept=kept, credited=credited, taken=taken,
             payment_refund_id=refund_id if taken else None, reason=reason)]
 
     def ensure_there(self) -> None:
@@ -149,9 +156,9 @@ class CardPayment(State):
             raise NotFound
 
 
-def card_payment_of(invoice: UUID, checkout: str) -> UUID:
-    """Return the id of what is paid for an invoice on one page of the payment service's."""
-    return uuid5(invoice, f"card-payments/{checkout}")
+def card_payment_of(what: UUID, checkout: str) -> UUID:
+    """Return the id of what is paid for an invoice, or a visit, on one page of the payment service's."""
+    return uuid5(what, f"card-payments/{checkout}")
 
 
 def payment_of(card_payment: UUID) -> UUID:

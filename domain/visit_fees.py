@@ -34,13 +34,17 @@ SpareReason = Literal["no-rule", "in-time", "inactive"]
 
 
 class FeeRule(Frozen):
-    """What is charged for missing a visit, and for cancelling it less than so many hours before; nothing if it is zero. Amounts are without tax."""
+    """What is charged for missing a visit, and for cancelling it less than so many hours before; nothing if it is zero. Amounts are with the tax that is in them.
+
+    With `forfeit` no less is charged than was paid beforehand for that visit.
+    """
 
     type_id: AppointmentTypeId | None = None  # none: for every kind that has no rule of its own
     no_show: Price = 0
     late_cancellation: Price = 0
     notice: Annotated[int, Meta(ge=1, le=24 * 30, description="Hours before a visit; whoever cancels later than that pays.")] = 24
     tax_rate: Rate = 0
+    forfeit: bool = False
 
 
 class FeeRules(Frozen):
@@ -126,10 +130,12 @@ class FeeSettings(State):
         """Return the rule for a kind of visit: its own, or the one for all others."""
         return min((rule for rule in self.rules.rules if rule.type_id in {None, kind}), key=lambda rule: rule.type_id is None, default=None)
 
-    def price(self, cause: FeeCause, kind: UUID | None, ahead: timedelta) -> tuple[FeeRule, int] | SpareReason:
-        """Return what is charged, and by which rule; or why nothing. `ahead` is how long before the visit it was cancelled."""
+    def price(self, cause: FeeCause, kind: UUID | None, ahead: timedelta, deposited: int = 0) -> tuple[FeeRule, int] | SpareReason:
+        """Return what is charged, and by which rule; or why nothing. `ahead` is how long before the visit it was cancelled, and so much was paid beforehand for it."""
         rule = self.rule_for(kind)
         amount = 0 if rule is None else rule.no_show if cause == "no-show" else rule.late_cancellation
+        if rule is not None and rule.forfeit:
+            amount = max(amount, deposited)
         if rule is None or not amount:
             return "no-rule"
         if cause == "late-cancellation" and ahead >= timedelta(hours=rule.notice):

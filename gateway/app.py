@@ -26,6 +26,7 @@ from gateway import (
     audit,
     balances,
     billing,
+    booking_deposits,
     calendar_feeds,
     card_payments,
     charts,
@@ -124,7 +125,7 @@ BASE: Sequence[ControllerRouterHandler] = (
     accounts.router, people.router, portraits.router, entrance.router, entrance.switching, entrance.impersonating, entrance.keys, sessions.router, factors.router, factors.platform, passkeys.router, staff.door, staff.users, appointments.public, portal_invitations.door, events.router, events.feed, health.health, health.metrics, docs.schema, docs.docs, docs.asyncapi, docs.events,
 )
 MODULES: Sequence[ControllerRouterHandler] = tuple(module.router for module in (
-    absences, activity, analytics, api_keys, appointment_sheets, appointment_types, appointments, attendance, audit, balances, billing, calendar_feeds, card_payments, charts, clinics, closed_days, commission_rules, commissions, consents, credits, dashboards, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, fee_schedules, figures, group_sessions, holds, households, import_runs, imports, insurance_claims, insurance_covers, insurance_payers, installments, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, payment_accounts, payroll, permission_templates, places, plans, portal_invitations, procedure_costs, public_documents, quotations,
+    absences, activity, analytics, api_keys, appointment_sheets, appointment_types, appointments, attendance, audit, balances, billing, booking_deposits, calendar_feeds, card_payments, charts, clinics, closed_days, commission_rules, commissions, consents, credits, dashboards, demo_requests, duplicates, email_templates, emergencies, erasures, expenses, favourites, fee_schedules, figures, group_sessions, holds, households, import_runs, imports, insurance_claims, insurance_covers, insurance_payers, installments, invite_codes, invoices, lead_forms, leads, letters, message_wishes, mobile, patient_notes, patients, payment_accounts, payroll, permission_templates, places, plans, portal_invitations, procedure_costs, public_documents, quotations,
     queue, rebuilds, receipts, recall_campaigns, recalls, recurrences, referral_leads, referral_payouts, referrals, relations, reminders, reports, retention, revenue, rooms, schedules, screens, seats, signups, slot_offers, staff, subscription_invoices, subscriptions, sync, trends, tills, trials, upgrades, visit_fees, waiting_list, webhooks, why, zones,
 ))
 

@@ -44,6 +44,8 @@ from gateway.kit.errors import ClinicIsClosing
 from gateway.kit.past import AsOf
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
+from gateway.payment_accounts import account_of
+from projections.booking_deposits import paid_for
 from projections.calendar import CalendarTooLong, week, week_then
 from projections.conflicts import Which, conflicts
 from projections.slots import Sought, available, first_free
@@ -245,7 +247,17 @@ async def shown(desk: kit.Desk, row: Any) -> AppointmentShown:
         status=row.status, start_local=row.start_local, zone=row.zone, minutes=(row.ends_at - row.starts_at) // dt.timedelta(minutes=1),
         doctor_name=doctor.name if doctor else None, clinic_name=here.name, clinic_phone=(there and there.phone) or here.phone,
         clinic_address=(there and there.address) or here.address,
-        cancel_until=row.starts_at - dt.timedelta(hours=here.cancel_notice))
+        cancel_until=row.starts_at - dt.timedelta(hours=here.cancel_notice), deposit=row.deposit, currency=here.currency, **await deposited(desk, row))
+
+
+async def deposited(desk: kit.Desk, row: Any) -> dict[str, Any]:
+    """Return what was paid beforehand for a visit, and whether the rest can be paid by card."""
+    if not row.deposit:
+        return {}
+    paid = await paid_for(desk.reader, row.id)
+    account = await account_of(desk.call.services, desk.who.clinic)
+    ahead = row.status in {"booked", "confirmed"} and row.starts_at > dt.datetime.now(dt.UTC)
+    return {"deposit_paid": paid, "deposit_payable": ahead and paid < row.deposit and account.keys is not None}
 
 
 @get("/links/{token:str}/calendar.ics", operation_id="DownloadSharedAppointment", summary="Show: an appointment for the calendar of the patient who has its link",

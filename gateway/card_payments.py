@@ -3,21 +3,22 @@
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NamedTuple, cast
 from urllib.parse import quote
 from uuid import UUID
 
 import structlog
 from litestar import Response, Router, post
 from litestar.params import FromPath, JSONBody, PathParameter
-from msgspec import ValidationError, convert
+from msgspec import ValidationError, convert, to_builtins
 
 from commands.card_payments import LapseCheckout, NoteCardReturn, OpenCheckout, ReceiveCardPayment
 from commands.kit.ids import derived
 from commands.kit.receipt import house
 from domain.card_payments import CardPayment, ReturnTooLarge, card_payment_of
+from domain.card_payments import What as What  # noqa: PLC0414 - for the doors by which is paid
 from domain.invoices import Invoice
-from domain.kit import PLATFORM, Frozen, Invalid, NotFound, Positive, Reason, Refused, day
+from domain.kit import PLATFORM, Frozen, Invalid, NotFound, Positive, Reason, Refused, day, only
 from gateway.kit import Desk, browse, fetch, stripe
 from gateway.kit import desk as kit
 from gateway.kit.services import Services
@@ -56,36 +57,47 @@ class Payer(Frozen):
     language: str
 
 
-async def checkout(desk: kit.Desk, invoice_id: UUID, payer: Payer) -> tuple[stripe.Checkout, int, str]:
-    """Return a page on which an invoice is paid: the one that is open for that amount, or a new one in place of all others."""
-    service, _ = await keys_of(desk.call.services, (await account_of(desk.call.services, desk.who.clinic)).connected())
+class Bill(NamedTuple):
+    """What is to be paid: which invoice or visit, what the page calls it, how much, and in which version of it."""
+
+    what: What
+    title: str
+    amount: int
+    currency: str
+    version: int
+
+
+async def bill_of(desk: kit.Desk, invoice_id: UUID, payer: Payer) -> Bill:
+    """Return what is to be paid of an invoice: all that is due, if no amount is named."""
     entry = await desk.call.services.handler.streams.latest(Invoice, invoice_id, desk.who.clinic)
     invoice = cast("Invoice", entry.state)
-    amount = invoice.to_be_paid(payer.amount)
-    found = await still_open(desk, service, invoice_id, amount)
-    if found is not None:
-        return found, amount, invoice.currency
+    title = f"{'Factura' if payer.language == 'es' else 'Invoice'} {invoice.number}"
+    return Bill(What(invoice_id=invoice_id), title, invoice.to_be_paid(payer.amount), invoice.currency, entry.version)
+
+
+async def checkout(desk: kit.Desk, bill: Bill, payer: Payer) -> stripe.Checkout:
+    """Return a page on which something is paid: the one that is open for that amount, or a new one in place of all others."""
+    service, _ = await keys_of(desk.call.services, (await account_of(desk.call.services, desk.who.clinic)).connected())
+    if (found := await still_open(desk, service, bill)) is not None:
+        return found
     # asked twice at once it is one page: the key is the same until something is paid
     until = (int(time.time() / SLOT) + 1) * SLOT + LIFE
-    key = str(derived(b"checkout", invoice_id.bytes, f"{entry.version}/{amount}/{payer.language}/{payer.done}/{payer.back}/{until}".encode()))
-    form = form_of(desk, invoice_id, invoice, amount, payer, until)
+    key = str(derived(b"checkout", bill.what.of.bytes, f"{bill.version}/{bill.amount}/{payer.language}/{payer.done}/{payer.back}/{until}".encode()))
+    form = form_of(desk, bill, payer, until)
     page = await opened(service, form, key)
-    if (await payment_at(desk, card_payment_of(invoice_id, page.id))).status not in {"none", "open"}:
+    if (await payment_at(desk, card_payment_of(bill.what.of, page.id))).status not in {"none", "open"}:
         page = await opened(service, form, None)
-    await desk.call.services.handler.handle(
-        convert({"invoiceId": invoice_id, "checkout": page.id, "amount": amount, "currency": invoice.currency, "until": moment(page.expires_at)}, OpenCheckout),
-        house(PLATFORM, desk.who.clinic))
-    return page, amount, invoice.currency
+    command = OpenCheckout(**only(What, bill.what), checkout=page.id, amount=bill.amount, currency=bill.currency, until=moment(page.expires_at))
+    await desk.call.services.handler.handle(convert(to_builtins(command), OpenCheckout), house(PLATFORM, desk.who.clinic))
+    return page
 
 
-def form_of(desk: kit.Desk, invoice_id: UUID, invoice: Invoice, amount: int, payer: Payer, until: int) -> dict[str, Any]:
-    """Return what Stripe is asked: nothing about the patient, and a mark by which the payment is known to be this invoice's."""
-    units = units_of(amount, invoice.currency)
-    told = {"clinic": desk.who.clinic, "invoice": invoice_id}
-    what = {"name": f"{'Factura' if payer.language == 'es' else 'Invoice'} {invoice.number}"}
-    price = {"currency": invoice.currency.lower(), "unit_amount": units, "product_data": what}
+def form_of(desk: kit.Desk, bill: Bill, payer: Payer, until: int) -> dict[str, Any]:
+    """Return what Stripe is asked: nothing about the patient, and a mark by which it is known what the payment is for."""
+    told = {"clinic": desk.who.clinic, "invoice" if bill.what.invoice_id else "appointment": bill.what.of}
+    price = {"currency": bill.currency.lower(), "unit_amount": units_of(bill.amount, bill.currency), "product_data": {"name": bill.title}}
     return {
-        "mode": "payment", "client_reference_id": invoice_id, "payment_method_types": ["card"], "line_items": [{"quantity": 1, "price_data": price}],
+        "mode": "payment", "client_reference_id": bill.what.of, "payment_method_types": ["card"], "line_items": [{"quantity": 1, "price_data": price}],
         "metadata": told, "payment_intent_data": {"metadata": told}, "locale": payer.language, "success_url": payer.done, "cancel_url": payer.back,
         "expires_at": until,
     }
@@ -107,14 +119,14 @@ async def opened(service: stripe.Stripe, form: dict[str, Any], key: str | None) 
         raise AmountNotPayable(because=refused.details["code"]) from None
 
 
-async def still_open(desk: kit.Desk, service: stripe.Stripe, invoice_id: UUID, amount: int) -> stripe.Checkout | None:
+async def still_open(desk: kit.Desk, service: stripe.Stripe, bill: Bill) -> stripe.Checkout | None:
     """Return the page that is open for that amount; close all others, so that nobody pays twice."""
     found = None
     reader = await desk.call.services.reader(desk.who.clinic, await desk.reader.head())
-    for row in await reader.find(CardPaymentRow, invoice_id=invoice_id, status="open"):
+    for row in await reader.find(CardPaymentRow, status="open", **only(What, bill.what)):
         page = await page_at(service, row.checkout)
         if page is not None and page.status == "open":
-            good = row.amount == amount and moment(page.expires_at) > datetime.now(UTC) + LEAST
+            good = row.amount == bill.amount and moment(page.expires_at) > datetime.now(UTC) + LEAST
             if good and found is None:
                 found = page
                 continue
@@ -144,9 +156,11 @@ async def page_at(service: stripe.Stripe, code: str) -> stripe.Checkout | None:
 
 async def settle(services: Services, clinic: UUID, page: stripe.Checkout, paid_at: datetime | None = None) -> bool:
     """Record what has become of a page, once, however often it is told; say whether that was new."""
-    if page.metadata.get("clinic") != str(clinic) or (invoice := identified(page.metadata.get("invoice", ""))) is None:
+    invoice, appointment = (identified(page.metadata.get(name, "")) for name in ("invoice", "appointment"))
+    what = What(invoice_id=invoice, appointment_id=None if invoice else appointment)
+    if page.metadata.get("clinic") != str(clinic) or what.of == PLATFORM:
         return False
-    this, who = card_payment_of(invoice, page.id), house(PLATFORM, clinic)
+    this, who = card_payment_of(what.of, page.id), house(PLATFORM, clinic)
     if page.status == "complete" and page.payment_status == "paid" and page.amount_total:
         currency = page.currency.upper()
         house_of = await services.handler.clinic(clinic)
@@ -154,7 +168,7 @@ async def settle(services: Services, clinic: UUID, page: stripe.Checkout, paid_a
             "charge": page.payment_intent, "amount": stripe.counted(page.amount_total, currency), "currency": currency,
             "receivedOn": day(paid_at or datetime.now(UTC), house_of.zone)}
         try:
-            command: Any = convert({"invoiceId": invoice, "checkout": page.id, "paid": paid}, ReceiveCardPayment)
+            command: Any = convert({**to_builtins(what), "checkout": page.id, "paid": paid}, ReceiveCardPayment)
         except ValidationError as error:
             raise PaymentsRefused(problem=str(error)) from None
         receipt = await services.handler.handle(command, who)
@@ -270,7 +284,7 @@ def moment(seconds: int) -> datetime:
 router = Router("/api/v1", tags=["Billing"], route_handlers=[
     hear,
     Router("/protected/card-payments", route_handlers=[
-        browse("/", CardPaymentRow, by=["invoice_id", "status", "received_on..", "changed_at.."], sort="-changed_at", sorts=["received_on"]),
+        browse("/", CardPaymentRow, by=["invoice_id", "appointment_id", "status", "received_on..", "changed_at.."], sort="-changed_at", sorts=["received_on"]),
         fetch("/{id:uuid}", CardPaymentRow),
         give_back,
     ]),

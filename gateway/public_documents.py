@@ -27,6 +27,7 @@ from gateway.kit.errors import ClinicIsClosing
 from gateway.kit.pages import POLICY, as_page
 from gateway.kit.pdf import Column, Labels, Paper, printed
 from gateway.kit.query import no_query
+from gateway.kit.stripe import Checkout
 from projections.public_documents import document_of
 from schemas.card_payments import CheckoutLink
 from schemas.public_documents import DocumentLine, DocumentLink, DocumentShown
@@ -36,7 +37,7 @@ SECRET = {"cache-control": "private, no-store", "referrer-policy": "no-referrer"
 PERCENT = 100  # basis points
 Token = Annotated[str, PathParameter(description="The token of the link.")]
 PaperLanguage = Annotated[Literal["en", "es"] | None, QueryParameter(name="language", description="In which it is printed; the clinic's unless said.")]
-Checkout = Annotated[str | None, QueryParameter(name="checkout", pattern=r"^cs_[A-Za-z0-9_]{1,250}$", description="The page from which somebody comes back who has paid.")]
+PageCode = Annotated[str | None, QueryParameter(name="checkout", pattern=r"^cs_[A-Za-z0-9_]{1,250}$", description="The page from which somebody comes back who has paid.")]
 Address = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2000, examples=["https://clinic.example/paid"])]
 Days = Annotated[int, QueryParameter(name="days", ge=1, le=366, description="For how many days the link is good.")]
 
@@ -106,7 +107,7 @@ async def opened(desk: kit.Desk, token: str) -> DocumentShown:
 
 
 @get("/{token:str}", operation_id="GetPublicDocument", summary="Show: a document, to the patient who has its link", opt={"public": True, "refusals": [DocumentLinkOver]})
-async def look(desk: Desk, token: Token, checkout: Checkout = None) -> Response[DocumentShown]:
+async def look(desk: Desk, token: Token, checkout: PageCode = None) -> Response[DocumentShown]:
     """An invoice, a receipt or a quotation: what it says, and how it stands now. The first look by a link is noted.
 
     Whoever opens it in a browser sees a page, with a button to pay what is due, where the clinic takes cards online. With `checkout`, as whoever comes back from paying has it, the payment is looked up first.
@@ -131,10 +132,9 @@ async def pay(desk: Desk, token: Token, data: JSONBody[PayWish]) -> Response[Che
     for another one it takes the place of the last. What was paid is on the invoice as soon as the payment service says so.
     """
     found = await payable(desk, token)
-    page, amount, currency = await card_payments.checkout(desk, found.id, await payer(desk, token, data))
-    words = in_figures(amount, currency, await written_in(desk))
-    link = CheckoutLink(url=page.url or "", amount=amount, currency=currency, amount_in_words=words, expires_at=card_payments.moment(page.expires_at))
-    return Response(link, status_code=201, headers=SECRET)
+    whose = await payer(desk, token, data)
+    bill = await card_payments.bill_of(desk, found.id, whose)
+    return Response(page_link(await card_payments.checkout(desk, bill, whose), bill, whose.language), status_code=201, headers=SECRET)
 
 
 @post("/{token:str}/checkout", operation_id="GoToCheckout", status_code=303, opt={
@@ -142,8 +142,15 @@ async def pay(desk: Desk, token: Token, data: JSONBody[PayWish]) -> Response[Che
 async def go(desk: Desk, token: Token) -> Response[None]:
     """Pay all that is due of an invoice: what the button of its page does. Leads to the payment service's page."""
     found = await payable(desk, token)
-    page, *_ = await card_payments.checkout(desk, found.id, await payer(desk, token, PayWish()))
+    whose = await payer(desk, token, PayWish())
+    page = await card_payments.checkout(desk, await card_payments.bill_of(desk, found.id, whose), whose)
     return Response(b"", status_code=303, media_type="text/plain", headers={**SECRET, "location": page.url or ""})  # type: ignore[arg-type]
+
+
+def page_link(page: Checkout, bill: card_payments.Bill, language: str) -> CheckoutLink:
+    """Return the address of a page on which something is paid, with how much that is."""
+    words = in_figures(bill.amount, bill.currency, language)
+    return CheckoutLink(url=page.url or "", amount=bill.amount, currency=bill.currency, amount_in_words=words, expires_at=card_payments.moment(page.expires_at))
 
 
 async def payable(desk: kit.Desk, token: str) -> Linked:

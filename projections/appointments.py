@@ -43,7 +43,7 @@ def appointments(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | Non
 def turned(row: AppointmentRow | None, fact: Fact) -> AppointmentRow | None:  # noqa: C901, PLR0911, PLR0912 - one case per event
     match fact.event:
         case AppointmentBooked() as event:
-            return AppointmentRow(id=fact.id, status="booked", booked_at=fact.recorded_at, series_id=event.series_id, occurrence=event.occurrence, **arranged(event))
+            return AppointmentRow(id=fact.id, status="booked", booked_at=fact.recorded_at, series_id=event.series_id, occurrence=event.occurrence, deposit=event.deposit, **arranged(event))
         case AppointmentRescheduled() as event if row:
             return replace(row, moved_at=row.moved_at if event.starts_at == row.starts_at else fact.recorded_at, **arranged(event))
         case AppointmentRetimed() as e if row:

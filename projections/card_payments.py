@@ -12,8 +12,9 @@ from domain.card_payments import (
     CardPaymentReturned,
     CheckoutLapsed,
     CheckoutOpened,
+    What,
 )
-from domain.kit import Fact
+from domain.kit import Fact, only
 from projections.kit import installs, projects
 from projections.kit.lanes import Lanes
 from schemas.card_payments import CardPaymentRow, CardStatus
@@ -37,12 +38,12 @@ def card_payments(row: CardPaymentRow | None, fact: Fact) -> CardPaymentRow | No
     match fact.event:
         case CheckoutOpened() as e:
             return CardPaymentRow(
-                id=fact.id, invoice_id=e.invoice_id, status="open", amount=e.amount, currency=e.currency, until=e.until, checkout=e.checkout, **now)
+                id=fact.id, **only(What, e), status="open", amount=e.amount, currency=e.currency, until=e.until, checkout=e.checkout, **now)
         case CheckoutLapsed() if row:
             return replace(row, status="lapsed", **now)
         case CardPaymentReceived() as e:
             return CardPaymentRow(
-                id=fact.id, invoice_id=e.invoice_id, status=standing(e.kept, e.credited), amount=e.amount, currency=e.currency, received_on=e.received_on,
+                id=fact.id, **only(What, e), status=standing(e.kept, e.credited), amount=e.amount, currency=e.currency, received_on=e.received_on,
                 applied=e.applied, credited=e.credited, kept=e.kept, because=e.because, payment_id=e.payment_id, checkout=e.checkout, charge=e.charge,
                 until=row.until if row else None, **now)
         case CardPaymentReturned() as e if row:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from domain.kit import Id, RoomType
+from domain.kit import Id, Money, RoomType
 from schemas.kit import Row
 
 
@@ -20,6 +20,7 @@ class AppointmentTypeRow(Row):
     buffer_before: int | None
     buffer_after: int | None
     active: bool
+    deposit: Money = 0  # that the patient is asked to pay beforehand
     capacity: int = 1  # patients at once
     deleted: bool = False  # kept, because past visits name it
 

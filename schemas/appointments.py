@@ -3,8 +3,22 @@
 import datetime as dt
 from typing import Annotated, ClassVar
 
+from msgspec import Meta
+
 from domain.appointments import Party, Status
-from domain.kit import AppointmentTypeId, Frozen, GroupSessionId, Id, PatientId, Personal, PlaceId, RecurrenceId, RoomId, StaffId
+from domain.kit import (
+    AppointmentTypeId,
+    Frozen,
+    GroupSessionId,
+    Id,
+    Money,
+    PatientId,
+    Personal,
+    PlaceId,
+    RecurrenceId,
+    RoomId,
+    StaffId,
+)
 from schemas.kit import Row
 
 
@@ -51,6 +65,7 @@ class AppointmentRow(Row):
     place_id: PlaceId | None = None  # none: the clinic itself
     group_id: GroupSessionId | None = None  # the session in which it is a seat
     sequence: int = 0  # the edition of what others' calendars show
+    deposit: Money = 0  # that the patient was asked to pay beforehand
     queue_number: int | None = None  # under which the patient waits on the day of the visit, or was seen
 
 
@@ -77,3 +92,7 @@ class AppointmentShown(Frozen):
     clinic_phone: str
     clinic_address: str
     cancel_until: dt.datetime
+    deposit: Annotated[Money, Meta(description="What is asked for beforehand, in integer minor units of the currency.")] = 0
+    deposit_paid: Money = 0
+    deposit_payable: Annotated[bool, Meta(description="Whether the rest can be paid by card, by this link.")] = False
+    currency: str = "EUR"

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Meta
 
 from domain.card_payments import WhyNot
-from domain.kit import Frozen, InvoiceId, Money
+from domain.kit import AppointmentId, Frozen, InvoiceId, Money
 from schemas.kit import Row
 
 CardStatus = Literal["open", "lapsed", "applied", "credited", "unapplied"]
@@ -15,12 +15,13 @@ CardStatus = Literal["open", "lapsed", "applied", "credited", "unapplied"]
 
 
 class CardPaymentRow(Row):
-    """A payment by card through the link to an invoice. What the invoice could not take, because it had been paid otherwise by then or was void, was `credited` to the patient; what is in another currency is `kept`."""
+    """A payment by card through the link to an invoice, or to a visit for which a deposit is asked; that is the patient's credit. What the invoice could not take, because it had been paid otherwise by then or was void, was `credited` to the patient; what is in another currency is `kept`."""
 
     table: ClassVar[str] = "card_payments"
     permission: ClassVar[str] = "billing.payments.record"
     id: UUID
-    invoice_id: InvoiceId
+    invoice_id: InvoiceId | None = None
+    appointment_id: AppointmentId | None = None
     status: CardStatus
     amount: Money
     currency: str
@@ -37,7 +38,7 @@ class CardPaymentRow(Row):
     changed_at: datetime
     version: int
 
-    indexes: ClassVar[tuple[str, ...]] = ("invoice_id, changed_at, id", "status, changed_at, id", "changed_at, id")
+    indexes: ClassVar[tuple[str, ...]] = ("invoice_id, changed_at, id", "appointment_id, changed_at, id", "status, changed_at, id", "changed_at, id")
 
 
 class CheckoutLink(Frozen):

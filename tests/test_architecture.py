@@ -78,6 +78,14 @@ ALLOWED = {
     ("commands/receipts.py", "domain.series.printed"): "as with an invoice",
     **{("gateway/card_payments.py", name): "what is paid is an invoice's balance, and the clinic's account knows by which keys" for name in ("domain.invoices.Invoice", "schemas.subscriptions.Heard")},
     **{("gateway/public_documents.py", f"domain.invoices.{name}"): "an invoice is paid by the link to it, or the patient is told why not" for name in ("InvoiceAlreadyPaid", "InvoiceNotIssued", "PaymentTooLarge")},
+    **{("gateway/booking_deposits.py", f"domain.appointments.{name}"): "a deposit is paid by the link to its visit" for name in ("AppointmentLinkOver", "DepositPaid", "VisitNotAhead")},
+    ("gateway/booking_deposits.py", "schemas.card_payments.CheckoutLink"): "and where to is told as with an invoice",
+    ("gateway/appointments.py", "projections.booking_deposits.paid_for"): "a patient's link says what was paid beforehand",
+    ("commands/visit_fees.py", "schemas.credits.DepositRow"): "what was paid beforehand pays for a fee",
+    **{("commands/visit_fees.py", name): "a fee is billed, paid and undone as any invoice is" for name in (
+        "commands.invoices.credit_series", "commands.invoices.credited", "commands.invoices.credits_of", "commands.invoices.issued", "domain.credits.taken_from", "domain.credits.there",
+        "domain.invoices.worked_out")},
+    ("commands/tills.py", "schemas.expenses.TillDayRow"): "what should be in a till is what was recorded",
     **{("commands/card_payments.py", name): "what an invoice has no room for is the patient's credit, and goes back as that" for name in (
         "commands.invoices.credits_of", "domain.credits.taken_from", "domain.credits.there")},
     ("gateway/public_documents.py", "schemas.card_payments.CheckoutLink"): "and told where to go",

@@ -21,6 +21,7 @@ from domain.card_payments import (
     CheckoutLapsed,
     CheckoutOpened,
     Paid,
+    What,
     card_payment_of,
     payment_of,
 )
@@ -32,7 +33,7 @@ from gateway import card_payments
 from gateway.kit.stripe import charged as as_stripe_counts
 from gateway.kit.stripe import counted, grain
 from tests.kit import THIS, given, noon
-from tests.served import failure, served, until, working
+from tests.served import failure, served, today_there, until, working
 from tests.till import KEY, SECRET, Till, sign
 
 PATIENT, BILL, CODE = UUID(int=5), UUID(int=6), "cs_test_1"
@@ -55,7 +56,7 @@ spare = replace(received, applied=0, payment_id=None, credited=10_000, because="
 
 
 def hearing(*before: Any, invoice: list[Any]) -> Any:
-    return given(*before).looking(invoice=Invoice.replay(invoice), credit=Credit())
+    return given(*before).looking(invoice=Invoice.replay(invoice), whose=PATIENT, credit=Credit())
 
 
 def gained(amount: int) -> Elsewhere:
@@ -71,13 +72,13 @@ def settled(amount: int, bill: list[Any], payment: UUID | None = None) -> list[A
 def test_what_is_paid_is_a_payment_on_the_invoice_once_in_whatever_order_it_is_told() -> None:
     bill = billed(10_000)
     there = Elsewhere(state=Invoice, id=BILL, events=settled(10_000, bill, payment_of(PAGE)))
-    for before in ((), (opened,), (opened, CheckoutLapsed(invoice_id=BILL))):
+    for before in ((), (opened,), (opened, CheckoutLapsed())):
         hearing(*before, invoice=bill).when(told).then(received, there)
     hearing(opened, received, invoice=bill).when(told).then()
     given(opened, received).when(asked).then()
     given(opened, received).when(LapseCheckout()).then()
     given().when(asked).then(opened)
-    given(opened).when(LapseCheckout()).then(CheckoutLapsed(invoice_id=BILL))
+    given(opened).when(LapseCheckout()).then(CheckoutLapsed())
     given().when(LapseCheckout()).then()
 
 
@@ -92,7 +93,18 @@ def test_what_the_invoice_cannot_take_is_the_patients_credit_and_what_cannot_be_
     kept = replace(spare, credited=0, kept=10_000, because="currency-differs")
     hearing(opened, invoice=billed(10_000, currency="USD")).when(told).then(kept)
     dollars = Credit.replay(Credit().receive(credit_of(PATIENT), PATIENT, 5, "USD", "card", noon.today, noon.today))
-    given(opened).looking(invoice=Invoice.replay([*bill, void]), credit=dollars).when(told).then(kept)
+    given(opened).looking(invoice=Invoice.replay([*bill, void]), whose=PATIENT, credit=dollars).when(told).then(kept)
+
+
+def test_a_deposit_is_the_patients_credit_and_of_a_visit_that_is_gone_it_is_kept() -> None:
+    visit = UUID(int=11)
+    deposit = ReceiveCardPayment(appointment_id=visit, checkout=CODE, paid=paid)
+    came = replace(received, invoice_id=None, appointment_id=visit, applied=0, payment_id=None, credited=10_000)
+    account = credit_of(PATIENT)
+    events = Credit().receive(account, PATIENT, 10_000, "EUR", "card", noon.today, noon.today, None, visit)
+    given().looking(invoice=Invoice(), whose=PATIENT, credit=Credit()).when(deposit).then(came, Elsewhere(state=Credit, id=account, events=events))
+    given(came).looking(invoice=Invoice(), whose=PATIENT, credit=Credit()).when(deposit).then()
+    given().looking(invoice=Invoice(), whose=None, credit=Credit()).when(deposit).then(replace(came, credited=0, kept=10_000, because="visit-gone"))
 
 
 def test_it_is_the_day_of_the_payment_but_neither_tomorrow_nor_before_the_invoice() -> None:
@@ -106,7 +118,7 @@ def test_it_is_the_day_of_the_payment_but_neither_tomorrow_nor_before_the_invoic
 @such(paid_=some.integers(1, 500), due=some.integers(0, 500), fits=some.booleans(), steps=some.lists(some.tuples(some.sampled_from(["use", "return"]), some.integers(1, 300)), max_size=8))
 def test_no_cent_is_lost_whatever_is_done_with_it(paid_: int, due: int, fits: bool, steps: list[tuple[str, int]]) -> None:
     why: Any = "paid-otherwise" if fits else "currency-differs"
-    events: list[Any] = [*CardPayment().receive(THIS, BILL, CODE, replace(paid, amount=paid_), due if fits else 0, why)]
+    events: list[Any] = [*CardPayment().receive(THIS, What(invoice_id=BILL), CODE, replace(paid, amount=paid_), due if fits else 0, why)]
     left, credit, used, back = events[0].applied, events[0].credited, 0, 0
     for no, (what, amount) in enumerate(steps):
         state = CardPayment.replay(events)
@@ -129,13 +141,13 @@ def test_what_was_given_back_is_noted_on_credit_and_invoice_as_far_as_they_have_
     back = NoteCardReturn(refund="re_1", amount=4_500, reason="A courtesy")
     invoice, credit = Invoice.replay(half), Credit.replay(gained(4_000).events)
     refund = invoice.next_refund(BILL)
-    given(part).looking(invoice=invoice, credits={account: credit}).when(back).then(
-        CardPaymentReturned(invoice_id=BILL, refund="re_1", amount=4_500, kept=0, credited=4_000, taken=500, payment_refund_id=refund, reason="A courtesy"),
+    given(part).looking(invoice=invoice, whose=PATIENT, credits={account: credit}).when(back).then(
+        CardPaymentReturned(refund="re_1", amount=4_500, kept=0, credited=4_000, taken=500, payment_refund_id=refund, reason="A courtesy"),
         Elsewhere(state=Credit, id=account, events=[credit.give_back(account, 4_000, method="card", reason="A courtesy", on=noon.today, today=noon.today)]),
         Elsewhere(state=Invoice, id=BILL, events=invoice.refund(
             refund, payment_of(PAGE), 500, reason="A courtesy", method="card", on=noon.today, today=noon.today)))
     gone = Invoice.replay(bill)  # all was used or given back otherwise in between: what happened is noted all the same
-    given(part).looking(invoice=gone, credits={}).when(back).then(CardPaymentReturned(invoice_id=BILL, refund="re_1", amount=4_500, kept=0, reason="A courtesy"))
+    given(part).looking(invoice=gone, whose=PATIENT, credits={}).when(back).then(CardPaymentReturned(refund="re_1", amount=4_500, kept=0, reason="A courtesy"))
 
 
 @pytest.mark.parametrize(("amount", "currency", "theirs"), [
@@ -414,3 +426,47 @@ async def test_while_stripe_is_away_nothing_is_lost(desk: Any, monkeypatch: Any)
 
 async def refunded(desk: Any, bill: str, amount: int) -> bool:
     return bool((await invoice(desk, bill))["refunded"] == amount)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_kind_of_visit_asks_for_a_deposit_that_is_paid_by_link_or_at_the_desk(desk: Any) -> None:
+    doctor = (await desk.admin("POST", "/staff/create", {"name": "Dr Sam Visser", "email": "sam@clinic.example", "role": "doctor"})).json()["id"]
+    await desk.admin("PUT", f"/appointments/doctor-schedules/{doctor}", {"week": [[{"start": "00:00", "end": "24:00"}]] * 7})
+    made = await desk.admin("POST", "/appointment-types", {"name": "Implant", "minutes": 60, "deposit": 20_000})
+    implant = made.json()["id"]
+    noor = (await desk.admin("POST", "/patients", {"givenName": "Noor", "familyName": "Visser"})).json()["id"]
+    day = today_there() + timedelta(days=3)
+    slots = (await desk.admin("GET", f"/appointments/available-slots?doctorId={doctor}&date={day}&typeId={implant}", headers=await desk.admin.seen(made))).json()["items"]
+    booked = await desk.admin("POST", "/appointments", {"patientId": noor, "doctorId": doctor, "start": slots[0]["startLocal"], "typeId": implant})
+    assert (booked.status_code, booked.json()["deposit"]) == (201, 20_000), booked.text
+    visit = booked.json()["id"]
+    assert (await desk.admin("PUT", f"/appointment-types/{implant}", {"name": "Implant", "minutes": 60, "deposit": 50_000})).status_code == 200
+    shown = (await desk.admin("GET", f"/booking-deposits/{visit}", headers=await desk.admin.seen(booked))).json()
+    assert (shown["status"], shown["asked"], shown["paid"], shown["due"], shown["visit"]) == ("unpaid", 20_000, 0, 20_000, "booked")
+    desked = await desk.admin("POST", f"/patients/{noor}/deposits", {"amount": 5_000, "method": "cash", "appointmentId": visit})
+    assert desked.status_code == 201, desked.text
+    token = (await desk.admin("GET", f"/appointments/{visit}/share-link")).json()["token"]
+    links = f"/api/v1/appointments/links/{token}"
+    before = (await desk.web.client.get(links)).json()
+    assert (before["deposit"], before["depositPayable"]) == (20_000, True)
+    page = await desk.web.client.post(f"{links}/pay-deposit")
+    assert (page.status_code, page.json()["amount"]) == (201, 15_000), page.text
+    code = page.json()["url"].rpartition("/")[2]
+    desk.till.pay_once(code)
+    assert sum(one.json()["changed"] for one in await asyncio.gather(*(report(desk, desk.till.completed(code)) for _ in range(5)))) == 1
+    head = {"x-position": str(await (await desk.web.services.reader(desk.clinic)).head())}
+    shown = (await desk.admin("GET", f"/booking-deposits/{visit}", headers=head)).json()
+    assert (shown["status"], shown["paid"], shown["due"]) == ("paid", 20_000, 0)
+    assert [one["id"] for one in (await desk.admin("GET", f"/booking-deposits?patientId={noor}&status=paid")).json()["items"]] == [visit]
+    after = (await desk.web.client.get(links)).json()
+    assert (after["depositPaid"], after["depositPayable"]) == (20_000, False)
+    failure(await desk.web.client.post(f"{links}/pay-deposit"), 409, "DEPOSIT_PAID")
+    bill, _ = await bill_of(desk, 80_000, noor)
+    assert (await desk.admin("POST", f"/invoices/{bill}/apply-credit", {})).json()["due"] == 60_000
+    assert (await desk.admin("GET", "/booking-deposits", headers=head)).json()["items"][0]["id"] == visit
+    other = await desk.web.person(await desk.web.clinic(), "admin")
+    failure(await other("GET", f"/booking-deposits/{visit}"), 404, "NOT_FOUND")
+    patient = await desk.web.person(desk.clinic, "patient", UUID(noor))
+    assert len((await patient("GET", "/booking-deposits")).json()["items"]) == 1
+    stranger = await desk.web.person(desk.clinic, "patient", uuid4())
+    assert (await stranger("GET", "/booking-deposits")).json()["items"] == []
