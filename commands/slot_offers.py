@@ -240,7 +240,7 @@ def booked(offer: SlotOffer, at: At, found: Acceptance) -> Decision:
     """Return what follows from the ordinary command by which an offer becomes a visit."""
     o, there = offer.what, replace(at, id=visit_of(offer, at.id))
     asked: dict[str, Any] = {
-        "doctor_id": o.doctor_id, "room_id": o.room_id, "type": o.type, "type_id": o.type_id, "start": o.starts_at, "group_id": o.group_id,
+        "doctor_id": o.doctor_id, "room_id": o.room_id, "type": o.type, "type_id": o.type_id, "start": datetime.fromisoformat(o.start_local), "fold": o.fold, "group_id": o.group_id,
         "duration": minutes_of(o)}
     rests: dict[str, Any] = {**found.means._asdict(), "seats": found.seats, "offer": at.id if o.group_id else None}
     if o.appointment_id is None:

@@ -18,6 +18,7 @@ from commands.kit.handling import Handler
 from commands.kit.receipt import house
 from domain.appointments import Appointment
 from domain.clinics import Clinic, Zone
+from domain.group_sessions import GroupSession
 from domain.holds import Hold
 from domain.kit import PLATFORM, At, Event, Reason
 from domain.schedules import BlockedTime
@@ -78,6 +79,20 @@ class RetimeBlock(Command):
         return block.retime(clinic.zone, at.now, force=self.force)
 
 
+class RetimeGroupSession(Command):
+    """Likewise for a group session; those who take part have appointments of their own."""
+
+    state = GroupSession
+    permission = "house"
+    force: bool = False
+
+    async def gather(self, look: Look) -> dict[str, Any]:
+        return await clocks(look)
+
+    def decide(self, session: GroupSession, at: At, *, clinic: Clinic) -> list[Event]:
+        return session.retime(clinic.zone, at.now, force=self.force)
+
+
 class RetimeHold(Command):
     """Likewise for time that is held."""
 
@@ -97,7 +112,8 @@ async def clocks(look: Look) -> dict[str, Any]:
     return {"clinic": await look.require(Clinic, look.at.clinic)}
 
 
-RETIMES: dict[str, type[RetimeAppointment | RetimeBlock | RetimeHold]] = {"appointments": RetimeAppointment, "blocks": RetimeBlock, "holds": RetimeHold}
+RETIMES: dict[str, type[RetimeAppointment | RetimeBlock | RetimeGroupSession | RetimeHold]] = {
+    "appointments": RetimeAppointment, "blocks": RetimeBlock, "group_sessions": RetimeGroupSession, "holds": RetimeHold}
 
 
 class Moved(NamedTuple):

@@ -32,6 +32,7 @@ from domain.kit import (
     TimeClaim,
     only,
 )
+from domain.kit.retiming import Retimed, instants, retimed
 
 GroupStatus = Literal["planned", "cancelled"]
 SeatNumber = Annotated[int, Meta(ge=2, le=200, description="How many patients there is room for.")]
@@ -85,6 +86,14 @@ class GroupSessionCancelled(Event):
     reason: Reason | None = None
 
 
+class GroupSessionRetimed(Event, Retimed):
+    """The same time on the wall is another instant, for the session as for all who take part: the clinic is in another zone, or its clocks follow another rule."""
+
+    doctor_id: StaffId
+    on: date
+    forced: bool = False  # also where something else is at that instant by now; both stand
+
+
 class GroupSeatTaken(Event):
     """An appointment has a seat; `vacated` no longer have theirs. With `offerId` the seat was kept for that offer."""
 
@@ -104,7 +113,9 @@ class GroupSeatKept(Event):
     lapsed: list[SlotOfferId]
 
 
-GroupSessionEvent = GroupSessionPlanned | GroupSessionMoved | GroupSessionChanged | GroupSessionCancelled | GroupSeatTaken | GroupSeatKept
+GroupSessionEvent = (
+    GroupSessionPlanned | GroupSessionMoved | GroupSessionChanged | GroupSessionCancelled | GroupSeatTaken | GroupSeatKept | GroupSessionRetimed
+)
 
 
 class SeatsUnsaid(Invalid):
@@ -143,15 +154,18 @@ class GroupSession(State):
     planned: Planned | None = None
     capacity: int = 0
     notes: str | None = None
+    forced: bool = False
     seats: frozenset[UUID] = frozenset()  # appointments that took one, as far as it is known still
     kept: frozenset[UUID] = frozenset()  # offers likewise
 
-    def evolve(self, event: GroupSessionEvent) -> Self:
+    def evolve(self, event: GroupSessionEvent) -> Self:  # noqa: PLR0911 - one for each kind of event
         match event:
             case GroupSessionPlanned(capacity=capacity, notes=notes):
                 return replace(self, status="planned", planned=Planned(**only(Planned, event)), capacity=capacity, notes=notes)
             case GroupSessionMoved():
-                return replace(self, planned=Planned(**only(Planned, event)))
+                return replace(self, planned=Planned(**only(Planned, event)), forced=False)
+            case GroupSessionRetimed(on=on, forced=forced):
+                return replace(self, planned=self.planned and replace(self.planned, **instants(event), on=on), forced=forced)
             case GroupSessionChanged(capacity=capacity, notes=notes):
                 return replace(self, capacity=capacity, notes=notes)
             case GroupSessionCancelled():
@@ -166,7 +180,7 @@ class GroupSession(State):
         if self.planned is None or self.status != "planned":
             return frozenset()
         p = self.planned
-        span: dict[str, Any] = {"start": p.starts_at - timedelta(minutes=p.buffer_before), "end": p.ends_at + timedelta(minutes=p.buffer_after)}
+        span: dict[str, Any] = {"forced": self.forced, "start": p.starts_at - timedelta(minutes=p.buffer_before), "end": p.ends_at + timedelta(minutes=p.buffer_after)}
         whose = {"doctor": p.doctor_id, "room": p.room_id}
         return frozenset(TimeClaim(kind=kind, id=id_, **span) for kind, id_ in whose.items() if id_ is not None)
 
@@ -183,6 +197,13 @@ class GroupSession(State):
     def move(self, planned: Planned) -> list[Event]:
         now = self.what
         return [] if planned == now else [GroupSessionMoved(**only(Planned, planned), was_on=now.on, was_doctor_id=now.doctor_id)]
+
+    def retime(self, zone_name: str, now: datetime, *, force: bool = False) -> list[Event]:
+        """Have it at the same time on the wall by the clocks of a zone, as they go now, if it is still to come."""
+        if (p := self.planned) is None or self.status != "planned" or (to := retimed(p, zone_name)) is None or max(p.starts_at, to.starts_at) <= now:
+            return []
+        return [GroupSessionRetimed(
+            doctor_id=p.doctor_id, on=date.fromisoformat(to.start_local[:10]), forced=self.forced or force, **only(Retimed, to))]
 
     def change(self, capacity: int, notes: str | None, taken: int) -> list[Event]:
         if capacity < taken:

@@ -11,9 +11,11 @@ from domain.group_sessions import (
     GroupSessionEvent,
     GroupSessionMoved,
     GroupSessionPlanned,
+    GroupSessionRetimed,
     Planned,
 )
 from domain.kit import Fact, only
+from domain.kit.retiming import instants
 from projections.kit import installs, projects
 from schemas.group_sessions import GroupSessionRow
 
@@ -27,6 +29,8 @@ def group_sessions(row: GroupSessionRow | None, fact: Fact) -> GroupSessionRow |
             return GroupSessionRow(id=fact.id, status="planned", **planned(e), capacity=e.capacity, notes=e.notes, planned_at=fact.recorded_at)
         case GroupSessionMoved() as e if row:
             return replace(row, **planned(e), sequence=row.sequence + 1)
+        case GroupSessionRetimed(on=on) as e if row:
+            return replace(row, **instants(e), date=on, sequence=row.sequence + 1)
         case GroupSessionChanged(capacity=capacity, notes=notes) if row:
             return replace(row, capacity=capacity, notes=notes)
         case GroupSessionCancelled(reason=reason) if row:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from domain.appointments import AppointmentBooked, AppointmentReassigned, AppointmentRescheduled, AppointmentRetimed
 from domain.credits import CreditGained, CreditReassigned, CreditReceived
-from domain.group_sessions import GroupSessionMoved, GroupSessionPlanned
+from domain.group_sessions import GroupSessionMoved, GroupSessionPlanned, GroupSessionRetimed
 from domain.invoices import InvoiceDrafted, InvoiceEdited, InvoiceReassigned
 from domain.kit import Fact
 from domain.schedules import BlockRetimed, TimeBlocked
@@ -28,7 +28,7 @@ def each(fact: Fact) -> Iterable[tuple[Any, ...]]:
     TrailRow, key=each, fresh=True,
     of=(
         AppointmentBooked | AppointmentRescheduled | AppointmentRetimed | AppointmentReassigned | CreditGained | CreditReassigned | CreditReceived | InvoiceDrafted | InvoiceEdited
-        | InvoiceReassigned | TimeBlocked | GroupSessionPlanned | GroupSessionMoved) | BlockRetimed)
+        | InvoiceReassigned | TimeBlocked | GroupSessionPlanned | GroupSessionMoved | GroupSessionRetimed) | BlockRetimed)
 def trails(_: TrailRow | None, fact: Fact, __: tuple[Any, ...]) -> TrailRow:
     event: Any = fact.event
     return TrailRow(

@@ -68,7 +68,7 @@ UNTOLD = {  # events that the demo's story does without -> why
     **dict.fromkeys([
         "AppointmentSeriesBooked", "AppointmentSeriesExtended", "AppointmentSeriesChanged", "AppointmentSeriesCancelled", "AppointmentSeriesReassigned"], "its people book one visit at a time"),
     **dict.fromkeys(["AbsenceSettled", "AbsenceUndone"], "its doctors are never ill"),
-    **dict.fromkeys(["AppointmentRetimed", "BlockRetimed", "HoldRetimed", "ClinicZoneChanged", "ClinicClocksSet"], "its clinics stay where they are"),
+    **dict.fromkeys(["AppointmentRetimed", "BlockRetimed", "GroupSessionRetimed", "HoldRetimed", "ClinicZoneChanged", "ClinicClocksSet"], "its clinics stay where they are"),
     **dict.fromkeys(["EmergencyOpened", "EmergencyClosed"], "nobody lies unconscious before somebody who may not look"),
     **dict.fromkeys([
         "QuotationDrafted", "QuotationEdited", "QuotationIssued", "QuotationSent", "QuotationAccepted", "QuotationDeclined", "QuotationReissued", "QuotationConverted",

@@ -19,14 +19,19 @@ from hypothesis import strategies as st
 
 from commands.appointments import BookAppointment, ChangeAppointmentStatus
 from commands.calendar_feeds import OpenCalendarFeed
+from commands.group_sessions import PlanGroupSession
 from commands.holds import HoldTime
 from commands.patients import RegisterPatient
 from commands.reminders import ChangeReminderSettings
 from commands.rooms import AddRoom
 from commands.schedules import BlockTime
+from commands.slot_offers import AcceptSlotOffer, OfferSlot
+from commands.waiting_list import AddWaitingEntry
 from commands.zones import ChangeClinicZone, set_clocks
 from domain.appointments import Appointment, ClocksBeingSet
+from domain.group_sessions import GroupSession
 from domain.kit.retiming import retimed
+from domain.slot_offers import booked_by
 from gateway import reminders, zones
 from projections.kit.rebuild import verify
 from projections.zones import Planned, astray
@@ -144,6 +149,26 @@ async def test_a_clinic_moves_to_another_zone_and_all_that_is_to_come_with_it(we
     again = await admin("PUT", f"/clinics/{town.id}/zone", {"zone": NEW_YORK})
     assert (again.json()["moved"], again.json()["done"]) == (0, True)
     await until(lambda: level(database))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_session_moves_with_all_who_take_part_and_what_is_on_offer_is_had_at_the_time_that_was_told(web: Any, database: Any) -> None:
+    admin, town = await town_of(web)
+    start, offered = town.at(60) + timedelta(weeks=1), town.at(600) + timedelta(weeks=1)
+    group = (await town(PlanGroupSession(doctor_id=town.doctor, start=start, duration=60, capacity=3))).id
+    seat = (await town(BookAppointment(patient_id=town.patient, doctor_id=town.doctor, start=start, group_id=group))).id
+    waiting = (await town(AddWaitingEntry(patient_id=await town.register("Mol")))).id
+    offer = (await town(OfferSlot(entry_id=waiting, doctor_id=town.doctor, start=offered, minutes=600))).id
+    seen = {"x-position": str(stored(database)[-1].position)}
+    answer = await admin("PUT", f"/clinics/{town.id}/zone", {"zone": NEW_YORK}, headers=seen)
+    assert (answer.json()["moved"], answer.json()["done"]) == (3, True), "the session, the seat in it, and the hold of what is on offer"
+    session = (await town.handler.streams.latest(GroupSession, group, town.id)).state
+    assert (session.what.starts_at, session.what.zone) == (instant(start.isoformat(), NEW_YORK), NEW_YORK)
+    assert (await state(town, seat)).arranged.starts_at == session.what.starts_at
+    another = await town(BookAppointment(patient_id=await town.register("Vos"), doctor_id=town.doctor, start=start, group_id=group))
+    assert (await state(town, another.id)).arranged.starts_at == session.what.starts_at
+    await town(AcceptSlotOffer(), offer)
+    assert (await state(town, booked_by(offer))).arranged.starts_at == instant(offered.isoformat(), NEW_YORK)
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -197,7 +197,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "EmailTemplateCreated.about": "the platform's",
     "TimeBlocked.zone": "ours", "TimeBlocked.start_local": "a time", "TimeBlocked.end_local": "a time",
     "TimeHeld.zone": "ours", "TimeHeld.start_local": "a time",
-    **dict.fromkeys([f"{event}.{field}" for event in ("AppointmentRetimed", "BlockRetimed", "HoldRetimed") for field in ("zone", "was_zone", "start_local")], "a time, and where"),
+    **dict.fromkeys([f"{event}.{field}" for event in ("AppointmentRetimed", "BlockRetimed", "GroupSessionRetimed", "HoldRetimed") for field in ("zone", "was_zone", "start_local")], "a time, and where"),
     "BlockRetimed.end_local": "a time", "ClinicZoneChanged.zone": "ours", "ClinicZoneChanged.was_zone": "ours", "ClinicZoneChanged.reason": "the clinic's, about itself",
 }
 
