@@ -45,6 +45,7 @@ from domain.absences import (
     WaysUnnamed,
 )
 from domain.appointments import REACH, Appointment, Arrangement, MovedByItself, TimePast, TimeTooFar, VisitNotToCome
+from domain.group_sessions import GroupSession, Planned
 from domain.kit import (
     AppointmentId,
     At,
@@ -65,6 +66,7 @@ from domain.kit import (
 from domain.kit.wishes import TAKEN, Mode, Way, Wish, settled
 from domain.schedules import BlockedTime, Interval, Slot, merged
 from schemas.calendar import CalendarRow
+from schemas.group_sessions import GroupSessionRow
 from schemas.rooms import RoomRow
 from schemas.staff import StaffRow
 
@@ -351,25 +353,33 @@ async def of_block(look: Look, block_id: UUID) -> tuple[Away, dict[UUID, Appoint
     whose = [TimeClaim(kind=kind, id=id_, start=b.starts_at, end=b.ends_at) for kind, id_ in (("doctor", b.doctor_id), ("room", b.room_id)) if id_]
     stays = [stay for stays in await look.holders(whose) for stay in stays]
     visits = await look.those(Appointment, {stay.owner for stay in stays})
-    return Away(block_id=block_id, doctor_id=b.doctor_id, room_id=b.room_id, on=b.on, last_on=b.last_on), to_come(visits, look.at)
+    groups = planned(await look.those(GroupSession, {stay.owner for stay in stays}), look.at)
+    return Away(block_id=block_id, doctor_id=b.doctor_id, room_id=b.room_id, on=b.on, last_on=b.last_on, groups=[*groups]), to_come(visits, look.at)
 
 
 async def of_day(look: Look, on: date) -> tuple[Away, dict[UUID, Appointment]]:
     """Return the visits of a day at which their doctors do not work."""
     rows = await look.find(CalendarRow, date=on)
     visits = to_come(await look.those(Appointment, [row.id for row in rows]), look.at)
-    others = await resting_on(look, [told(one).doctor_id for one in visits.values()], [], [])
+    groups = planned(await look.those(GroupSession, [row.id for row in await look.find(GroupSessionRow, date=on)]), look.at)
+    others = await resting_on(look, [*(told(one).doctor_id for one in visits.values()), *(one.doctor_id for one in groups.values())], [], [])
 
-    def stands(a: Arrangement) -> bool:
+    def stands(a: Arrangement | Planned) -> bool:
         return a.on == on and a.place_id not in others.schedules[a.doctor_id].covering(a.starts_at, a.ends_at, a.zone, others.closed)
 
-    return Away(on=on, last_on=on), {id_: one for id_, one in visits.items() if stands(told(one))}
+    return Away(on=on, last_on=on, groups=[id_ for id_, one in groups.items() if stands(one)]), {id_: one for id_, one in visits.items() if stands(told(one))}
 
 
 def to_come(visits: dict[UUID, Appointment], at: At) -> dict[UUID, Appointment]:
-    """Return those that can still be something else, the earliest first."""
-    ahead = {id_: one for id_, one in visits.items() if one.status in {"booked", "confirmed"} and told(one).ends_at > at.now}
+    """Return those that can still be something else, the earliest first; a seat in a group session goes where the session goes."""
+    ahead = {id_: one for id_, one in visits.items() if one.status in {"booked", "confirmed"} and told(one).ends_at > at.now and told(one).group_id is None}
     return dict(sorted(ahead.items(), key=lambda item: (told(item[1]).starts_at, item[0])))
+
+
+def planned(sessions: dict[UUID, GroupSession], at: At) -> dict[UUID, Planned]:
+    """Return the group sessions that are to come, the earliest first."""
+    ahead = {id_: one.what for id_, one in sessions.items() if one.status == "planned" and one.what.ends_at > at.now}
+    return dict(sorted(ahead.items(), key=lambda item: (item[1].starts_at, item[0])))
 
 
 def told(visit: Appointment) -> Arrangement:

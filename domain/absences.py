@@ -6,7 +6,21 @@ from typing import Annotated, ClassVar, Literal, Self
 from msgspec import Meta, field
 from msgspec.structs import replace
 
-from domain.kit import AppointmentId, Event, Frozen, Id, Invalid, NotFound, Ref, Refused, RoomId, StaffId, State, only
+from domain.kit import (
+    AppointmentId,
+    Event,
+    Frozen,
+    GroupSessionId,
+    Id,
+    Invalid,
+    NotFound,
+    Ref,
+    Refused,
+    RoomId,
+    StaffId,
+    State,
+    only,
+)
 from domain.kit.wishes import Code, Mode
 
 MOST = 300  # visits at once
@@ -46,6 +60,7 @@ class Away(Frozen):
     room_id: RoomId | None = None
     on: date
     last_on: date
+    groups: Annotated[list[GroupSessionId], Meta(description="Group sessions that stand in that time: they are moved or cancelled as a whole, by themselves.")] = field(default_factory=list)
 
 
 class AbsenceSettled(Event, Away):
@@ -80,7 +95,7 @@ class VisitNotInAbsence(Refused):
 
 
 class AbsenceSettledAlready(Refused):
-    """No visit that is still to come stands in that time."""
+    """No visit that is still to come stands in that time; group sessions, which `details` name, are moved or cancelled by themselves."""
 
 
 class TooManyVisits(Refused):
@@ -116,7 +131,7 @@ class Absence(State):
 
     def settle(self, settled: AbsenceSettled) -> list[Event]:
         if not settled.visits:
-            raise AbsenceSettledAlready
+            raise AbsenceSettledAlready(groups=[str(one) for one in settled.groups])
         ensure_had(settled.mode, settled.visits)
         return [settled]
 

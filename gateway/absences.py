@@ -39,7 +39,7 @@ AbsenceId = Annotated[UUID, PathParameter(description="Id of the absence.")]
 async def settle(desk: Desk, data: JSONBody[SettleAbsence], dry_run: DryRun = False) -> Response[AbsenceAnswer]:
     """Settle what stands in a doctor's or a room's blocked time, or on a day that is not worked any more: move, hand over, cancel or leave each visit, all at once.
 
-    One rule for all, or ways for each visit; ways are tried in order until one can be had. Each visit stays the one it is, with its history; patients who were written about
+    Group sessions are told (`groups`) and stay: each is moved or cancelled by itself, with all who take part. One rule for all, or ways for each visit; ways are tried in order until one can be had. Each visit stays the one it is, with its history; patients who were written about
     it are told as of a single change. With mode `each` the answer says of every visit what came of it. To cancel takes `appointments.change_status`
     as well, to hand over `appointments.view_all_doctors`.
     """
@@ -61,19 +61,19 @@ async def asked(desk: kit.Desk, command: Command, absence: UUID | None, *, dry_r
     no_query(desk.call.query(), ("dryRun",))
     if dry_run:
         event: Any = next(iter(await desk.rehearse(command, absence or new_id())), None)
-        return Response(answer(desk, absence, event.visits, dry_run=True))
+        return Response(answer(desk, absence, event.visits, event.groups, dry_run=True))
     receipt = await desk.insist(command, absence)
     row: Any = receipt.row
     headers = {"etag": f'"{receipt.version}"', "x-position": str(receipt.position)}
     if receipt.replayed:
         headers["idempotency-replayed"] = "true"
-    return Response(answer(desk, receipt.id, row.latest, dry_run=False), headers=headers)
+    return Response(answer(desk, receipt.id, row.latest, row.groups, dry_run=False), headers=headers)
 
 
-def answer(desk: kit.Desk, absence: UUID | None, visits: list[AbsentVisit], *, dry_run: bool) -> AbsenceAnswer:
+def answer(desk: kit.Desk, absence: UUID | None, visits: list[AbsentVisit], groups: list[UUID], *, dry_run: bool) -> AbsenceAnswer:
     count = Counter(one.outcome for one in visits)
     return AbsenceAnswer(
-        id=absence, dry_run=dry_run, moved=count["moved"], handed_over=count["handed-over"], cancelled=count["cancelled"], left=count["left"], refused=count["refused"],
+        id=absence, dry_run=dry_run, moved=count["moved"], handed_over=count["handed-over"], cancelled=count["cancelled"], left=count["left"], refused=count["refused"], groups=groups,
         items=[AbsentVisitAnswer(
             appointment_id=one.appointment_id, outcome=one.outcome, was=one.was, now=one.now, code=one.code,
             reason=reason(one.code, desk.call.language) if one.code else None) for one in visits])

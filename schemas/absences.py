@@ -1,10 +1,12 @@
 """What may be seen of absences: what became of the visits that stood in them."""
 
 import datetime as dt
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
 
 from domain.absences import AbsentVisit, BlockedTimeId, Outcome, Stand
-from domain.kit import AppointmentId, Frozen, Id, RoomId, StaffId
+from domain.kit import AppointmentId, Frozen, GroupSessionId, Id, RoomId, StaffId
 from domain.kit.wishes import Mode
 from schemas.kit import Row
 
@@ -28,6 +30,7 @@ class AbsenceRow(Row):
     settled_at: dt.datetime
     settled_by: Id
     latest: list[AbsentVisit]
+    groups: list[GroupSessionId]
     undone_at: dt.datetime | None = None
 
 
@@ -52,4 +55,5 @@ class AbsenceAnswer(Frozen):
     cancelled: int
     left: int
     refused: int
+    groups: Annotated[list[GroupSessionId], Meta(description="Group sessions that stand in that time: move or cancel each by itself, with all who take part.")]
     items: list[AbsentVisitAnswer]

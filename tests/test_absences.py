@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from commands.absences import How, SettleAbsence, UndoAbsence, VisitWish
-from commands.appointments import ChangeAppointment, ChangeAppointmentStatus, SendAppointmentSummary
+from commands.appointments import BookAppointment, ChangeAppointment, ChangeAppointmentStatus, SendAppointmentSummary
 from commands.closed_days import SetClosedDays
+from commands.group_sessions import PlanGroupSession
 from commands.kit.handling import Receipt
 from commands.patients import RegisterPatient
 from commands.rooms import AddRoom
@@ -191,6 +192,21 @@ async def test_a_closed_room_is_left_for_another_of_its_kind(database: Any) -> N
         row: Any = (await day.settle(replace(HAND_OVER, room_id=other))).row
         assert [(one.outcome, one.now.room_id, one.now.start_local, one.now.doctor_id) for one in row.visits] == [
             ("handed-over", other, local(town, 0), town.doctor), ("handed-over", other, local(town, 30), town.doctor)]
+
+
+async def test_a_group_session_is_told_and_goes_as_a_whole_by_itself(database: Any) -> None:
+    async with handling(database) as handler:
+        town = await Town.open(handler)
+        await town(SetDoctorSchedule(doctor_id=town.doctor, week=NINE_TO_FIVE))
+        group = (await town(PlanGroupSession(doctor_id=town.doctor, start=town.at(120), duration=60, capacity=3))).id
+        seat = (await town(BookAppointment(patient_id=town.patient, doctor_id=town.doctor, start=town.at(120), group_id=group))).id
+        day = await Day.of(town, 0)
+        row: Any = (await day.settle(CANCEL)).row
+        assert ([one.appointment_id for one in row.visits], row.groups) == (day.visits, [group])
+        assert (await handler.streams.latest(Appointment, seat, town.id)).state.status == "booked"
+        with pytest.raises(AbsenceSettledAlready) as refused:
+            await day.settle(CANCEL)
+        assert refused.value.details == {"groups": [str(group)]}
 
 
 async def test_it_is_undone_once_the_time_is_free_again(database: Any) -> None:
