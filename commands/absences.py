@@ -7,7 +7,7 @@ wanted is settled together (`domain.kit.wishes`), earlier visits first, and save
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from msgspec import Meta, field
@@ -63,7 +63,7 @@ from domain.kit import (
     only,
     span,
 )
-from domain.kit.wishes import TAKEN, Mode, Way, Wish, settled
+from domain.kit.wishes import TAKEN, Mode, Way, Wish, meet, settled
 from domain.schedules import BlockedTime, Interval, Slot, merged
 from schemas.calendar import CalendarRow
 from schemas.group_sessions import GroupSessionRow
@@ -119,6 +119,7 @@ class Found(NamedTuple):
 
 
 Busy = dict[tuple[str, UUID], list[Holding]]
+H = TypeVar("H", Appointment, GroupSession)
 
 
 class SettleAbsence(Creation):
@@ -352,8 +353,8 @@ async def of_block(look: Look, block_id: UUID) -> tuple[Away, dict[UUID, Appoint
         raise NotFound(kind="blocks", id=str(block_id))
     whose = [TimeClaim(kind=kind, id=id_, start=b.starts_at, end=b.ends_at) for kind, id_ in (("doctor", b.doctor_id), ("room", b.room_id)) if id_]
     stays = [stay for stays in await look.holders(whose) for stay in stays]
-    visits = await look.those(Appointment, {stay.owner for stay in stays})
-    groups = planned(await look.those(GroupSession, {stay.owner for stay in stays}), look.at)
+    visits = still(await look.those(Appointment, {stay.owner for stay in stays}), whose)
+    groups = planned(still(await look.those(GroupSession, {stay.owner for stay in stays}), whose), look.at)
     return Away(block_id=block_id, doctor_id=b.doctor_id, room_id=b.room_id, on=b.on, last_on=b.last_on, groups=[*groups]), to_come(visits, look.at)
 
 
@@ -368,6 +369,11 @@ async def of_day(look: Look, on: date) -> tuple[Away, dict[UUID, Appointment]]:
         return a.on == on and a.place_id not in others.schedules[a.doctor_id].covering(a.starts_at, a.ends_at, a.zone, others.closed)
 
     return Away(on=on, last_on=on, groups=[id_ for id_, one in groups.items() if stands(one)]), {id_: one for id_, one in visits.items() if stands(told(one))}
+
+
+def still(there: dict[UUID, H], whose: list[TimeClaim]) -> dict[UUID, H]:
+    """Return those that hold any of these times as they are now: between who was asked and what was found somebody may have moved them."""
+    return {id_: one for id_, one in there.items() if meet(frozenset(whose), one.claims())}
 
 
 def to_come(visits: dict[UUID, Appointment], at: At) -> dict[UUID, Appointment]:
