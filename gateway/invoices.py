@@ -37,6 +37,7 @@ from projections.invoices import next_number, page_then, payments_of, payments_t
 from schemas.invoices import CreditNoteRow, InvoiceRow, NextNumber, PaymentRow, Payments
 from schemas.public_documents import DocumentLink
 
+CreditNoteId = Annotated[UUID, PathParameter(description="Id of one of the clinic's credit notes or write-offs.")]
 InvoiceId = Annotated[UUID, PathParameter(description="Id of one of the clinic's invoices.")]
 
 
@@ -86,6 +87,13 @@ async def take_back(desk: Desk, id: InvoiceId) -> None:  # noqa: A002
     await desk.handle(RevokeInvoiceLink(invoice_id=id))
 
 
+@get("/credit-notes/{id:uuid}/pdf", operation_id="PrintCreditNote", opt={"permission": CreditNoteRow.permission, "media": MEDIA})
+async def note(desk: Desk, id: CreditNoteId, language: PaperLanguage = None) -> Response[bytes]:  # noqa: A002
+    """Print a credit note as PDF, with the names of the day on which it was issued, and the invoice that it corrects. What was written off is printed likewise."""
+    no_query(desk.call.query(), ("language",))
+    return await pdf_of(desk, "credit-notes", id, desk.who.subject if own_column(CreditNoteRow, desk.who) else None, language)
+
+
 invoices = Router("/invoices", route_handlers=[
     browse("/", InvoiceRow, by=["patient_id", "status", "number", "issued_on..", "due_on.."], sort="-created_at", past=page_then),
     preview,
@@ -114,4 +122,5 @@ router = Router("/api/v1/protected", tags=["Billing"], route_handlers=[
     invoices,
     browse("/credit-notes", CreditNoteRow, by=["patient_id", "invoice_id", "cause", "number", "credited_on.."], sort="-credited_on", csv=True),
     fetch("/credit-notes/{id:uuid}", CreditNoteRow),
+    note,
 ])

@@ -30,7 +30,7 @@ from gateway.kit.query import no_query
 from gateway.kit.stripe import Checkout
 from projections.public_documents import document_of
 from schemas.card_payments import CheckoutLink
-from schemas.public_documents import DocumentLine, DocumentLink, DocumentShown
+from schemas.public_documents import DocumentLine, DocumentLink, DocumentShown, Printed
 
 MEDIA = "application/pdf"
 SECRET = {"cache-control": "private, no-store", "referrer-policy": "no-referrer"}  # what a link shows or is is its patient's alone
@@ -42,7 +42,7 @@ Address = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=2000, exa
 Days = Annotated[int, QueryParameter(name="days", ge=1, le=366, description="For how many days the link is good.")]
 
 SPANISH = {
-    "Invoice": "Factura", "Quotation": "Presupuesto", "Receipt": "Recibo", "Draft": "Borrador", "From": "De", "To": "Para", "page {0} of {1}": "página {0} de {1}",
+    "Invoice": "Factura", "Quotation": "Presupuesto", "Receipt": "Recibo", "Credit note": "Factura rectificativa", "written-off": "dada por perdida", "Draft": "Borrador", "From": "De", "To": "Para", "page {0} of {1}": "página {0} de {1}",
     "Number": "Número", "Issued": "Fecha", "Due": "Vencimiento", "Valid until": "Válido hasta", "Paid on": "Pagado el", "Method": "Forma de pago",
     "Description": "Descripción", "Quantity": "Cantidad", "Price": "Precio", "Discount": "Descuento", "Tax": "IVA", "Net": "Base", "With tax": "Con IVA", "Total": "Total", "Subtotal": "Base imponible",
     "Paid": "Pagado", "Refunded": "Devuelto", "Credited": "Abonado", "To pay": "Pendiente", "Received": "Recibido", "Amount": "Importe",
@@ -50,7 +50,7 @@ SPANISH = {
     "declined": "rechazado", "expired": "caducado", "converted": "facturado", "withdrawn": "retirado", "refunded": "devuelto", "credited": "abonada", "reversed": "anulado",
     "cash": "efectivo", "card": "tarjeta", "transfer": "transferencia", "insurance": "seguro", "other": "otra",
 }
-TITLES: dict[DocumentKind, str] = {"invoices": "Invoice", "quotations": "Quotation", "receipts": "Receipt"}
+TITLES: dict[Printed, str] = {"invoices": "Invoice", "quotations": "Quotation", "receipts": "Receipt", "credit-notes": "Credit note"}
 UNSTAMPED = {"issued", "sent"}  # as a document is when it goes out
 
 
@@ -220,7 +220,7 @@ async def link_of(desk: kit.Desk, stream: UUID) -> Response[DocumentLink]:
     return Response(DocumentLink(url=url, token=token, expires_at=state.until), status_code=201, headers=SECRET)
 
 
-async def pdf_of(desk: kit.Desk, kind: DocumentKind, id: UUID, whose: UUID | None, language: str | None) -> Response[bytes]:  # noqa: A002
+async def pdf_of(desk: kit.Desk, kind: Printed, id: UUID, whose: UUID | None, language: str | None) -> Response[bytes]:  # noqa: A002
     """Return a document of the clinic's as PDF; with `whose`, of that patient's."""
     shown = await document_of(desk.reader, desk.call.services.handler.keys, kind, id, whose)
     if shown is None:
@@ -229,7 +229,7 @@ async def pdf_of(desk: kit.Desk, kind: DocumentKind, id: UUID, whose: UUID | Non
 
 
 async def as_pdf(shown: DocumentShown, language: str | None) -> Response[bytes]:
-    name = f"{TITLES[shown.document].lower()}-{shown.number or 'draft'}.pdf"
+    name = f"{TITLES[shown.document].lower().replace(' ', '-')}-{shown.number or 'draft'}.pdf"
     headers = {**SECRET, "content-disposition": f'inline; filename="{name}"'}
     return Response(await printed(paper_of(shown, language or shown.language)), media_type=MEDIA, headers=headers)
 

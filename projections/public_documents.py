@@ -8,21 +8,21 @@ from msgspec.structs import replace
 
 from domain.kit import Fact
 from domain.payment_accounts import payment_account_of
-from domain.public_documents import DocumentKind, DocumentLinkRevoked, DocumentShared, DocumentViewed, PublicDocumentEvent
+from domain.public_documents import DocumentLinkRevoked, DocumentShared, DocumentViewed, PublicDocumentEvent
 from projections.kit import PROJECTIONS, projects
 from projections.kit.keys import KeyRing
 from projections.kit.past import past
 from projections.kit.reading import Reader
 from schemas.clinics import ClinicRow
-from schemas.invoices import InvoiceRow
+from schemas.invoices import CreditNoteRow, InvoiceRow
 from schemas.kit import Row
 from schemas.patients import PatientRow
 from schemas.payment_accounts import PaymentAccountRow
-from schemas.public_documents import DocumentLine, DocumentShown, House, PublicDocumentRow, TaxGroup
+from schemas.public_documents import DocumentLine, DocumentShown, House, Printed, PublicDocumentRow, TaxGroup
 from schemas.quotations import QuotationEntry
 from schemas.receipts import ReceiptEntry
 
-ROWS: dict[DocumentKind, type[Row]] = {"invoices": InvoiceRow, "quotations": QuotationEntry, "receipts": ReceiptEntry}
+ROWS: dict[Printed, type[Row]] = {"invoices": InvoiceRow, "quotations": QuotationEntry, "receipts": ReceiptEntry, "credit-notes": CreditNoteRow}
 
 
 @projects(PublicDocumentRow, of=PublicDocumentEvent)
@@ -39,7 +39,7 @@ def public_documents(row: PublicDocumentRow | None, fact: Fact) -> PublicDocumen
     return row
 
 
-async def document_of(reader: Reader, keys: KeyRing, kind: DocumentKind, id: UUID, whose: UUID | None = None) -> DocumentShown | None:  # noqa: A002
+async def document_of(reader: Reader, keys: KeyRing, kind: Printed, id: UUID, whose: UUID | None = None) -> DocumentShown | None:  # noqa: A002
     """Return a document, or None if there is none (or, with `whose`, none of that patient's).
 
     What it says of clinic and patient is read as it was when the document was issued, so a later change of a name or an address changes nothing on it; what is
@@ -48,12 +48,13 @@ async def document_of(reader: Reader, keys: KeyRing, kind: DocumentKind, id: UUI
     row: Any = await reader.one(ROWS[kind], id)
     if row is None or whose not in {None, row.patient_id}:
         return None
-    clinic: Any = await then(reader, keys, ClinicRow, reader.clinic, row.issued_at)
-    patient: Any = await then(reader, keys, PatientRow, row.patient_id, row.issued_at)
+    issued_at = row.recorded_at if isinstance(row, CreditNoteRow) else row.issued_at
+    clinic: Any = await then(reader, keys, ClinicRow, reader.clinic, issued_at)
+    patient: Any = await then(reader, keys, PatientRow, row.patient_id, issued_at)
     name = " ".join(filter(None, (patient.given_name, patient.family_name))) if patient else ""
     house = House(name=clinic.name, address=clinic.address, phone=clinic.phone, email=clinic.email)
-    return DocumentShown(
-        document=kind, clinic=house, patient_name=name or None, language=clinic.language or "en", payable=await payable(reader, row), **particulars(row))
+    told = credited(row, await reader.one(InvoiceRow, row.invoice_id)) if isinstance(row, CreditNoteRow) else particulars(row)
+    return DocumentShown(document=kind, clinic=house, patient_name=name or None, language=clinic.language or "en", payable=await payable(reader, row), **particulars(row))
 
 
 async def payable(reader: Reader, row: Row) -> bool:
@@ -62,6 +63,7 @@ async def payable(reader: Reader, row: Row) -> bool:
         return False
     account = await reader.one(PaymentAccountRow, payment_account_of(reader.clinic))
     return account is not None and account.connected
+**told)
 
 
 async def then(reader: Reader, keys: KeyRing, row: type[Row], id_: UUID, moment: datetime | None) -> Row | None:
@@ -82,6 +84,18 @@ def particulars(row: Any) -> dict[str, Any]:
     if isinstance(row, InvoiceRow):
         return {**found, "paid": row.paid, "refunded": row.refunded, "credited": row.credited + row.written_off, "due": row.due, "due_on": row.due_on}
     return {**found, "valid_until": row.valid_until}
+
+
+def credited(note: CreditNoteRow, invoice: InvoiceRow | None) -> dict[str, Any]:
+    """Return what a credit note says; what its lines were about, the invoice says."""
+    words = {one.no: one.description for one in invoice.lines} if invoice else {}
+    lines = [
+        DocumentLine(
+            description=words.get(one.line, ""), quantity=1, unit_price=one.net, reduction=0, tax_rate=one.tax_rate, net=one.net, tax=one.tax, total=one.total)
+        for one in note.lines]
+    return {
+        "number": note.number, "status": "issued" if note.cause == "credit-note" else "written-off", "currency": note.currency, "issued_on": note.credited_on,
+        "total": note.total, "subtotal": note.net, "tax": note.tax, "lines": lines, "taxes": taxes(lines), "invoice_number": note.invoice_number, "notes": note.reason}
 
 
 def line(of: Any) -> DocumentLine:

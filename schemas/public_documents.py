@@ -1,7 +1,7 @@
 """What may be seen of a document that a patient is given: an invoice, a receipt or a quotation, and the link to it."""
 
 from datetime import date, datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 from msgspec import Meta, field
@@ -9,6 +9,9 @@ from msgspec import Meta, field
 from domain.kit import Frozen, Money
 from domain.public_documents import DocumentKind
 from schemas.kit import Row
+
+Printed = DocumentKind | Literal["credit-notes"]
+"""What is printed: whatever can be shown by a link, and credit notes."""
 
 
 class PublicDocumentRow(Row):
@@ -66,7 +69,7 @@ class House(Frozen):
 class DocumentShown(Frozen):
     """A document as its patient sees it; the names are those that it was issued with. Amounts are integer minor units of the currency."""
 
-    document: DocumentKind
+    document: Printed
     number: str | None
     status: str
     clinic: House

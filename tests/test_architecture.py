@@ -62,6 +62,7 @@ ALLOWED = {
         "Credit", "CreditTooSmall", "credit_of", "taken_from", "there")},
     **{("commands/credits.py", f"commands.invoices.{name}"): "whoever pays several invoices at once pays each as one alone" for name in ("Excess", "credits_of")},
     **{("commands/credits.py", f"domain.invoices.{name}"): "and is told why not" for name in ("InvoiceNotTheirs", "PayerUnknown", "PaymentTooLarge")},
+    ("gateway/balances.py", "schemas.invoices.InvoiceRow"): "whoever sees invoices sees what they come to",
     ("commands/credits.py", "schemas.relations.RelationRow"): "relations say who pays for whom",
     **{("commands/receipts.py", f"domain.invoices.{name}"): "nothing is receipted that did not come" for name in ("PaidByCredit", "PaymentWasReversed")},
     ("commands/insurance_claims.py", "domain.series.printed"): "as with an invoice",

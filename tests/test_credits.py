@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+from pypdf import PdfReader
 
 from commands.credits import ReceiveDeposit, ReturnCredit, ReverseDeposit
 from commands.invoices import ApplyCredit, CreditInvoice, RecordPayment, ReversePayment, VoidInvoice
@@ -149,6 +150,10 @@ async def test_a_patients_account_from_a_deposit_to_the_last_cent(front: Any) ->
     (note,) = (await front("GET", f"/credit-notes?invoiceId={bill}"))["items"]
     assert (note["number"], note["total"], note["cause"]) == (f"{today_there().year}-000001", 2_000, "credit-note")
     assert (await front("GET", f"/credit-notes/{note['id']}"))["invoiceNumber"] == credited["number"]
+    pdf = await front.admin("GET", f"/credit-notes/{note['id']}/pdf?language=es")
+    words = PdfReader(io.BytesIO(pdf.content)).pages[0].extract_text()
+    for said in ("Factura rectificativa", note["number"], credited["number"], "Noor Bakker", "20,00 EUR", "Chipped"):
+        assert said in words, (said, words)
     await front("POST", f"/patients/{one}/credit/return", {"amount": 3_000, "method": "transfer", "reason": "Asked for it"})
     assert await front.balance(one) == (0, 0, 0)
     failure(await front.admin("POST", f"/patients/{one}/credit/return", {"amount": 1, "method": "cash", "reason": "x"}), 409, "CREDIT_TOO_SMALL")
@@ -248,6 +253,19 @@ async def test_a_merge_takes_the_account_along_and_back(front: Any) -> None:
     await front("POST", f"/patients/{survivor}/unmerge", {"loserId": loser})
     assert (await front.balance(survivor), await front.balance(loser)) == ((0, 0, 0), (60, 30, 30))
     assert (await front("GET", f"/patients/{loser}/statement"))["closing"] == 30
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_books_stay_when_a_patient_is_forgotten(front: Any) -> None:
+    one = await front.patient("Forgotten")
+    await front("POST", f"/patients/{one}/deposits", {"amount": 70, "method": "cash"})
+    bill = await front.bill(one, 100)
+    await front("POST", f"/invoices/{bill}/apply-credit", {"amount": 20})
+    before, lines = await front.balance(one), (await front("GET", f"/patients/{one}/statement"))["lines"]
+    gone = await front.admin("POST", "/privacy/erasures", {"kind": "patients", "personId": one, "reason": "They asked", "despiteRetention": True})
+    assert gone.is_success, gone.text
+    assert await front.balance(one) == before == (80, 50, 30)
+    assert (await front("GET", f"/patients/{one}/statement"))["lines"] == lines
 
 
 @pytest.mark.asyncio(loop_scope="module")

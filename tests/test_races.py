@@ -19,12 +19,24 @@ from msgspec import json, to_builtins
 from msgspec.structs import replace
 
 from commands.appointments import BookAppointment, ChangeAppointmentStatus
-from commands.invoices import IssueInvoice, MarkInvoicePaid, RecordPayment, RefundPayment
+from commands.credits import ReceiveDeposit, ReturnCredit, SettleInvoices
+from commands.invoices import (
+    ApplyCredit,
+    CreditInvoice,
+    IssueInvoice,
+    MarkInvoicePaid,
+    ReallocatePayment,
+    RecordPayment,
+    RefundPayment,
+    ReversePayment,
+    WriteOffInvoice,
+)
 from commands.kit import Command, NameTaken, TimeTaken
 from commands.kit.handling import Handler, Receipt
 from commands.patients import MOVES, MergePatients
 from commands.rooms import AddRoom
-from domain.invoices import InvoiceAlreadyPaid, InvoiceNotDraft, PaymentTooLarge, RefundTooLarge
+from domain.credits import CreditTooSmall
+from domain.invoices import CreditTooLarge, InvoiceAlreadyPaid, InvoiceNotDraft, PaymentTooLarge, RefundTooLarge
 from domain.kit import Refused
 from domain.patients import PatientMerged
 from gateway.kit.errors import code
@@ -68,7 +80,7 @@ class Served(Arena):
     async def race(self, wishes: Sequence[Wish], **options: Any) -> list[Receipt | Refused]:
         """Send all of these at once; any answer but a success or a refusal of ours that can be read fails here."""
         headers = {"idempotency-key": options["key"]} if "key" in options else {}
-        requests = [Request(o := OPERATIONS[type(c).__name__], o.path.format(id=id_), {}, to_builtins(c)) for c, id_ in wishes]
+        requests = [Request(o := OPERATIONS[type(c).__name__], o.path.format(**{"id": id_, **to_builtins(c)}), {}, to_builtins(c)) for c, id_ in wishes]
         return [self.read(answer) for answer in await asyncio.gather(*(self.admin.send(request, headers) for request in requests))]
 
     def read(self, answer: httpx.Response) -> Receipt | Refused:
@@ -286,3 +298,61 @@ async def test_a_race_without_a_wall_would_be_noticed(arena: Arena) -> None:
     await town(town.visit(town.at(10), patient_id=await town.register("Ruiz"), room_id=None))
     first, second = (datetime.fromisoformat(body["startLocal"]) for body in arena.bodies("AppointmentBooked"))
     assert overlap((first, 30), (second, 30))
+
+
+async def test_credit_is_used_and_returned_as_often_as_it_lasts(arena: Arena) -> None:
+    """A credit of 100; twenty who want 30 of it, on invoices and in money: three get it."""
+    town = arena.town
+    await town(ReceiveDeposit(patient_id=town.patient, amount=100, method="cash"))
+    bills = [await town.invoice(100) for _ in range(10)]
+    back = ReturnCredit(patient_id=town.patient, amount=30, method="cash", reason="x")
+    outcomes = await arena.race([*((ApplyCredit(amount=30), bill) for bill in bills), *[(back, town.patient)] * 10])
+    assert len(won(outcomes)) == 3
+    assert lost(outcomes) == {CreditTooSmall: 17}
+    gone = [*arena.bodies("CreditUsed"), *arena.bodies("CreditReturned")]
+    assert sum(one["amount"] for one in gone) == 90
+    applied = {(one["paymentId"], one["amount"]) for one in arena.bodies("CreditApplied")}
+    assert applied == {(one["paymentId"], one["amount"]) for one in arena.bodies("CreditUsed")}
+
+
+async def test_one_of_many_settles_all_that_is_owed(arena: Arena) -> None:
+    """Five invoices, and ten who pay them all at once: one does, and each invoice is paid once."""
+    town = arena.town
+    bills = [await town.invoice(100) for _ in range(5)]
+    outcomes = await arena.race([(SettleInvoices(patient_id=town.patient, amount=500, method="cash"), town.patient)] * 10)
+    assert len(won(outcomes)) == 1
+    assert lost(outcomes) == {PaymentTooLarge: 9}
+    assert len(arena.bodies("PaymentRecorded")) == len(arena.bodies("InvoiceSettled")) == len(bills)
+
+
+async def test_credit_notes_write_offs_and_payments_never_pass_what_is_owed(arena: Arena) -> None:
+    """An invoice of 100, and twenty who pay, credit or write off 30 of it."""
+    town = arena.town
+    bill = await town.invoice(100)
+    wishes: list[Wish] = [(RecordPayment(amount=30, method="cash"), bill), (CreditInvoice(reason="x", amount=30), bill), (WriteOffInvoice(reason="x", amount=30), bill)]
+    outcomes = await arena.race(wishes * 6)
+    credited = arena.bodies("InvoiceCredited")
+    paid, notes, off = (
+        sum(one["amount"] for one in arena.bodies("PaymentRecorded")), sum(one["total"] for one in credited if one["cause"] == "credit-note"),
+        sum(one["total"] for one in credited if one["cause"] == "write-off"))
+    freed = sum(one["released"] for one in arena.bodies("PaymentReallocated"))
+    assert freed == sum(one["amount"] for one in arena.bodies("CreditGained"))
+    assert 0 <= 100 - paid - notes - off + freed < 30
+    assert lost(outcomes).keys() <= {PaymentTooLarge, CreditTooLarge}
+    for cause in ("credit-note", "write-off"):
+        numbers = [int(one["number"].partition("-")[2]) for one in credited if one["cause"] == cause]
+        assert sorted(numbers) == list(range(1, len(numbers) + 1))
+
+
+async def test_a_payment_is_reversed_refunded_or_set_free_but_not_two_of_these(arena: Arena) -> None:
+    town = arena.town
+    bill = await town.invoice(100)
+    await town(MarkInvoicePaid(), bill)
+    payment = UUID(arena.bodies("PaymentRecorded")[0]["paymentId"])
+    wishes: list[Wish] = [
+        (ReversePayment(payment_id=payment, reason="x"), bill), (RefundPayment(payment_id=payment, amount=100, reason="x"), bill),
+        (ReallocatePayment(payment_id=payment, allocations=[]), bill)]
+    await arena.race(wishes * 4)
+    gone = [*arena.bodies("PaymentReversed"), *arena.bodies("PaymentRefunded"), *arena.bodies("PaymentReallocated")]
+    assert len(gone) == 1
+    assert sum(one["amount"] for one in arena.bodies("CreditGained")) == sum(one.get("released", 0) for one in gone)

@@ -1096,6 +1096,7 @@ async def credited(me: Person, ids: Json) -> None:
     assert (await me("WriteOffInvoice", {"reason": "Moved away"}, id=bills[0]))["due"] == 0
     note = (await me("BrowseCreditNoteRow", query={"invoiceId": bills[0], "cause": "credit-note"}))["items"][0]
     assert (await me("GetCreditNoteRow", id=note["id"]))["total"] == 100
+    assert (await me("PrintCreditNote", id=note["id"]))[:4] == "%PDF"
     await me("ReturnCredit", {"amount": 350, "method": "cash", "reason": "Asked for it"}, patientId=one)
     assert (await me("BrowseCreditRow", query={"patientId": one}))["items"] == [{**(await me("BrowseCreditRow"))["items"][0], "id": wrong}]
     assert (await me("GetPatientBalance", patientId=one))["balance"] == (await me("GetPatientStatement", patientId=one))["closing"] == 0

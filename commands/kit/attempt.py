@@ -70,7 +70,7 @@ class Looking:
         if self.versions.setdefault(stream, entry.version) != entry.version:  # it has moved since this very attempt read it: half of it would rest on what was before
             raise Conflict
         self.entries[stream] = entry
-        self.versions[stream] = entry.version
+        self.versions.setdefault(stream, entry.version)  # read again it may have moved on, but what was read first was decided on as well
         return entry
 
     def address_key(self, email: str) -> str:
@@ -276,7 +276,7 @@ class Attempt:
             return entry
         here = look if look.at.clinic == self.tenant else Looking(self.store, replace(look.at, clinic=self.tenant))
         entry = look.entries[stream] = await here.entry(state, stream, row=own_projection(state.kind) is not None)
-        look.versions[stream] = entry.version
+        look.versions.setdefault(stream, entry.version)
         look.from_cache = look.from_cache or here.from_cache
         if not entry.version and not isinstance(self.command, Creation):
             raise NotFound(kind=state.kind, id=str(stream))
