@@ -1,5 +1,6 @@
 """The waiting list as rows, and which free time suits whom: `projections.slots` says what is free, and nothing else is offered."""
 
+import asyncio
 from collections import defaultdict
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -126,6 +127,14 @@ class Proposed(NamedTuple):
     room: UUID | None
 
 
+class Asked(NamedTuple):
+    """What somebody wants, when they have other visits, and which times they can make, as far as it has been asked."""
+
+    wish: Wish
+    theirs: list[Interval]
+    answers: dict[Interval, bool]
+
+
 class Line:
     """Those who wait at a clinic, in the order in which they are asked, and what is free for them."""
 
@@ -137,7 +146,8 @@ class Line:
         self.reminders = reminders
         self.gone: set[UUID] = set()  # entries whose patient has left the clinic
         self.blocked: set[UUID] = set()  # or is not booked for
-        self.asked: dict[UUID, tuple[Wish, list[Interval]]] = {}
+        self.asked: dict[UUID, Asked] = {}
+        self.walls: dict[datetime, datetime] = {}
         self.entries = sorted(entries, key=lambda one: (RANKS[one.rank], one.unanswered, one.added_at, one.id))
         self.visits: dict[UUID, AppointmentRow] = {}  # that are to be moved forward
         self.taken: defaultdict[UUID, list[tuple[UUID, Interval]]] = defaultdict(list)  # by the patients' own visits
@@ -198,6 +208,7 @@ class Line:
         while first <= last and len(found) < most:
             days = min(STRIDE, (last - first).days + 1)
             slots, stretches = await self.open(entry, first, days)
+            await asyncio.sleep(0)  # whoever is at the desk does not wait for the list
             for slot in slots:
                 if len(found) < most and self.suits(entry, slot) and not (fresh and self.stale(entry, slot, stretches)):
                     found.append(Proposed(entry, slot, self.room(entry, slot)))
@@ -232,24 +243,32 @@ class Line:
 
     def suits(self, entry: WaitingListEntry, slot: AvailableSlot) -> bool:
         """Say whether they can make it: at their times, not at short notice, beside no other visit of theirs, and earlier than the one that is to be moved."""
-        notice = self.rules.notice if entry.notice is None else entry.notice
-        visit = self.visits.get(entry.appointment_id) if entry.appointment_id else None
-        if slot.starts_at - self.now < timedelta(minutes=notice) or (visit and slot.starts_at >= visit.starts_at):
-            return False
-        when: Interval = (slot.starts_at, slot.ends_at)
-        wish, theirs = self.wanted(entry)
-        return not meets(when, theirs) and self.left(entry, slot, when) and wish.takes(
-            slot.doctor_id, slot.place_id, wall(slot.starts_at, self.zone), wall(slot.ends_at, self.zone), slot.group_id)
-
-    def wanted(self, entry: WaitingListEntry) -> tuple[Wish, list[Interval]]:
-        """Return what somebody wants, and when they have other visits."""
         if entry.id not in self.asked:
             theirs = merged(time for id_, time in self.taken[entry.patient_id] if id_ != entry.appointment_id)
-            self.asked[entry.id] = Wish(**only(Wish, entry)), theirs
-        return self.asked[entry.id]
+            self.asked[entry.id] = Asked(Wish(**only(Wish, entry)), theirs, {})
+        asked, when = self.asked[entry.id], (slot.starts_at, slot.ends_at)
+        if when not in asked.answers:  # the same for all doctors who are free then
+            asked.answers[when] = self.can(entry, asked, when)
+        return asked.answers[when] and asked.wish.there(slot.doctor_id, slot.place_id, slot.group_id) and self.left(entry, slot, when)
+
+    def can(self, entry: WaitingListEntry, asked: Asked, when: Interval) -> bool:
+        """Say whether they can make that time, wherever it is."""
+        notice = self.rules.notice if entry.notice is None else entry.notice
+        visit = self.visits.get(entry.appointment_id) if entry.appointment_id else None
+        if when[0] - self.now < timedelta(minutes=notice) or (visit and when[0] >= visit.starts_at) or meets(when, asked.theirs):
+            return False
+        return asked.wish.then(self.wall(when[0]), self.wall(when[1]))
+
+    def wall(self, moment: datetime) -> datetime:
+        """Return what the clinic's clocks show."""
+        if moment not in self.walls:
+            self.walls[moment] = wall(moment, self.zone)
+        return self.walls[moment]
 
     def left(self, entry: WaitingListEntry, slot: AvailableSlot, when: Interval) -> bool:
         """Say whether it is still there after what was offered in this round."""
+        if not self.given:
+            return True
         if slot.group_id:
             return sum(one.slot.group_id == slot.group_id for one in self.given) < (slot.seats_left or 0)
         room = self.room(entry, slot)
