@@ -84,9 +84,15 @@ class Wish(Frozen):
     notice: NoticeMinutes | None = None
 
     def takes(self, doctor: UUID, place: UUID | None, start: datetime, end: datetime, group: UUID | None = None) -> bool:
-        """Say whether a time suits, as the wall clock shows it."""
-        if self.doctor_id not in {None, doctor} or self.place_id not in {None, place} or self.group_id not in {None, group}:
-            return False
+        """Say whether a time suits, as the wall clock shows it, with whom and where it is."""
+        return self.there(doctor, place, group) and self.then(start, end)
+
+    def there(self, doctor: UUID, place: UUID | None, group: UUID | None) -> bool:
+        """Say whether it suits with whom and where it is."""
+        return self.doctor_id in {None, doctor} and self.place_id in {None, place} and self.group_id in {None, group}
+
+    def then(self, start: datetime, end: datetime) -> bool:
+        """Say whether it suits when it is."""
         on = start.date()
         if (self.earliest and on < self.earliest) or (self.until and on > self.until):
             return False

@@ -11,6 +11,7 @@ from litestar import Router, get
 from litestar.params import PathParameter, QueryParameter
 from msgspec.structs import replace
 
+from commands.kit.errors import TimeTaken
 from commands.kit.receipt import house
 from commands.slot_offers import OfferFreeSlot, SettleSlotOffer
 from commands.waiting_list import (
@@ -21,6 +22,7 @@ from commands.waiting_list import (
     RemoveWaitingEntry,
     ReopenWaitingEntry,
 )
+from domain.group_sessions import GroupFull
 from domain.kit import PLATFORM, NotFound, Refused, only
 from domain.waiting_list import WaitingListRules, WaitingListSettings, waiting_list_settings_of
 from gateway.kit import Desk, act, browse, create, fetch
@@ -125,17 +127,20 @@ class Tending:
             if line.over(entry):
                 with suppress(Refused):
                     await services.handler.handle(EndWaitingEntry(), house(PLATFORM, clinic), id=entry.id, now=now)
-            elif line.awake and (found := await line.first(entry)):
+            elif line.awake and (found := await line.first(entry)) and await offered(services, clinic, found, now):
                 line.give(found)
-                await offered(services, clinic, found, now)
         self.looked[clinic] = Looked(head, moment, await line.waking())
 
 
-async def offered(services: Services, clinic: UUID, found: Proposed, now: dt.datetime | None) -> None:
-    """Offer a time to somebody; whoever else sees to it at the same moment finds it done, and who is refused keeps nobody waiting."""
+async def offered(services: Services, clinic: UUID, found: Proposed, now: dt.datetime | None) -> bool:
+    """Offer a time to somebody; say whether it is gone now, by this or by somebody who was quicker. Who is refused for another reason keeps nobody waiting."""
     command = OfferFreeSlot(entry_id=found.entry.id, doctor_id=found.slot.doctor_id, room_id=found.room, start=found.slot.starts_at, group_id=found.slot.group_id)
-    with suppress(Refused):  # somebody was quicker, or the rows were late: the next round looks again
-        await services.handler.handle(command, house(PLATFORM, clinic), now=now)
+    try:
+        return (await services.handler.handle(command, house(PLATFORM, clinic), now=now)).position > 0
+    except (TimeTaken, GroupFull):
+        return True
+    except Refused:  # the rows were late: the next round looks again
+        return False
 
 
 router = Router("/api/v1/protected/waiting-list", tags=["Scheduling"], route_handlers=[

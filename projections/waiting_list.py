@@ -1,5 +1,6 @@
 """The waiting list as rows, and which free time suits whom: `projections.slots` says what is free, and nothing else is offered."""
 
+import asyncio
 from collections import defaultdict
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -35,7 +36,6 @@ from projections.slots import Sought, available
 from schemas.appointments import AppointmentRow
 from schemas.clinics import ClinicRow
 from schemas.reminders import ReminderSettingsRow
-from schemas.slot_offers import SlotOfferRow
 from schemas.slots import AvailableSlot
 from schemas.waiting_list import WaitingListEntry, WaitingListRow, WaitingListSettingsRow
 
@@ -100,6 +100,14 @@ grant execute on function clinics_waiting to anamnesis_gateway;
 CLINICS = "select clinic, head from clinics_waiting()"
 REACHED = f"select coalesce(min(position), 0) from projector_tracking where grp = '{LIVE}'"  # noqa: S608
 NEXT_HOLD = "select min(expires_at) from holds where clinic_id = %s and expires_at > %s"
+# in the order in which they are asked, so that of a line that is too long the last are left out; how many offers somebody let pass is told by the view
+LINE = """
+select w.id, p.archived or p.merged_into is not null, p.blocked from waiting_list w join patients p on p.clinic_id = w.clinic_id and p.id = w.patient_id
+where w.clinic_id = %s and w.status = 'waiting' and (%s::uuid is null or w.id = %s::uuid)
+order by case w.rank when 'urgent' then 0 when 'high' then 1 else 2 end, w.added_at, w.id limit 1000"""
+PASSED = """
+select o.entry_id, o.doctor_id, o.starts_at, o.ends_at from slot_offers o
+where o.clinic_id = %s and o.entry_id = any(%s::uuid[]) and o.status <> 'open' and o.ends_at > %s"""
 VISITS = """
 select c.id, c.patient_id, c.starts_at, c.ends_at from calendar c
 where c.clinic_id = %s and c.patient_id = any(%s::uuid[]) and c.ends_at > %s and c.status in ('booked', 'confirmed', 'arrived', 'in-chair', 'completed')"""
@@ -119,6 +127,14 @@ class Proposed(NamedTuple):
     room: UUID | None
 
 
+class Asked(NamedTuple):
+    """What somebody wants, when they have other visits, and which times they can make, as far as it has been asked."""
+
+    wish: Wish
+    theirs: list[Interval]
+    answers: dict[Interval, bool]
+
+
 class Line:
     """Those who wait at a clinic, in the order in which they are asked, and what is free for them."""
 
@@ -128,6 +144,10 @@ class Line:
         self.zone = zone
         self.rules = rules
         self.reminders = reminders
+        self.gone: set[UUID] = set()  # entries whose patient has left the clinic
+        self.blocked: set[UUID] = set()  # or is not booked for
+        self.asked: dict[UUID, Asked] = {}
+        self.walls: dict[datetime, datetime] = {}
         self.entries = sorted(entries, key=lambda one: (RANKS[one.rank], one.unanswered, one.added_at, one.id))
         self.visits: dict[UUID, AppointmentRow] = {}  # that are to be moved forward
         self.taken: defaultdict[UUID, list[tuple[UUID, Interval]]] = defaultdict(list)  # by the patients' own visits
@@ -143,10 +163,13 @@ class Line:
             return None
         settings = await reader.one(WaitingListSettingsRow, waiting_list_settings_of(reader.clinic))
         reminders = await reader.one(ReminderSettingsRow, reminder_settings_of(reader.clinic))
+        found = (await reader.ask(LINE, [reader.clinic, entry, entry])).rows
         line = cls(
             reader, now, clinic.zone, WaitingListRules(**only(WaitingListRules, settings)) if settings else WaitingListRules(),
             ReminderSettings(rules=ReminderRules(**only(ReminderRules, reminders))) if reminders else ReminderSettings(),
-            await reader.find(WaitingListEntry, status="waiting", **({"id": entry} if entry else {})))
+            await reader.find(WaitingListEntry, id=[one for one, _, _ in found]) if found else [])
+        line.gone = {one for one, gone, _ in found if gone}
+        line.blocked = {one for one, _, blocked in found if blocked}
         await line._known()
         return line
 
@@ -157,8 +180,8 @@ class Line:
         patients = [one.patient_id for one in self.entries]
         for id_, patient, start, end in (await self.reader.ask(VISITS, [self.reader.clinic, patients, self.now])).rows:
             self.taken[patient].append((id_, (start, end)))
-        for offer in await self.reader.find(SlotOfferRow, entry_id=[one.id for one in self.entries], status=["accepted", "declined", "lapsed", "withdrawn"]):
-            self.passed[offer.entry_id][offer.doctor_id].append((offer.starts_at, offer.ends_at))
+        for entry, doctor, start, end in (await self.reader.ask(PASSED, [self.reader.clinic, [one.id for one in self.entries], self.now])).rows:
+            self.passed[entry][doctor].append((start, end))
 
     @property
     def awake(self) -> bool:
@@ -169,11 +192,11 @@ class Line:
         """Say whether nothing can be offered to them any more, as far as the rows know."""
         visit = self.visits.get(entry.appointment_id) if entry.appointment_id else None
         gone = entry.appointment_id is not None and (visit is None or visit.status not in {"booked", "confirmed"} or visit.starts_at <= self.now)
-        return gone or (entry.until is not None and entry.until < day(self.now, self.zone))
+        return gone or entry.id in self.gone or (entry.until is not None and entry.until < day(self.now, self.zone))
 
     async def first(self, entry: WaitingListEntry) -> Proposed | None:
         """Return the first free time that suits somebody who has no offer, and was not among what they let pass."""
-        if entry.offer_id or entry.unanswered >= UNANSWERED or self.over(entry):
+        if entry.offer_id or entry.unanswered >= UNANSWERED or entry.id in self.blocked or self.over(entry):
             return None
         found = await self.suiting(entry, 1, fresh=True)
         return found[0] if found else None
@@ -185,6 +208,7 @@ class Line:
         while first <= last and len(found) < most:
             days = min(STRIDE, (last - first).days + 1)
             slots, stretches = await self.open(entry, first, days)
+            await asyncio.sleep(0)  # whoever is at the desk does not wait for the list
             for slot in slots:
                 if len(found) < most and self.suits(entry, slot) and not (fresh and self.stale(entry, slot, stretches)):
                     found.append(Proposed(entry, slot, self.room(entry, slot)))
@@ -219,18 +243,32 @@ class Line:
 
     def suits(self, entry: WaitingListEntry, slot: AvailableSlot) -> bool:
         """Say whether they can make it: at their times, not at short notice, beside no other visit of theirs, and earlier than the one that is to be moved."""
+        if entry.id not in self.asked:
+            theirs = merged(time for id_, time in self.taken[entry.patient_id] if id_ != entry.appointment_id)
+            self.asked[entry.id] = Asked(Wish(**only(Wish, entry)), theirs, {})
+        asked, when = self.asked[entry.id], (slot.starts_at, slot.ends_at)
+        if when not in asked.answers:  # the same for all doctors who are free then
+            asked.answers[when] = self.can(entry, asked, when)
+        return asked.answers[when] and asked.wish.there(slot.doctor_id, slot.place_id, slot.group_id) and self.left(entry, slot, when)
+
+    def can(self, entry: WaitingListEntry, asked: Asked, when: Interval) -> bool:
+        """Say whether they can make that time, wherever it is."""
         notice = self.rules.notice if entry.notice is None else entry.notice
         visit = self.visits.get(entry.appointment_id) if entry.appointment_id else None
-        if slot.starts_at - self.now < timedelta(minutes=notice) or (visit and slot.starts_at >= visit.starts_at):
+        if when[0] - self.now < timedelta(minutes=notice) or (visit and when[0] >= visit.starts_at) or meets(when, asked.theirs):
             return False
-        when: Interval = (slot.starts_at, slot.ends_at)
-        theirs = merged(time for id_, time in self.taken[entry.patient_id] if id_ != entry.appointment_id)
-        wish = Wish(**only(Wish, entry))
-        return not meets(when, theirs) and self.left(entry, slot, when) and wish.takes(
-            slot.doctor_id, slot.place_id, wall(slot.starts_at, self.zone), wall(slot.ends_at, self.zone), slot.group_id)
+        return asked.wish.then(self.wall(when[0]), self.wall(when[1]))
+
+    def wall(self, moment: datetime) -> datetime:
+        """Return what the clinic's clocks show."""
+        if moment not in self.walls:
+            self.walls[moment] = wall(moment, self.zone)
+        return self.walls[moment]
 
     def left(self, entry: WaitingListEntry, slot: AvailableSlot, when: Interval) -> bool:
         """Say whether it is still there after what was offered in this round."""
+        if not self.given:
+            return True
         if slot.group_id:
             return sum(one.slot.group_id == slot.group_id for one in self.given) < (slot.seats_left or 0)
         room = self.room(entry, slot)
@@ -258,7 +296,7 @@ class Line:
         found: list[WaitingListEntry] = []
         for entry in self.entries:
             first, last = self.span(entry)
-            if entry.offer_id or entry.doctor_id not in {None, doctor} or self.over(entry) or not first <= on <= last:
+            if entry.offer_id or entry.id in self.blocked or entry.doctor_id not in {None, doctor} or self.over(entry) or not first <= on <= last:
                 continue
             slots, _ = await self.open(replace(entry, doctor_id=doctor), on, 1)
             if any(slot.starts_at == start and self.suits(entry, slot) for slot in slots):

@@ -109,6 +109,7 @@ ALLOWED = {
         "domain.appointments.when")},
     ("gateway/slot_offers.py", "domain.appointments.Appointment"): "which visit would be moved, the offer's page says",
     ("gateway/slot_offers.py", "domain.places.Place"): "and where to come, which the place knows",
+    ("gateway/waiting_list.py", "domain.group_sessions.GroupFull"): "a seat that somebody else was given a moment ago is gone",
     **{("gateway/waiting_list.py", name): "what comes free is offered down the line" for name in (
         "commands.slot_offers.OfferFreeSlot", "commands.slot_offers.SettleSlotOffer", "projections.slot_offers.to_settle")},
     ("gateway/appointments.py", "domain.places.Place"): "a patient is told where to come, which the place knows",

@@ -60,6 +60,8 @@ def test_as_many_are_booked_as_there_are_seats_and_a_seat_that_is_given_up_is_fr
     with pytest.raises(GroupFull):
         here.do(seat(group, PEOPLE[2]))
     here.do(ChangeAppointmentStatus(status="cancelled"), first)
+    third = here.do(seat(group, PEOPLE[2]))
+    here.do(ChangeAppointmentStatus(status="no-show"), third)
     here.do(seat(group, PEOPLE[2]))
     assert here.streams[group].seats == {id_ for id_, one in here.of(Appointment) if one.sits_in(group)}
     with pytest.raises(GroupFull):

@@ -498,10 +498,45 @@ async def test_of_many_who_offer_book_and_answer_at_once_one_has_the_time(town):
     await desk.tend()
     open_ = await desk.offers(status="open")
     assert len(open_) + sum("entryId" not in one.json() for one in won) == 1
-    assert {one.json()["code"] for one in answers[4:] if one.status_code != 201} <= {"TIME_TAKEN", "OFFERED_ALREADY", "NAME_TAKEN"}
+    assert {one.json()["code"] for one in answers[4:] if one.status_code != 201} <= {"TIME_TAKEN", "OFFERED_ALREADY", "NAME_TAKEN", "PATIENT_BUSY_THEN"}
     if not open_:
         return
     told = await asyncio.gather(*(
         desk.admin("POST", f"/slot-offers/{open_[0]['id']}/{word}") for word in ("accept", "decline", "accept", "decline", "accept")))
     assert sum(one.status_code == 200 and one.json()["status"] == "accepted" for one in told) <= 1
     assert len({one.json()["status"] for one in told if one.status_code == 200}) == 1
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_whoever_is_not_booked_for_any_more_keeps_nobody_waiting(town):
+    desk = await opened(town)
+    gone, owes, noor = [await desk.patient() for _ in range(3)]
+    first = await desk.wait(gone, rank="urgent", duration=60)
+    await desk.wait(owes, rank="high", duration=60)
+    entry = await desk.wait(noor, duration=60)
+    assert (await desk.admin("POST", f"/patients/{owes}/block", {"reason": "Owes three visits"})).status_code == 200
+    archived = await desk.admin("DELETE", f"/patients/{gone}")
+    assert archived.status_code == 200, archived.text
+    await desk.known(archived)
+    await desk.cancel(desk.taken)
+    await desk.tend()
+    assert await desk.open() == {(entry, "09:00")}
+    ended = (await desk.admin("GET", f"/waiting-list/{first}")).json()
+    assert (ended["status"], ended["ended"]) == ("ended", "patient-gone")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_after_three_offers_without_a_word_none_comes_by_itself_until_they_say_what_they_want(town):
+    desk = await opened(town, answer=5)
+    await desk.cancel(desk.taken)
+    await desk.hours(desk.doctor, [(f"{9 + n:02}:00", f"{9 + n:02}:30") for n in range(5)])
+    entry = await desk.wait(await desk.patient())
+    starts = []
+    for round_ in range(5):
+        await desk.tend(6 * round_ * MINUTE)
+        starts.append({start for _, start in await desk.open()})
+    assert starts == [{"09:00"}, {"10:00"}, {"11:00"}, set(), set()]
+    assert (await desk.admin("GET", f"/waiting-list/{entry}")).json()["unanswered"] == 3
+    await desk.known(await desk.admin("PUT", f"/waiting-list/{entry}", {"note": "Reached by telephone"}))
+    await desk.tend(30 * MINUTE)
+    assert {start for _, start in await desk.open()} == {"12:00"}
