@@ -9,13 +9,14 @@ import ast
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
@@ -418,19 +419,21 @@ def test_a_desk_of_a_few_hundred_steps(stage: Any) -> None:
     run_state_machine_as_test(FrontDesk, settings=settings(max_examples=6, stateful_step_count=40, deadline=None, suppress_health_check=CALM))
 
 
-class Forgetful(FrontDesk):
-    """A bad sample: its book says that the doctors go home an hour early."""
-
-    @initialize()
-    def open(self) -> None:
-        super().open()
-        self.book = Book(ZONE, {id_: second.replace(one, last=f"0{int(one.last[1]) - 1}{one.last[2:]}") for id_, one in self.book.doctors.items()}, self.book.days)
-
-
 def test_a_desk_whose_book_is_wrong_would_be_noticed(stage: Any) -> None:
+    """By what is free, by what is booked, and by the calendar."""
+    desk = FrontDesk()
+    desk.open()
+    desk.look_at_what_is_free(night=1, which=3, patient=0)
+    desk.the_calendar_is_the_book()
+    (visit,) = desk.book.visits.values()
+    right, desk.book = desk.book, Book(ZONE, {id_: second.replace(one, first="00:00", last="06:00") for id_, one in desk.book.doctors.items()}, desk.book.days)
+    for wrong in (desk.the_calendar_is_the_book, partial(desk.look_at_what_is_free, night=1, which=0, patient=0)):
+        with pytest.raises(AssertionError):
+            wrong()
+    desk.book = right
+    right.visits[visit.id] = second.replace(visit, status="cancelled")
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(Forgetful, settings=settings(
-            max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=CALM, phases=[Phase.generate], report_multiple_bugs=False, database=None))
+        desk.mark_a_visit(which=0, status="no-show")
 
 
 @pytest.mark.soak
