@@ -386,6 +386,9 @@ async def test_a_run_in_the_background_is_seen_as_it_goes_on_and_tells_what_beca
     assert (seen["rows"], seen["done"], seen["remaining"]) == (122, 122, 0)
     assert tuple(seen[name] for name in COUNTS[1:]) == (120, 0, 0, 1, 1)
     assert await begun(admin, many(120) + ",Nobody,\n0,Given0 Family0,\n", **{"idempotency-key": "once"}) == run
+    other = await admin("POST", "/patients/imports", content=many(130).encode(), headers={"content-type": "text/csv", "idempotency-key": "once"})
+    failure(other, 422, "KEY_REUSED")
+    assert {**await shown(admin, run)} == seen
     lines = (await admin("GET", f"{RUNS}/lines", params={"runId": run, "step": "rejected"})).json()["items"]
     assert [(one["line"], one["code"], one["done"]) for one in lines] == [(122, "NAME_MISSING", True)]
     with psycopg.connect(web.owner_url) as conn:
