@@ -130,7 +130,7 @@ class CallForCampaign(Creation):
         opened = await open_one(look, self.patient_id, campaign.planned.kind)
         callee = Callee(
             reachable=to["reachable"], wanted=all("recalls" not in one.unwanted for one in messages) and not any(one.refused for one in calls), opened=opened,
-            ours=opened is not None and (await look.row(Recall, opened)).batch_id == self.campaign_id,
+            ours=opened is not None and (await look.load(Recall, opened)).batch == self.campaign_id,
             had=any([(await look.load(CampaignCall, call_of(self.campaign_id, record, self.window))).settled for record in records[1:]]))
         settings = await look.load(ReminderSettings, reminder_settings_of(look.at.clinic))
         return {"campaign": campaign, "patient": to["patient"], "callee": callee, "awake": settings.awake(look.at.now, look.at.zone)}
