@@ -10,6 +10,7 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from commands.kit import Command, Creation, Decision, Look
+from commands.kit.attempt import Conflict
 from domain.import_runs import Count, ImportedPatientUsed, ImportRun, ImportRunId, Taken, TakenBack
 from domain.imports import joined
 from domain.kit import At, Elsewhere, Event, Frozen, State, only
@@ -127,6 +128,8 @@ async def standing_of(look: Look, one: ImportedPatient, patient: Patient) -> Sta
     if not patient.registered:
         return Standing(number=await look.number(NUMBERS), key=look.address_key(external) if external else None)
     row = await look.row(Patient, one.patient_id)
+    if row is None:  # another run is registering them just now: as they are once it has
+        raise Conflict
     history = await look.folded(Patient, one.patient_id, MedicalHistoryRow) if any(getattr(one, name) for name in LISTS) else None
     external = external or row.external_id
     return Standing(

@@ -266,7 +266,7 @@ async def test_what_goes_out_of_one_clinic_comes_into_another_as_the_same_patien
 @on_the_system
 async def test_two_at_once_take_nobody_twice_and_a_booking_is_not_kept_waiting(web):
     admin = await web.person(await web.clinic(), "admin")
-    text = "id,name\n" + "".join(f"{n},Given{n} Family{n}\n" for n in range(300))
+    text = "id,name,phone\n" + "".join(f"{n},Given{n} Family{n},020{n:07}\n" for n in range(300))
     first, second, desk = await asyncio.gather(
         sent(admin, RUN, text), sent(admin, RUN, text), admin("POST", "/patients", {"givenName": "Walk", "familyName": "In"}))
     admin.seen_to = max(admin.seen_to, int(desk.headers["x-position"]))
