@@ -3,21 +3,23 @@
 import asyncio
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 from uuid import UUID
 
 from msgspec import Meta, field
 from msgspec.structs import replace
 
 from commands.kit import Command, Creation, Decision, Look
+from commands.kit.attempt import Conflict
 from domain.import_runs import Count, ImportedPatientUsed, ImportRun, ImportRunId, Taken, TakenBack
 from domain.imports import joined
 from domain.kit import At, Elsewhere, Event, Frozen, State, only
 from domain.kit.codec import hints, metas
 from domain.patients import NUMBERS, Demographics, Entries, Patient, PatientErased, PatientNumber, PatientRestored
 from projections.kit import PROJECTIONS
-from schemas.patients import MedicalHistoryRow, PatientRow
+from schemas.patients import MedicalHistoryRow
 
+Instant = Annotated[datetime, Meta(tz=True)]
 LISTS = ("allergies", "conditions", "medications")
 
 
@@ -62,7 +64,7 @@ class UndoImport(Command):
         row = await look.row(ImportRun, look.at.id)
         return {"ended_at": row.ended_at if row else None}
 
-    def decide(self, run: ImportRun, at: At, *, ended_at: datetime | None) -> list[Event]:
+    def decide(self, run: ImportRun, at: At, *, ended_at: Instant | None) -> list[Event]:
         return run.undo(ended_at, at.now)
 
 
@@ -92,14 +94,13 @@ class ImportedPatient(Imported):
     returns: bool = False
 
 
-class Here(NamedTuple):
-    """A patient as they stand, or the number that they are to have."""
+class Standing(Frozen):
+    """What is known of a patient as they stand, and in which lists; or the number that they are to have. `key` is that of their external id as it will be."""
 
-    patient: Patient
-    row: PatientRow | None
-    history: MedicalHistoryRow | None
-    number: PatientNumber | None
-    key: str | None
+    known: Demographics | None = None
+    lists: dict[str, Entries] = field(default_factory=dict)
+    number: PatientNumber | None = None
+    key: str | None = None
 
 
 class TakeImported(Command):
@@ -110,42 +111,48 @@ class TakeImported(Command):
     people: Annotated[list[ImportedPatient], Meta(max_length=500)]
 
     async def gather(self, look: Look) -> dict[str, Any]:
-        return {"found": await asyncio.gather(*(here(look, one) for one in self.people))}
+        ids = [one.patient_id for one in self.people]
+        patients = dict(zip(ids, await asyncio.gather(*(look.load(Patient, id_) for id_ in ids)), strict=True))
+        standing = await asyncio.gather(*(standing_of(look, one, patients[one.patient_id]) for one in self.people))
+        return {"patients": patients, "standing": dict(zip(ids, standing, strict=True))}
 
-    def decide(self, run: ImportRun, at: At, *, found: list[Here]) -> Decision:
+    def decide(self, run: ImportRun, at: At, *, patients: dict[UUID, Patient], standing: dict[UUID, Standing]) -> Decision:
         run.ensure_going()
-        plans = [(one.patient_id, taken(one, there, at)) for one, there in zip(self.people, found, strict=True)]
+        here = [one for one in self.people if one.patient_id in patients and one.patient_id in standing]
+        plans = [(one.patient_id, taken(one, patients[one.patient_id], standing[one.patient_id], at)) for one in here]
         return [Elsewhere(state=Patient, id=id_, events=events) for id_, events in plans if events]
 
 
-async def here(look: Look, one: ImportedPatient) -> Here:
-    patient = await look.load(Patient, one.patient_id)
+async def standing_of(look: Look, one: ImportedPatient, patient: Patient) -> Standing:
+    external = one.person.external_id
     if not patient.registered:
-        external = one.person.external_id
-        return Here(patient, None, None, await look.number(NUMBERS), look.address_key(external) if external else None)
+        return Standing(number=await look.number(NUMBERS), key=look.address_key(external) if external else None)
     row = await look.row(Patient, one.patient_id)
+    if row is None:  # another run is registering them just now: as they are once it has
+        raise Conflict
     history = await look.folded(Patient, one.patient_id, MedicalHistoryRow) if any(getattr(one, name) for name in LISTS) else None
-    external = one.person.external_id or row.external_id
-    return Here(patient, row, history, None, look.address_key(external) if external else None)
+    external = external or row.external_id
+    return Standing(
+        known=Demographics(**only(Demographics, row)), lists={name: getattr(history, name) or [] for name in LISTS} if history else {},
+        key=look.address_key(external) if external else None)
 
 
-def taken(one: ImportedPatient, there: Here, at: At) -> list[Event]:
+def taken(one: ImportedPatient, patient: Patient, there: Standing, at: At) -> list[Event]:
     """Return what follows from a row for its patient: nothing, if the books say all of it already."""
-    patient, lists = there.patient, {name: getattr(one, name) for name in LISTS}
-    if there.row is None:
+    lists = {name: getattr(one, name) for name in LISTS}
+    if there.known is None:
         return [*patient.register(one.person, at.today, there.number, there.key), *(patient.amend(**lists) if any(lists.values()) else [])]
-    if there.row.given_name is None:
+    if there.known.given_name is None:
         raise PatientErased
     back: list[Event] = [PatientRestored()] if one.returns and patient.archived else []
-    standing = replace(patient, archived=False) if back else patient
-    standing.ensure_active()
-    now = Demographics(**only(Demographics, there.row))
-    person = replace(now, **{name: value for name, value in only(Demographics, one.person).items() if value is not None})
-    known = {name: (getattr(there.history, name) if there.history else None) or [] for name in LISTS}
+    stands = replace(patient, archived=False) if back else patient
+    stands.ensure_active()
+    person = replace(there.known, **{name: value for name, value in only(Demographics, one.person).items() if value is not None})
+    known = {name: there.lists.get(name, []) for name in LISTS}
     whole = {name: joined(known[name], lists[name]) for name in LISTS}
     return [
-        *back, *(standing.change(person, at.today, there.key) if person != now else []),
-        *(standing.amend(**whole) if whole != known else [])]
+        *back, *(stands.change(person, at.today, there.key) if person != there.known else []),
+        *(stands.amend(**whole) if whole != known else [])]
 
 
 class ArchiveImported(Command):
@@ -157,9 +164,9 @@ class ArchiveImported(Command):
 
     async def gather(self, look: Look) -> dict[str, Any]:
         (await look.require(ImportRun, self.run_id)).ensure_undoing()
-        return {"used": await look.naming(look.at.id, uses())}
+        return {"used": bool(await look.naming(look.at.id, uses()))}
 
-    def decide(self, patient: Patient, at: At, *, used: list[tuple[str, UUID]]) -> list[Event]:
+    def decide(self, patient: Patient, at: At, *, used: bool) -> list[Event]:
         if used:
             raise ImportedPatientUsed
         return patient.archive()

@@ -1,8 +1,10 @@
 """What may be asked about writing to all patients who have not come for long, and about each one's call."""
 
 import datetime as dt
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
+
+from msgspec import Meta
 
 from commands.kit import Command, Creation, Decision, Look
 from commands.patients import addressee
@@ -24,6 +26,7 @@ from domain.recall_campaigns import (
 from domain.recalls import Calling, Recall, RecallWish
 from domain.reminders import ReminderSettings, reminder_settings_of
 
+Instant = Annotated[dt.datetime, Meta(tz=True)]
 BATCH = "clinical.recalls.batch_generate"
 
 
@@ -127,12 +130,12 @@ class CallForCampaign(Creation):
         opened = await open_one(look, self.patient_id, campaign.planned.kind)
         callee = Callee(
             reachable=to["reachable"], wanted=all("recalls" not in one.unwanted for one in messages) and not any(one.refused for one in calls), opened=opened,
-            ours=opened is not None and (await look.row(Recall, opened)).batch_id == self.campaign_id,
+            ours=opened is not None and (await look.load(Recall, opened)).batch == self.campaign_id,
             had=any([(await look.load(CampaignCall, call_of(self.campaign_id, record, self.window))).settled for record in records[1:]]))
         settings = await look.load(ReminderSettings, reminder_settings_of(look.at.clinic))
         return {"campaign": campaign, "patient": to["patient"], "callee": callee, "awake": settings.awake(look.at.now, look.at.zone)}
 
-    def decide(self, call: CampaignCall, at: At, *, campaign: RecallCampaign, patient: Patient, callee: Callee, awake: dt.datetime | None) -> Decision:
+    def decide(self, call: CampaignCall, at: At, *, campaign: RecallCampaign, patient: Patient, callee: Callee, awake: Instant | None) -> Decision:
         if campaign.status != "running" or campaign.window(at.today) != self.window or awake is not None or callee.had:
             return []
         whom = Called(campaign_id=self.campaign_id, patient_id=self.patient_id, window=self.window)

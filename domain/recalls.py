@@ -174,11 +174,12 @@ class Recall(State):
     calling: Calling | None = None
     attempts: int = 0
     appointment: UUID | None = None
+    batch: UUID | None = None  # or the campaign that made it
 
     def evolve(self, event: RecallEvent) -> Self:  # noqa: PLR0911 - one case per event
         match event:
-            case RecallScheduled(patient_id=patient, kind=about):
-                return replace(self, status="scheduled", patient_id=patient, record=patient, about=about, calling=calling_of(event))
+            case RecallScheduled(patient_id=patient, kind=about, batch_id=batch):
+                return replace(self, status="scheduled", patient_id=patient, record=patient, about=about, calling=calling_of(event), batch=batch)
             case RecallRearranged():
                 return replace(self, calling=calling_of(event))
             case RecallReworded():

@@ -173,7 +173,7 @@ where l.day < asked.before and (asked.since is null or l.day >= asked.since) and
             and v.status in ('booked', 'confirmed', 'arrived', 'in-chair'))
     and not exists (
         select from recalls r where r.clinic_id = asked.clinic and r.patient_id = l.patient_id and r.kind = asked.kind
-            and (r.status in ('scheduled', 'contacted') and r.batch_id is distinct from asked.campaign or r.status = 'declined' and r.closed_at >= asked.before))
+            and (r.status in ('scheduled', 'contacted') and (asked.campaign is null or r.batch_id is distinct from asked.campaign) or r.status = 'declined' and r.closed_at >= asked.before))
     and not exists (
         select from recall_wishes w where w.clinic_id = asked.clinic and w.unwanted and (w.patient_id = l.patient_id or w.patient_id in (
             select (one ->> 'id')::uuid from jsonb_array_elements(p.merged_records) one)))

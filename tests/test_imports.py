@@ -266,7 +266,7 @@ async def test_what_goes_out_of_one_clinic_comes_into_another_as_the_same_patien
 @on_the_system
 async def test_two_at_once_take_nobody_twice_and_a_booking_is_not_kept_waiting(web):
     admin = await web.person(await web.clinic(), "admin")
-    text = "id,name\n" + "".join(f"{n},Given{n} Family{n}\n" for n in range(300))
+    text = "id,name,phone\n" + "".join(f"{n},Given{n} Family{n},020{n:07}\n" for n in range(300))
     first, second, desk = await asyncio.gather(
         sent(admin, RUN, text), sent(admin, RUN, text), admin("POST", "/patients", {"givenName": "Walk", "familyName": "In"}))
     admin.seen_to = max(admin.seen_to, int(desk.headers["x-position"]))
@@ -386,6 +386,9 @@ async def test_a_run_in_the_background_is_seen_as_it_goes_on_and_tells_what_beca
     assert (seen["rows"], seen["done"], seen["remaining"]) == (122, 122, 0)
     assert tuple(seen[name] for name in COUNTS[1:]) == (120, 0, 0, 1, 1)
     assert await begun(admin, many(120) + ",Nobody,\n0,Given0 Family0,\n", **{"idempotency-key": "once"}) == run
+    other = await admin("POST", "/patients/imports", content=many(130).encode(), headers={"content-type": "text/csv", "idempotency-key": "once"})
+    failure(other, 422, "KEY_REUSED")
+    assert {**await shown(admin, run)} == seen
     lines = (await admin("GET", f"{RUNS}/lines", params={"runId": run, "step": "rejected"})).json()["items"]
     assert [(one["line"], one["code"], one["done"]) for one in lines] == [(122, "NAME_MISSING", True)]
     with psycopg.connect(web.owner_url) as conn:

@@ -54,6 +54,7 @@ from domain.places import Place, PlaceOpened
 from domain.portal_invitations import PortalInvitation, PortalInvited, PortalJoined
 from domain.queue import PatientQueued, WalkIn
 from domain.quotations import Quotation, QuotationDrafted
+from domain.recall_campaigns import CampaignCall, CampaignCallQueued, CampaignCallSkipped
 from domain.recalls import Recall, RecallScheduled
 from domain.receipts import Receipt, ReceiptIssued
 from domain.recurrences import (
@@ -148,6 +149,7 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     Recurrence: [RECURRING, *Recurrence.replay([RECURRING]).reassign(OTHER, THIS, noon.now), EXTENDED, ALTERED],
     ReferralLead: [ReferralLeadSubmitted(referral_id=OTHER, name="Ada", phone="+31 6 1234 5678", consent=True)],  # by a link of just that number
     Lead: [*(WROTE := [LeadSubmitted(form_id=OTHER, first_name="Ada", phone="+31 6 1234 5678")]), LeadDeleted(), *WROTE],  # by a form of just that token
+    CampaignCall: [convert(example(CampaignCallQueued), CampaignCallQueued), convert(example(CampaignCallSkipped), CampaignCallSkipped)],
     Reminder: [convert(example(ReminderSkipped), ReminderSkipped)],
     Credit: [PUT_DOWN, *Credit.replay([PUT_DOWN]).reassign(OTHER, THIS, noon.now), *(
         convert({**example(event), "patientId": str(THIS)}, event) for event in (CreditGained, CreditUsed, CreditReturned))],
