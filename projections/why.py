@@ -7,11 +7,11 @@ import base64
 import binascii
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from domain.invoices import PaidBy
 from domain.kit import PLATFORM, Invalid
@@ -19,6 +19,7 @@ from domain.kit.sources import Source
 from projections.kit.reading import CursorInvalid, Reader
 from schemas.tallies import Figure, Tally, Why, WhyLine
 
+Place = Annotated[int, Meta(ge=0, lt=2**62)]
 FINANCIAL, BREAKDOWN, STATS = "reports.financial", "reports.revenue", "reports.stats"
 COST = "t.units * coalesce(c.material + c.lab, 0)"
 NET = "(t.amount - t.tax)"
@@ -167,6 +168,6 @@ def written(line: WhyLine) -> str:
 
 def read(cursor: str) -> tuple[date, int, int]:
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=tuple[date, int, int])
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=tuple[date, Place, Place])
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise CursorInvalid from None
