@@ -28,7 +28,7 @@ from schemas.revenue import (
 )
 
 Parts = Annotated[RevenueBy, QueryParameter(name="groupBy", description="Into which parts of the time, or by what.")]
-Procedure = Annotated[str | None, QueryParameter(name="procedureCode", description="Only this procedure; empty for what names none.")]
+Procedure = Annotated[str | None, QueryParameter(name="procedureCode", max_length=40, pattern=r"^[^\x00]*$", description="Only this procedure; empty for what names none.")]
 Paid = Annotated[Means | None, QueryParameter(name="method", description="Only what changed hands so.")]
 On = Annotated[date | None, QueryParameter(name="on", description="As it was at the end of this day; today if not given.")]
 Each = Annotated[bool, QueryParameter(name="patients", description="Also by patient, whoever owes most first; up to a thousand.")]

@@ -7,11 +7,11 @@ import base64
 import binascii
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from domain.invoices import PaidBy
 from domain.kit import PLATFORM, Invalid
@@ -19,6 +19,7 @@ from domain.kit.sources import Source
 from projections.kit.reading import CursorInvalid, Reader
 from schemas.tallies import Figure, Tally, Why, WhyLine
 
+Place = Annotated[int, Meta(ge=0, lt=2**62)]
 FINANCIAL, BREAKDOWN, STATS = "reports.financial", "reports.revenue", "reports.stats"
 COST = "t.units * coalesce(c.material + c.lab, 0)"
 NET = "(t.amount - t.tax)"
@@ -71,8 +72,19 @@ LINES = """select p.seq as position, p.no, p.event, p.kind, p.id, coalesce(p.num
 from (select t.*, ({signed})::bigint as worth {found} and {beyond} order by t.day desc, t.seq desc, t.no desc limit %s) p
 left join invoices i on i.clinic_id = %s and i.id = p.id order by p.day desc, p.seq desc, p.no desc"""
 
-OUTSTANDING = """select coalesce(sum(billed - voided - credited - written_off - collected + refunded + on_account), 0)::bigint as amount, null::bigint as lines
-from revenue_days where clinic_id = %s and day <= %s and (%s::uuid is null or doctor_id = %s) and (%s::uuid is null or doctor_id = %s)"""
+# what the sums of days have already: nobody reads a year's lines for one number
+REVENUE, TAX, RECEIVED_ = "billed - voided - credited - written_off", "tax - voided_tax - credited_tax", "collected - refunded"
+MONEY_DAYS: dict[Figure, str] = {
+    "billed": "billed", "voided": "voided", "credited": "credited", "written-off": "written_off", "revenue": REVENUE, "tax": TAX, "net-revenue": f"{REVENUE} - ({TAX})",
+    "collected": "collected", "refunded": "refunded", "received": RECEIVED_, "outstanding": f"{REVENUE} - ({RECEIVED_}) + on_account", "invoices": "invoices", "payments": "payments",
+}
+PROCEDURE_DAYS: dict[Figure, str] = {**MONEY_DAYS, "units": "units - voided_units"}
+VISIT_DAYS: dict[Figure, str] = {
+    "booked": "booked", "completed": "completed", "cancelled": "cancelled", "late-cancelled": "late_cancelled", "no-show": "no_show", "rescheduled": "rescheduled",
+    "upcoming": "booked - completed - cancelled - no_show",
+}
+OF_DAYS = """select coalesce(sum({value}), 0)::bigint as amount, null::bigint as lines from {rows} where clinic_id = %s and day between %s and %s
+    and (%s::uuid is null or doctor_id = %s) and (%s::uuid is null or doctor_id = %s)"""
 
 
 class Asked(NamedTuple):
@@ -129,17 +141,25 @@ async def why(reader: Reader, asked: Asked, currency: str, limit: int, cursor: s
     beyond = "(t.day, t.seq, t.no) < (%s, %s, %s)" if cursor else "true"
     items = await reader.select(
         WhyLine, LINES.format(signed=signed, found=found, beyond=beyond), *given, *((day, seq, no) if cursor else ()), limit + 1, reader.clinic)
-    summed = await due(reader, asked) if counted.whole and asked.patient is None and asked.upto is None else (await reader.select(Summed, SUMMED.format(signed=signed, found=found), *given))[0]
+    if sql := of_days(asked):
+        named = [one for one in (asked.doctor, asked.own) for _ in range(2)]
+        (summed,) = await reader.select(Summed, sql, reader.clinic, since, asked.until, *named, *([] if asked.procedure is None else [asked.procedure]))
+    else:
+        (summed,) = await reader.select(Summed, SUMMED.format(signed=signed, found=found), *given)
     more = len(items) > limit
     return Why(
         figure=asked.figure, since=None if counted.whole else asked.since, until=asked.until, currency=currency, amount=summed.amount, lines=summed.lines,
         items=items[:limit], next=written(items[limit - 1]) if more else None)
 
 
-async def due(reader: Reader, asked: Asked) -> Summed:
-    """Return what is outstanding from the sums of the days: nobody reads all of a clinic's history for one number."""
-    (found,) = await reader.select(Summed, OUTSTANDING, reader.clinic, asked.until, asked.doctor, asked.doctor, asked.own, asked.own)
-    return found
+def of_days(asked: Asked) -> str:
+    """Return the SQL that sums days for a figure; none if no day has it so."""
+    if asked.upto is not None or any(one is not None for one in (asked.method, asked.source, asked.patient)):
+        return ""
+    procedures = asked.procedure is not None or asked.figure == "units"
+    rows, values = ("procedure_days", PROCEDURE_DAYS) if procedures else ("revenue_days", MONEY_DAYS) if asked.figure in MONEY_DAYS else ("appointment_days", VISIT_DAYS)
+    value = values.get(asked.figure)
+    return OF_DAYS.format(value=value, rows=rows) + (" and procedure_code = %s" if asked.procedure is not None else "") if value else ""
 
 
 def written(line: WhyLine) -> str:
@@ -148,6 +168,6 @@ def written(line: WhyLine) -> str:
 
 def read(cursor: str) -> tuple[date, int, int]:
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=tuple[date, int, int])
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=tuple[date, Place, Place])
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise CursorInvalid from None

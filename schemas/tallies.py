@@ -100,6 +100,6 @@ class Why(Frozen):
     until: date = field(name="to")
     currency: str
     amount: Annotated[int, Meta(description="The figure.")]
-    lines: Annotated[int | None, Meta(description="How many lines there are on all pages; null where counting them would take all of the clinic's history.")]
+    lines: Annotated[int | None, Meta(description="How many lines there are on all pages; null where the figure is known without reading them.")]
     items: list[WhyLine]
     next: str | None

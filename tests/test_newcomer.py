@@ -131,7 +131,7 @@ def test_the_guide_for_analysts(demo: Scratch, tmp_path: Path) -> None:
 
     told, end = [], done.stdout.index("month,patients,since,seen,share")
     told = documents(done.stdout[:end])
-    _, _, did, grown, _, worth, cohorts, sources, missed, revenue, finances, stats = told
+    _, _, did, grown, _, worth, cohorts, sources, missed, revenue, finances, stats, statement, weeks, procedures, *_, hours, profit, _ = told
     assert sum(item["completed"] for item in did["items"]) == stats["appointments"]["completed"] > 20
     assert sum(group["received"] for group in revenue["groups"]) == finances["received"] > 0
     assert grown["items"][-1]["total"] >= worth["patients"] > 50
@@ -140,6 +140,11 @@ def test_the_guide_for_analysts(demo: Scratch, tmp_path: Path) -> None:
     assert any(0 < cell["share"] < 1 for one in cohorts["items"] for cell in one["months"])
     assert len([item for item in sources["items"] if item["received"]]) >= 3
     assert {item["status"] for item in missed["items"]} == {"no-show"}
+    assert statement["received"] == weeks["received"] == finances["received"]
+    assert sum(item["revenue"] for item in procedures["items"]) == procedures["revenue"] < weeks["revenue"] == finances["revenue"]
+    assert sum(item["count"] for item in hours["items"]) == stats["appointments"]["booked"]
+    assert profit["netRevenue"] == statement["netRevenue"] == profit["profit"]  # nobody has said what a procedure costs
+    assert (tmp_path / "revenue.svg").read_text("utf-8").startswith("<svg ")
     assert {line["source"] for line in csv.DictReader((tmp_path / "ltv.csv").open(encoding="utf-8"))} == {"search"}
     assert done.stderr.count("The new versions serve.") == 1
 

@@ -1,5 +1,6 @@
 """Figures over HTTP: revenue, what is overdue, trends, profit and why, to whoever may see them; each as JSON, as a sheet and as a picture."""
 
+import base64
 import csv
 import io
 import xml.etree.ElementTree as ET
@@ -137,6 +138,11 @@ async def test_a_figure_says_why_to_whoever_may_see_it(clinic):
     assert (await asked(clinic, "/analytics/why", doctor, figure="billed", doctorId=str(clinic.doctor), **MONTH)).json()["amount"] == 128_00
     failure(await clinic.boss("GET", "/analytics/why", params={"figure": "love"}), 400, "QUERY_INVALID")
     failure(await clinic.boss("GET", "/analytics/why", params={"figure": "billed", "patientId": str(uuid4())}), 404, "NOT_FOUND")
+    far = base64.urlsafe_b64encode(b'["2026-01-01",9223372036854775808,0]').decode()
+    failure(await clinic.boss("GET", "/analytics/why", params={"figure": "billed", "cursor": far}), 400, "CURSOR_INVALID")
+    for path in ("why?figure=billed&", "revenue-over-time?", "procedure-profitability?"):
+        failure(await clinic.boss("GET", f"/analytics/{path}procedureCode=%00"), 400, "QUERY_INVALID")
+        failure(await clinic.boss("GET", f"/analytics/{path}procedureCode={'x' * 41}"), 400, "QUERY_INVALID")
     failure(await clinic.boss("GET", "/analytics/why", params={"figure": "outstanding", "method": "cash"}), 400, "WHY_TOO_BROAD")
     sheet = (await asked(clinic, "/analytics/why", figure="outstanding", to="2026-01-31", limit=1, format="csv")).text
     assert sum(int(line["amount"]) for line in csv.DictReader(io.StringIO(sheet, newline=""))) == 79_00
