@@ -54,7 +54,7 @@ async def document_of(reader: Reader, keys: KeyRing, kind: Printed, id: UUID, wh
     name = " ".join(filter(None, (patient.given_name, patient.family_name))) if patient else ""
     house = House(name=clinic.name, address=clinic.address, phone=clinic.phone, email=clinic.email)
     told = credited(row, await reader.one(InvoiceRow, row.invoice_id)) if isinstance(row, CreditNoteRow) else particulars(row)
-    return DocumentShown(document=kind, clinic=house, patient_name=name or None, language=clinic.language or "en", payable=await payable(reader, row), **particulars(row))
+    return DocumentShown(document=kind, clinic=house, patient_name=name or None, language=clinic.language or "en", payable=await payable(reader, row), **told)
 
 
 async def payable(reader: Reader, row: Row) -> bool:
@@ -63,7 +63,6 @@ async def payable(reader: Reader, row: Row) -> bool:
         return False
     account = await reader.one(PaymentAccountRow, payment_account_of(reader.clinic))
     return account is not None and account.connected
-**told)
 
 
 async def then(reader: Reader, keys: KeyRing, row: type[Row], id_: UUID, moment: datetime | None) -> Row | None:
