@@ -490,7 +490,7 @@ class InsuranceClaim(State):
 
     def submit(self, number: str, on: date, via: Via, today: date) -> list[Event]:
         self.ensure_draft()
-        ensure_past(on, today, EARLIEST)
+        ensure_past(on, today, self.treated_on)
         return [InsuranceClaimSubmitted(
             patient_id=self.patient_id, number=self.number or number, submitted_on=on, via=via, payer_id=self.payer_id, claimed=self.claimed)]
 

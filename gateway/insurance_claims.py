@@ -29,7 +29,7 @@ from commands.insurance_claims import (
 )
 from commands.kit.ids import derived
 from domain.insurance_claims import AttachmentNotFound, InsuranceClaim, NothingToWriteOff, TooManyAttachments, WriteOffUnconfirmed
-from domain.kit import NotFound, Refused, day
+from domain.kit import Forbidden, NotFound, Refused, day
 from gateway.kit import Desk, act, browse, create, fetch
 from gateway.kit import desk as kit
 from gateway.kit.document import refusals_of
@@ -72,7 +72,8 @@ async def of_one(desk: Desk, patientId: PatientId) -> InsuranceClaims:  # noqa: 
 async def summed(desk: Desk, form: As = "json") -> Response[ClaimFigures]:
     """Show: claims by status and age, and what is outstanding with each payer."""
     no_query(desk.call.query(), ("format",))
-    own_column(InsuranceClaimRow, desk.who)
+    if own_column(InsuranceClaimRow, desk.who):
+        raise Forbidden(permission=InsuranceClaimRow.permission)  # these are everybody's
     clinic = await desk.clinic()
     found = await figures(desk.reader, day(datetime.now(UTC), clinic.zone), clinic.zone, clinic.currency)
     if form == "json":
@@ -85,6 +86,7 @@ async def summed(desk: Desk, form: As = "json") -> Response[ClaimFigures]:
 async def borne(desk: Desk, invoiceId: InvoiceId) -> InvoiceCoverage:  # noqa: N803
     """Show: who bears an invoice, and the patient's share of it."""
     no_query(desk.call.query())
+    desk.require("billing.invoices.view")
     return await coverage(desk.reader, invoiceId, desk.who.subject if own_column(InsuranceClaimRow, desk.who) else None)
 
 

@@ -37,7 +37,7 @@ from commands.insurance_claims import (
 )
 from commands.insurance_covers import AddCover
 from commands.insurance_payers import AddPayer
-from commands.invoices import RecordPayment, RefundPayment, VoidInvoice
+from commands.invoices import CreditInvoice, RecordPayment, RefundPayment, VoidInvoice
 from commands.kit import Command
 from commands.kit.handling import Receipt
 from domain.fee_schedules import Fee, FeeSchedule, FeesSet, fee_schedule_of
@@ -74,6 +74,7 @@ from domain.invoices import (
     Invoice,
     InvoiceNotIssued,
     InvoicePartlyPaid,
+    LineAmount,
     PaymentRecorded,
     PaymentTooLarge,
     PaymentUsedAlready,
@@ -383,6 +384,31 @@ def test_nothing_is_written_off_that_a_payer_is_to_pay_or_nobody_agreed_to() -> 
     world(WriteOffInsuranceClaim(amount=15_000))
     world(PayInsuranceClaim())
     assert world.invoice.balance == 0
+
+
+def test_a_credit_note_leaves_what_was_asked_and_lets_nobody_ask_for_more() -> None:
+    world = World()
+    world(made(submit=True))
+    world(CreditInvoice(reason="Billed too much", lines=[LineAmount(line=1, amount=30_000)]), INVOICE)
+    world.refuses(ClaimedBeyondBill, made("secondary"), OTHER)
+    world(AnswerInsuranceClaim(lines=said((1, 60_000, 20_000), (2, 9_999, 0), (3, 1, 0))))  # it is what the payer says
+    assert world.refuses(PaymentTooLarge, PayInsuranceClaim()).details == {"due": 60_000}  # and no more is paid than is due
+    world.refuses(ClaimedBeyondBill, AppealInsuranceClaim(reason="Look again"))
+    world(AnswerInsuranceClaim(lines=said((1, 50_000, 30_000), (2, 9_999, 0), (3, 1, 0))))
+    world(PayInsuranceClaim())
+    assert world.invoice.balance == 0
+
+
+def test_money_that_became_the_patients_credit_was_paid_by_the_payer_all_the_same() -> None:
+    world = World()
+    world(made(submit=True))
+    world(AcceptInsuranceClaim())
+    world(PayInsuranceClaim())
+    world(CreditInvoice(reason="Billed too much", lines=[LineAmount(line=1, amount=30_000)]), INVOICE)
+    assert world.invoice.payments[world[THIS].payments[0]].amount == 60_000
+    assert world.refuses(ClaimPaymentTooLarge, PayInsuranceClaim()).details == {"left": 0}
+    world.refuses(ApprovedBelowPaid, AnswerInsuranceClaim(lines=said((1, 50_000, 30_000), (2, 9_999, 0), (3, 1, 0))))
+    world.refuses(ClaimPartlyPaid, VoidInsuranceClaim(reason="No"))
 
 
 # --- whatever happens
@@ -854,6 +880,31 @@ async def test_whoever_is_erased_takes_numbers_words_and_files_along(desk: Any) 
 
     await until(lambda: nothing(told))
     failure(await desk.admin("GET", f"/insurance-claims/{claim}/attachments/{file}"), 410, "ERASED")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_claim_follows_its_patient_through_a_merge_and_back_with_its_files(desk: Any) -> None:
+    loser = (await asked(desk, "POST", "/patients", {"givenName": "Ida", "familyName": "Mulder"}, 201)).json()["id"]
+    survivor = (await asked(desk, "POST", "/patients", {"givenName": "Ida", "familyName": "Mulder-Vos"}, 201)).json()["id"]
+    cover = (await asked(desk, "POST", "/insurance-covers", {"patientId": loser, "payerId": desk.payer, "memberNumber": "I1", "validFrom": "2020-01-01"}, 201)).json()["id"]
+    theirs = SimpleNamespace(admin=desk.admin, patient=loser, cover=cover)
+    claim = await claiming(theirs, await invoiced(theirs), notes="For the crown")
+    file = (await attaching(desk, claim, PDF, "X-ray")).json()["attachments"][0]["id"]
+
+    async def told(whose: str, headers: Any) -> None:
+        entry = (await asked(desk, "GET", f"/insurance-claims/{claim}", headers=headers)).json()
+        assert [entry[name] for name in ("patientId", "notes", "memberNumber")] == [whose, "For the crown", "I1"]
+        assert entry["attachments"][0]["name"] == "X-ray"
+        assert (await asked(desk, "GET", f"/insurance-claims/{claim}/attachments/{file}", headers=headers)).content == PDF
+
+    merged = await asked(desk, "POST", f"/patients/{survivor}/merge", {"loserId": loser})
+    await told(survivor, await desk.admin.seen(merged))
+    assert (await asked(desk, "GET", f"/insurance-covers/eligibility?patientId={survivor}")).json()["insured"]
+    await asked(desk, "POST", f"/insurance-claims/{claim}/accept", {"note": "As agreed"})
+    paid = await asked(desk, "POST", f"/insurance-claims/{claim}/payments", {})
+    assert (paid.json()["status"], paid.json()["answerNote"]) == ("paid", "As agreed")
+    parted = await asked(desk, "POST", f"/patients/{survivor}/unmerge", {"loserId": loser})
+    await told(loser, await desk.admin.seen(parted))
 
 
 async def nothing(told: Any) -> bool:

@@ -27,6 +27,7 @@ from domain.insurance_covers import (
     CoverTerms,
     InsuranceCover,
     PrimaryCoverTaken,
+    overlap,
     valid,
 )
 from domain.insurance_payers import (
@@ -102,6 +103,16 @@ def test_its_claim_covers_exactly_the_days_on_which_it_is_valid(first: date, las
     (claim,) = cover.claims()
     assert isinstance(claim, TimeClaim)
     assert (claim.start.date() <= day < claim.end.date()) == valid(cover, day)
+
+
+spans = st.builds(lambda first, last: (min(first, last or first), last and max(first, last)), days, st.none() | days)
+
+
+@drawn(spans, spans)
+def test_two_covers_overlap_if_there_is_a_day_on_which_both_are_valid(one: Any, other: Any) -> None:
+    first, second = [SimpleNamespace(valid_from=since, valid_to=until) for since, until in (one, other)]
+    every = [date(2026, 1, 1) + timedelta(n) for n in range(25)]
+    assert overlap(first, second) == overlap(second, first) == any(valid(first, day) and valid(second, day) for day in every)
 
 
 # --- in the store

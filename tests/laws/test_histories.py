@@ -113,7 +113,7 @@ LISTED = WaitingEntryAdded(patient_id=OTHER, times=[Times(weekdays=["monday"], e
 PROPOSED = convert({**example(SlotOffered), "patientId": str(OTHER), "endsAt": "2026-03-02T09:30:00Z", "expiresAt": (noon.now + GRACE).isoformat(), "groupId": None}, SlotOffered)
 PLANNED = convert({**example(GroupSessionPlanned), "endsAt": "2026-03-02T09:30:00Z"}, GroupSessionPlanned)
 DRAFTED = convert({**example(InvoiceDrafted), "patientId": str(OTHER)}, InvoiceDrafted)
-CLAIMED = convert({**example(InsuranceClaimDrafted), "patientId": str(OTHER), "lines": [{"line": 1, "description": "Crown", "billed": 2, "claimed": 2}]}, InsuranceClaimDrafted)
+CLAIMED = convert({**example(InsuranceClaimDrafted), "patientId": str(OTHER), "treatedOn": "2026-01-01", "lines": [{"line": 1, "description": "Crown", "billed": 2, "claimed": 2}]}, InsuranceClaimDrafted)
 HALF = Answer(lines=[AnsweredLine(line=1, approved=1, adjustments=[Adjustment(group="PR", code="1", amount=1)])])
 BEYOND = [WrittenOffLine(line=1, billed=2, allowed=1, amount=1)]
 SCAN = AttachedFile(attachment_id=THIS, name="X-ray", media="application/pdf", size=1, digest="0")
