@@ -426,6 +426,7 @@ class Oracle(Frozen):
     replaces: UUID | None = None
     before: str = ""  # it was replaced
     forwarded: bool = False
+    written_off: bool = False
 
     @property
     def asks(self) -> dict[int, int]:
@@ -445,6 +446,11 @@ class Lives(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.world = World(FEW)
+        self.off = dict.fromkeys(FEW, 0)
+        payer = PAYERS["primary"]
+        self.world.states[payer] = Payer.replay([PayerAdded(name="primary", write_off="contractual")])
+        fees = [Fee(procedure_code=f"D{line}", price=price, valid_from=noon.today) for line, price in ((1, 5), (2, 5))]
+        self.world.states[fee_schedule_of(payer)] = FeeSchedule.replay([FeesSet(payer_id=payer, fees=fees)])
         self.books: dict[UUID, Oracle] = {}
         self.cash = 0
         self.received: dict[UUID, int] = {}
@@ -453,11 +459,11 @@ class Lives(RuleBasedStateMachine):
 
     def room(self, lines: dict[int, int], but: set[UUID | None]) -> bool:
         asked = [book.asks for id_, book in self.books.items() if id_ not in but]
-        return all(amount + sum(one.get(line, 0) for one in asked) <= FEW[line] for line, amount in lines.items())
+        return all(amount + sum(one.get(line, 0) for one in asked) <= FEW[line] - self.off[line] for line, amount in lines.items())
 
     @property
     def due(self) -> int:
-        return sum(FEW.values()) - self.cash - sum(book.paid for book in self.books.values())
+        return sum(FEW.values()) - sum(self.off.values()) - self.cash - sum(book.paid for book in self.books.values())
 
     def tell(self, allowed: bool, command: Command, id_: UUID) -> list[Any] | None:
         """Have a command decided, and see that it is refused exactly if the oracle says so."""
@@ -469,7 +475,8 @@ class Lives(RuleBasedStateMachine):
             assert self.world.states == before
             return None
         assert allowed, (command, self.books)
-        self.given_out += [event.number for one in decision if isinstance(one, Elsewhere) for event in one.events if isinstance(event, NumberAllotted)]
+        self.given_out += [
+            event.number for one in decision if isinstance(one, Elsewhere) for event in one.events if isinstance(event, NumberAllotted) and event.series == "insurance-claims"]
         return decision
 
     def pick(self, data: st.DataObject, *fitting: str) -> UUID:
@@ -585,6 +592,21 @@ class Lives(RuleBasedStateMachine):
         if self.tell(amount <= book.payments[payment], RefundPayment(payment_id=payment, amount=amount, reason="Back"), INVOICE) is not None:
             self.write(id_, payments={**book.payments, payment: book.payments[payment] - amount})
 
+    @precondition(lambda self: self.books)
+    @rule(data=st.data(), slip=st.integers(0, 3))
+    def write_off(self, data: st.DataObject, slip: int) -> None:
+        """What is beyond the fees: a part of line 1 at most, once a claim, of what nobody is to pay; and nothing at all without the amount."""
+        id_ = self.pick(data, "answered")
+        book = self.books[id_]
+        assert self.tell(False, WriteOffInsuranceClaim(), id_) is None
+        may = book.rank == "primary" and book.status == "answered" and (book.approved or {}).get(1) and not book.written_off
+        lying = sum(one.left.get(1, 0) for one in self.world.invoice.payments.values() if one.method == "insurance")
+        amount = min(FEW[1] - 5, self.world.invoice.dues[0] - max(0, sum(one.asks.get(1, 0) for one in self.books.values()) - lying)) if may else 0
+        wrong = amount + (slip == 0)
+        if self.tell(bool(may) and amount > 0 and slip > 0, WriteOffInsuranceClaim(amount=max(wrong, 1)), id_) is not None:
+            self.off[1] += amount
+            self.write(id_, written_off=True)
+
     @rule(amount=st.integers(1, 6))
     def in_cash(self, amount: int) -> None:
         if self.tell(amount <= self.due, RecordPayment(amount=amount, method="cash"), INVOICE) is not None:
@@ -606,7 +628,7 @@ class Lives(RuleBasedStateMachine):
         world = self.world
         assert world.together.asked == {id_: asks for id_, book in self.books.items() if (asks := {line: one for line, one in book.asks.items() if one})}
         for line, total in FEW.items():
-            assert world.together.on(line) <= total
+            assert world.together.on(line) <= total - self.off[line]
         assert world.invoice.balance == self.due >= 0
         assert self.given_out == list(range(1, self.numbers + 1))
         for id_, book in self.books.items():
