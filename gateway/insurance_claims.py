@@ -42,6 +42,7 @@ from gateway.kit.uploads import received
 from projections.insurance_claims import coverage, figures, of_patient
 from schemas.insurance_claims import (
     Attachments,
+    ClaimAge,
     ClaimFigures,
     InsuranceClaimEntry,
     InsuranceClaimRow,
@@ -56,7 +57,8 @@ ClaimId = Annotated[UUID, PathParameter(description="Id of one of the clinic's i
 FileId = Annotated[UUID, PathParameter(description="Id of one of the claim's attachments.")]
 InvoiceId = Annotated[UUID, PathParameter(description="Id of one of the clinic's invoices.")]
 PatientId = Annotated[UUID, PathParameter(description="Id of one of the clinic's patients.")]
-As = Annotated[str, QueryParameter(name="format", description="`csv` for what is outstanding with each payer as a sheet.", pattern="^(json|csv)$")]
+As = Annotated[str, QueryParameter(name="format", description="`csv` for a sheet.", pattern="^(json|csv)$")]
+Which = Annotated[str, QueryParameter(name="sheet", description="Which of the two the sheet tells.", pattern="^(payers|ages)$")]
 
 
 @get("/patient/{patientId:uuid}", operation_id="ListClaimsOfPatient", opt={"permission": InsuranceClaimRow.permission, "refusals": [NotFound]})
@@ -69,17 +71,18 @@ async def of_one(desk: Desk, patientId: PatientId) -> InsuranceClaims:  # noqa: 
 
 
 @get("/figures", operation_id="GetClaimFigures", opt={"permission": InsuranceClaimRow.permission, "csv": True})
-async def summed(desk: Desk, form: As = "json") -> Response[ClaimFigures]:
+async def summed(desk: Desk, form: As = "json", which: Which = "payers") -> Response[ClaimFigures]:
     """Show: claims by status and age, and what is outstanding with each payer."""
-    no_query(desk.call.query(), ("format",))
+    no_query(desk.call.query(), ("format", "sheet"))
     if own_column(InsuranceClaimRow, desk.who):
         raise Forbidden(permission=InsuranceClaimRow.permission)  # these are everybody's
     clinic = await desk.clinic()
     found = await figures(desk.reader, day(datetime.now(UTC), clinic.zone), clinic.zone, clinic.currency)
     if form == "json":
         return Response(found)
-    headers = {k.decode(): v.decode() for k, v in named("claims-outstanding")}
-    return cast("Response[ClaimFigures]", Response(of_structs(PayerOutstanding, found.payers), media_type=CSV.decode(), headers=headers))
+    lines = of_structs(PayerOutstanding, found.payers) if which == "payers" else of_structs(ClaimAge, found.ages)
+    headers = {k.decode(): v.decode() for k, v in named(f"claims-by-{which}")}
+    return cast("Response[ClaimFigures]", Response(lines, media_type=CSV.decode(), headers=headers))
 
 
 @get("/invoice/{invoiceId:uuid}", operation_id="GetInvoiceCoverage", opt={"permission": InsuranceClaimRow.permission, "refusals": [NotFound]})

@@ -817,6 +817,7 @@ async def test_figures_tell_what_is_outstanding_with_each_payer(desk: Any) -> No
         "payerId": payer, "payerName": "VGZ", "unanswered": 1, "unansweredAmount": 50, "unpaid": 1, "unpaidAmount": 500, "oldestOn": str(today_there())}
     assert {"void", "denied", "submitted", "accepted"} <= {line["status"] for line in told["ages"]}
     assert {line["age"] for line in told["ages"]} == {"0-30"}
+    assert "denied,0-30,1,1100,1100,0,0" in (await asked(desk, "GET", "/insurance-claims/figures?format=csv&sheet=ages")).text
     assert "VGZ,1,50,1,500" in (await asked(desk, "GET", "/insurance-claims/figures?format=csv")).text
 
 
