@@ -95,7 +95,8 @@ COVERS = {"primary": UUID(int=31), "secondary": UUID(int=32)}
 TOTALS = {1: 80_000, 2: 9_999, 3: 1}
 
 
-FEW = {1: 8, 2: 5, 3: 1}  # so that what is one too much comes up often
+MOST_CLAIMS = 6
+FEW, FEE = {1: 40, 2: 25, 3: 5}, 25  # so that what is one too much comes up often
 
 
 def issued(totals: dict[int, int]) -> Invoice:
@@ -449,7 +450,7 @@ class Lives(RuleBasedStateMachine):
         self.off = dict.fromkeys(FEW, 0)
         payer = PAYERS["primary"]
         self.world.states[payer] = Payer.replay([PayerAdded(name="primary", write_off="contractual")])
-        fees = [Fee(procedure_code=f"D{line}", price=price, valid_from=noon.today) for line, price in ((1, 5), (2, 5))]
+        fees = [Fee(procedure_code=f"D{line}", price=price, valid_from=noon.today) for line, price in ((1, FEE), (2, FEE))]
         self.world.states[fee_schedule_of(payer)] = FeeSchedule.replay([FeesSet(payer_id=payer, fees=fees)])
         self.books: dict[UUID, Oracle] = {}
         self.cash = 0
@@ -487,11 +488,17 @@ class Lives(RuleBasedStateMachine):
     def write(self, id_: UUID, **changes: Any) -> None:
         self.books[id_] = replace(self.books[id_], **changes)
 
-    @rule(rank=st.sampled_from(["primary", "secondary"]), lines=st.dictionaries(st.sampled_from([1, 2, 3]), st.integers(1, 9), min_size=1), at_once=st.booleans())
-    def draft(self, rank: str, lines: dict[int, int], at_once: bool) -> None:
-        id_ = UUID(int=1000 + len(self.books))
-        wanted = [ClaimAmount(line=line, amount=min(amount, FEW[line] + 1)) for line, amount in lines.items()]
-        lines = {one.line: one.amount for one in wanted}
+    @precondition(lambda self: len(self.books) < MOST_CLAIMS)
+    @rule(rank=st.sampled_from(["primary", "primary", "secondary"]), lines=st.dictionaries(st.sampled_from([1, 2, 3]), st.sampled_from([1, 2, 5, 20, 39, 40, 41, 45]), min_size=1), later=st.integers(0, 2), greedy=st.integers(0, 4))
+    def draft(self, rank: str, lines: dict[int, int], later: int, greedy: int) -> None:
+        self.ask(rank, lines, later, greedy)
+
+    def ask(self, rank: str, lines: dict[int, int], later: int, greedy: int) -> None:
+        """Draft a claim, mostly for what is left, for most claims are made by people who look."""
+        id_, at_once = UUID(int=1000 + len(self.books)), bool(later)
+        left = {line: FEW[line] - self.off[line] - sum(book.asks.get(line, 0) for book in self.books.values()) for line in lines}
+        lines = {line: min(amount, left[line] if greedy and left[line] > 0 else FEW[line] + 1) for line, amount in lines.items()}
+        wanted = [ClaimAmount(line=line, amount=amount) for line, amount in lines.items()]
         if self.tell(self.room(lines, set()), made(rank, lines=wanted, submit=at_once, via="primary-payer"), id_) is not None:
             self.numbers += at_once
             self.books[id_] = Oracle(rank=rank, claimed=lines, status="submitted" if at_once else "draft", numbered=at_once)
@@ -540,9 +547,11 @@ class Lives(RuleBasedStateMachine):
                 self.write(book.replaces, status=original.before, before="")
 
     @precondition(lambda self: self.books)
-    @rule(data=st.data(), shares=st.lists(st.integers(0, 4), min_size=3, max_size=3), forwarded=st.booleans(), crooked=st.integers(0, 9))
+    @rule(data=st.data(), shares=st.lists(st.sampled_from([4, 4, 4, 3, 2, 1, 0]), min_size=3, max_size=3), forwarded=st.booleans(), crooked=st.integers(0, 9))
     def answer(self, data: st.DataObject, shares: list[int], forwarded: bool, crooked: int) -> None:
-        id_ = self.pick(data, "submitted", "answered", "appealed")
+        self.say(self.pick(data, "submitted", "answered", "appealed"), shares, forwarded, crooked)
+
+    def say(self, id_: UUID, shares: list[int], forwarded: bool, crooked: int) -> None:
         book = self.books[id_]
         approved = {line: amount * share // 4 for (line, amount), share in zip(book.claimed.items(), shares, strict=False)}
         lines = said(*((line, yes, book.claimed[line] - yes + (not crooked and n == 0)) for n, (line, yes) in enumerate(approved.items())))
@@ -560,9 +569,11 @@ class Lives(RuleBasedStateMachine):
             self.write(id_, status="appealed")
 
     @precondition(lambda self: self.books)
-    @rule(data=st.data(), amount=st.integers(1, 9) | st.none())
+    @rule(data=st.data(), amount=st.none() | st.integers(1, 20))
     def pay(self, data: st.DataObject, amount: int | None) -> None:
-        id_ = self.pick(data, "submitted", "answered", "appealed")
+        self.receive(self.pick(data, "answered"), amount)
+
+    def receive(self, id_: UUID, amount: int | None) -> None:
         book = self.books[id_]
         open_ = book.status in {"submitted", "answered", "appealed"} and book.approved
         left = sum((book.approved or {}).values()) - book.paid
@@ -592,6 +603,17 @@ class Lives(RuleBasedStateMachine):
         if self.tell(amount <= book.payments[payment], RefundPayment(payment_id=payment, amount=amount, reason="Back"), INVOICE) is not None:
             self.write(id_, payments={**book.payments, payment: book.payments[payment] - amount})
 
+    @precondition(lambda self: len(self.books) < MOST_CLAIMS)
+    @rule(lines=st.sets(st.sampled_from([1, 2, 3]), min_size=1), shares=st.lists(st.sampled_from([4, 4, 3, 2]), min_size=3, max_size=3), amount=st.none() | st.integers(1, 20))
+    def smoothly(self, lines: set[int], shares: list[int], amount: int | None) -> None:
+        """A claim as most are: sent, answered and paid."""
+        before = len(self.books)
+        self.ask("primary", dict.fromkeys(lines, 45), 1, 1)
+        if len(self.books) > before:
+            id_ = UUID(int=1000 + before)
+            self.say(id_, shares, False, 1)
+            self.receive(id_, amount)
+
     @precondition(lambda self: self.books)
     @rule(data=st.data(), slip=st.integers(0, 3))
     def write_off(self, data: st.DataObject, slip: int) -> None:
@@ -601,18 +623,19 @@ class Lives(RuleBasedStateMachine):
         assert self.tell(False, WriteOffInsuranceClaim(), id_) is None
         may = book.rank == "primary" and book.status == "answered" and (book.approved or {}).get(1) and not book.written_off
         lying = sum(one.left.get(1, 0) for one in self.world.invoice.payments.values() if one.method == "insurance")
-        amount = min(FEW[1] - 5, self.world.invoice.dues[0] - max(0, sum(one.asks.get(1, 0) for one in self.books.values()) - lying)) if may else 0
+        amount = min(FEW[1] - FEE, self.world.invoice.dues[0] - max(0, sum(one.asks.get(1, 0) for one in self.books.values()) - lying)) if may else 0
         wrong = amount + (slip == 0)
         if self.tell(bool(may) and amount > 0 and slip > 0, WriteOffInsuranceClaim(amount=max(wrong, 1)), id_) is not None:
             self.off[1] += amount
             self.write(id_, written_off=True)
 
-    @rule(amount=st.integers(1, 6))
+    @precondition(lambda self: self.books and self.cash < sum(FEW.values()) // 2)
+    @rule(amount=st.sampled_from([1, 5, 15, 71]))
     def in_cash(self, amount: int) -> None:
         if self.tell(amount <= self.due, RecordPayment(amount=amount, method="cash"), INVOICE) is not None:
             self.cash += amount
 
-    @precondition(lambda self: self.books)
+    @precondition(lambda self: len(self.books) > MOST_CLAIMS // 2)
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
         id_ = self.pick(data, "submitted", "answered", "appealed")
