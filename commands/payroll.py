@@ -1,7 +1,7 @@
 """What may be asked of the payroll: employees, periods and runs, in the order of their lives."""
 
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Collection, Iterator
+from datetime import date, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -40,9 +40,10 @@ from domain.payroll import (
 from domain.payroll import PayrollPeriodGivenBack as GivenBack
 from domain.payroll import PayrollPeriodTaken as Taken
 from domain.series import Series, printed, series_of
-from schemas.earnings import PeriodEarnings
+from schemas.earnings import EarningDay
 from schemas.payroll import PayrollEmployeeRow
 
+PORTION = 500  # days that are looked at together; a look finds a thousand rows at most
 Items = Annotated[list[PayItem], Meta(max_length=50)]
 Who = Annotated[list[PayrollEmployeeId], Meta(min_length=1, max_length=500)]
 
@@ -128,12 +129,12 @@ class Asked(Frozen):
 
 
 class Payee(Frozen):
-    """Somebody who may be paid, as they are, and what they earned in each period that is settled, and in the one in hand."""
+    """Somebody who may be paid, as they are, and what they earned on each day of the periods that are settled, and of the one in hand."""
 
     id: UUID
     employee: PayrollEmployee
     paid: Paid
-    earned: dict[UUID, Earned]
+    earned: dict[date, Earned]
 
 
 class DraftPayrollRun(Creation, Asked):
@@ -152,7 +153,7 @@ class DraftPayrollRun(Creation, Asked):
         period = await look.require(PayrollPeriod, self.period_id)
         wanted = self.employees or [row.id for row in await look.find(PayrollEmployeeRow)]
         return {
-            "period": period, "people": [await payee(look, one, self.period_id) for one in dict.fromkeys(wanted)],
+            "period": period, "people": [await payee(look, one, period) for one in dict.fromkeys(wanted)],
             "corrected": await look.require(PayrollRun, self.corrects_id) if self.corrects_id else None, "series": await series_for(look)}
 
     def decide(
@@ -179,7 +180,8 @@ class ChangePayrollRun(Command, Asked):
     async def gather(self, look: Look) -> dict[str, Any]:
         run = await look.require(PayrollRun, look.at.id)
         wanted = dict.fromkeys([*(self.employees or run.employees), *run.employees])
-        return {"period": await look.require(PayrollPeriod, run.period_id), "people": [await payee(look, one, run.period_id) for one in wanted]}
+        period = await look.require(PayrollPeriod, run.period_id)
+        return {"period": period, "people": [await payee(look, one, period) for one in wanted]}
 
     def decide(self, run: PayrollRun, at: At, *, period: PayrollPeriod, people: list[Payee]) -> Decision:
         run.ensure_draft()
@@ -242,14 +244,15 @@ async def series_for(look: Look) -> Series:
     return await look.load(Series, series_of(look.at.clinic, SERIES, look.at.today.year))
 
 
-async def payee(look: Look, id_: UUID, period: UUID) -> Payee:
+async def payee(look: Look, id_: UUID, period: PayrollPeriod) -> Payee:
     """Return somebody who may be paid, held fast."""
     employee = await look.require(PayrollEmployee, id_)
     row = await look.row(PayrollEmployee, id_)
-    found = await look.find(PeriodEarnings, employee_id=id_, period_id=[*{*employee.settled, period}]) if employee.staff_id else []
+    days = sorted({day for span in (period.ensure_there(), *(how.span for how in employee.settled.values())) for day in days_of(span)} if employee.staff_id else ())
+    found = [one for n in range(0, len(days), PORTION) for one in await look.find(EarningDay, doctor_id=employee.staff_id, day=days[n : n + PORTION])]
     return Payee(
         id=id_, employee=employee, paid=Paid(id=id_, salary_kind=row.salary_kind, salary=row.salary or 0, percentage=row.percentage or 0),
-        earned={one.period_id: Earned(commission=one.commission, basis=one.collected) for one in found})
+        earned={one.day: Earned(commission=one.commission, basis=one.collected) for one in found})
 
 
 def due_in(people: list[Payee], period: UUID, span: Span, run: UUID, *, named: bool) -> list[Payee]:
@@ -277,22 +280,31 @@ def worked_out(asked: Asked, people: list[Payee], period: UUID, span: Span, run:
     settled: list[Elsewhere] = []
     for one in people:
         told = Particulars(**only(Particulars, entry)) if (entry := entries.get(one.id)) else Particulars()
-        now, due = earnings(one, period, run, commissions=asked.commissions)
+        now, due = earnings(one, span, run, commissions=asked.commissions)
         slip, taken = slip_of(one.paid, one.employee.employed(span) or span, told, now, due)
         slips.append(slip)
-        if events := one.employee.settle(run, period, taken):
+        if events := one.employee.settle(run, period, span, taken):
             settled.append(Elsewhere(state=PayrollEmployee, id=one.id, events=events))
     return slips, settled
 
 
-def earnings(one: Payee, period: UUID, run: UUID, *, commissions: bool) -> tuple[Earned, Earned]:
+def earnings(one: Payee, span: Span, run: UUID, *, commissions: bool) -> tuple[Earned, Earned]:
     """Return what somebody earned in a period, and what is due: all of the settled periods and this one, less what was settled."""
-    settled, nothing = one.employee.standing(run), Earned()
-    now = one.earned.get(period, nothing)
-    whole = [one.earned.get(each, nothing) for each in {*settled, period}]
-    commission = sum(each.commission for each in whole) - sum(how.commission for how in settled.values())
-    basis = sum(each.basis for each in whole) - sum(how.basis for how in settled.values())
+    settled = one.employee.standing(run).values()
+    now, whole = earned_on(one, days_of(span)), earned_on(one, {day for each in (span, *(how.span for how in settled)) for day in days_of(each)})
+    commission = whole.commission - sum(how.commission for how in settled)
+    basis = whole.basis - sum(how.basis for how in settled)
     return (now, Earned(commission=commission, basis=basis)) if commissions else (Earned(basis=now.basis), Earned(basis=basis))
+
+
+def earned_on(one: Payee, days: Collection[date]) -> Earned:
+    found = [one.earned[day] for day in days if day in one.earned]
+    return Earned(commission=sum(each.commission for each in found), basis=sum(each.basis for each in found))
+
+
+def days_of(span: Span) -> list[date]:
+    """Return each day of a period."""
+    return [span.starts_on + timedelta(days=n) for n in range((span.ends_on - span.starts_on).days + 1)]
 
 
 def released(people: list[Payee], run: UUID) -> Iterator[Elsewhere]:

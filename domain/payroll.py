@@ -79,7 +79,14 @@ class PayrollEmployeeAdded(Event, Employment): ...
 class PayrollEmployeeChanged(Event, Employment): ...
 
 
-class PeriodSettled(Event):
+class Span(Frozen):
+    """From the first day to the last, both included."""
+
+    starts_on: date
+    ends_on: date
+
+
+class PeriodSettled(Event, Span):
     """That period of theirs is paid by that run: `commission` of their commissions, and by a percentage of `basis`, what came late included."""
 
     period_id: PayrollPeriodId
@@ -93,13 +100,6 @@ class PeriodReleased(Event):
 
     period_id: PayrollPeriodId
     run_id: PayrollRunId
-
-
-class Span(Frozen):
-    """From the first day to the last, both included."""
-
-    starts_on: date
-    ends_on: date
 
 
 class PayrollPeriodOpened(Event, Span):
@@ -251,9 +251,10 @@ class Earned(Frozen):
 
 
 class Settlement(Earned):
-    """What of it was paid, and by which run."""
+    """What of it was paid, for which days, and by which run."""
 
     run: UUID
+    span: Span
 
 
 class Particulars(Frozen):
@@ -279,7 +280,7 @@ class PayrollEmployee(State):
             case PayrollEmployeeAdded() | PayrollEmployeeChanged():
                 return replace(self, there=True, staff_id=event.staff_id, starts_on=event.starts_on, ends_on=event.ends_on)
             case PeriodSettled(period_id=period, run_id=run):
-                return replace(self, settled={**self.settled, period: Settlement(run=run, commission=event.commission, basis=event.basis)})
+                return replace(self, settled={**self.settled, period: Settlement(run=run, span=Span(**only(Span, event)), commission=event.commission, basis=event.basis)})
             case PeriodReleased(period_id=period):
                 return replace(self, settled={one: how for one, how in self.settled.items() if one != period})
 
@@ -315,12 +316,12 @@ class PayrollEmployee(State):
     def release(self, run: UUID) -> list[Event]:
         return [PeriodReleased(period_id=period, run_id=run) for period, how in self.settled.items() if how.run == run]
 
-    def settle(self, run: UUID, period: UUID, taken: Earned) -> list[Event]:
+    def settle(self, run: UUID, period: UUID, span: Span, taken: Earned) -> list[Event]:
         """Take a period for a run; again, if the run is worked out anew."""
         if (there := self.settled.get(period)) and there.run != run:
             raise PeriodSettledAlready
-        wanted = Settlement(run=run, commission=taken.commission, basis=taken.basis)
-        return [] if there == wanted else [PeriodSettled(period_id=period, run_id=run, commission=taken.commission, basis=taken.basis)]
+        wanted = Settlement(run=run, span=span, commission=taken.commission, basis=taken.basis)
+        return [] if there == wanted else [PeriodSettled(period_id=period, run_id=run, **only(Span, span), commission=taken.commission, basis=taken.basis)]
 
 
 class PayrollPeriod(State):

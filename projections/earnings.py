@@ -1,4 +1,4 @@
-"""What doctors earn: each part of an invoice or of a payment that is a doctor's; what it comes to as a commission, and why; what an employee's come to in a period.
+"""What doctors earn: each part of an invoice or of a payment that is a doctor's; what it comes to as a commission, and why; what a doctor's come to on a day.
 
 How it works: a line's commission is the rounded share of all that lies on the same invoice, doctor and procedure up to it, less the rounded share of what was there before. So whatever is paid in however
 many parts comes to the share of the whole, and what is given back in full leaves exactly nothing.
@@ -50,14 +50,10 @@ left join lateral (
 ) b on true;
 grant select on commission_lines to anamnesis_gateway;
 
-create or replace view period_earnings with (security_invoker = true) as
-select p.clinic_id, p.position, p.id as period_id, e.id as employee_id, s.commission, s.collected
-from payroll_periods p join payroll_employees e on e.clinic_id = p.clinic_id and e.staff_id is not null
-cross join lateral (
-    select coalesce(sum(l.commission), 0)::bigint as commission, coalesce(sum(l.net) filter (where l.basis = 'collected'), 0)::bigint as collected
-    from commission_lines l where l.clinic_id = p.clinic_id and l.doctor_id = e.staff_id and l.day between p.starts_on and p.ends_on
-) s;
-grant select on period_earnings to anamnesis_gateway;
+create or replace view earning_days with (security_invoker = true) as
+select clinic_id, max(position) as position, day, doctor_id, sum(commission)::bigint as commission, coalesce(sum(net) filter (where basis = 'collected'), 0)::bigint as collected
+from commission_lines group by clinic_id, day, doctor_id;
+grant select on earning_days to anamnesis_gateway;
 """)
 
 FIGURES = """select doctor_id{group}, coalesce(sum(net) filter (where basis = 'billed'), 0)::bigint as billed,

@@ -7,7 +7,7 @@ from msgspec import field
 
 from domain.commission_rules import CommissionBasis, CommissionRuleId
 from domain.kit import Frozen, InvoiceId, StaffId
-from domain.payroll import PayrollEmployeeId, PayrollPeriodId, Signed
+from domain.payroll import Signed
 from schemas.kit import Row
 
 EarningKind = Literal["billed", "voided", "credited", "collected", "refunded", "reallocated", "reversed"]
@@ -88,13 +88,13 @@ class Commissions(Frozen):
     items: list[Commission]
 
 
-class PeriodEarnings(Row):
-    """What an employee's commissions come to in a period, and what was collected for their work, without tax."""
+class EarningDay(Row):
+    """What a doctor's commissions come to on a day, and what was collected for their work, without tax."""
 
-    table: ClassVar[str] = "period_earnings"
+    table: ClassVar[str] = "earning_days"
     permission: ClassVar[str] = "billing.payroll.view"
-    key: ClassVar[tuple[str, ...]] = ("period_id", "employee_id")
-    period_id: PayrollPeriodId
-    employee_id: PayrollEmployeeId
+    key: ClassVar[tuple[str, ...]] = ("day", "doctor_id")
+    day: date
+    doctor_id: StaffId
     commission: Signed
     collected: Signed

@@ -31,7 +31,10 @@ from domain.kit.bills import Line, NotADoctor
 from domain.kit.money import percent
 from domain.staff import Staff
 from projections.earnings import earnings, keys, parts_of
+from projections.kit.rebuild import verify
 from tests.clinic import Town, handling
+from tests.history import History
+from tests.history import until as once
 from tests.kit import facts, given, noon
 from tests.served import failure, served, today_there, working
 
@@ -282,3 +285,15 @@ async def test_whoever_is_paid_a_percentage_gets_it_of_what_was_collected_withou
     await here.figures(30)
     run = await here(DraftPayrollRun(period_id=month, employees=[sam]))
     assert run.row.net == 2_500
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_rebuild_makes_the_same_of_all_that(web, module_database):
+    names = ["commission_rules", "earnings", "payroll_employees", "payroll_periods", "payroll_runs"]
+    here = await Clinic.new(web)
+    await here.bill(0, 1_000)
+    await here.figures()
+    await once(History(module_database.url("owner")).level, "level")
+    report = await asyncio.to_thread(verify, module_database.url("owner"), names, kek=module_database.settings("projector").kek)
+    assert [(one.name, one.differing) for one in report.outcomes] == [(name, 0) for name in names]
+    assert {one.name: one.rows for one in report.outcomes if not one.rows} == {}

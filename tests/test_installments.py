@@ -60,7 +60,10 @@ from domain.kit.bills import Line
 from domain.patients import Patient
 from domain.series import Series
 from gateway.installments import bill
+from projections.kit.rebuild import verify
 from tests.clinic import Town, handling, stored
+from tests.history import History
+from tests.history import until as once
 from tests.kit import THIS, given, noon
 from tests.served import PROTECTED, failure, served, today_there, until, working
 
@@ -540,3 +543,13 @@ async def test_a_patient_sees_their_own_plans_and_follows_a_merge(town):
     ended = await town.admin("DELETE", f"/installments/{plan['id']}")
     assert (await fresh(town, ended))["status"] == "cancelled"
     assert {term["status"] for term in (await fresh(town, ended))["terms"]} == {"cancelled"}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_rebuild_makes_the_same_of_all_that(town, module_database):
+    made_ = await town.admin("POST", "/installments", {"patientId": town.noor, "lines": lines(), "rhythm": {"count": 1, "firstDueOn": today_there().isoformat()}})
+    await fresh(town, made_)
+    await once(History(module_database.url("owner")).level, "level")
+    (outcome,) = (await asyncio.to_thread(verify, module_database.url("owner"), ["installments"], kek=module_database.settings("projector").kek)).outcomes
+    assert outcome.differing == 0
+    assert outcome.rows

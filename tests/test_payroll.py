@@ -27,6 +27,7 @@ from commands.payroll import (
     PayPayrollRun,
     RemovePayrollPeriod,
     VoidPayrollRun,
+    days_of,
     earnings,
 )
 from domain.kit import Elsewhere, only
@@ -77,7 +78,7 @@ from tests.clinic import Town, handling, stored
 from tests.kit import CLINIC, THIS, given, noon
 from tests.served import failure, served, today_there, working
 
-SAM, BO, JANUARY, FEBRUARY = (UUID(int=n) for n in (501, 502, 601, 602))
+SAM, BO, JANUARY = (UUID(int=n) for n in (501, 502, 601))
 MONTH = Span(starts_on=date(2026, 1, 1), ends_on=date(2026, 1, 31))
 employment = Employment(name="Sam Visser", salary_kind="monthly", salary=300_000, starts_on=date(2025, 3, 1))
 hired = PayrollEmployeeAdded(**only(Employment, employment))
@@ -85,10 +86,9 @@ opened = PayrollPeriodOpened(**only(Span, MONTH))
 period = PayrollPeriod.replay([opened])
 
 
-def payee(id_=SAM, events=(hired,), paid=None, **earned):
+def payee(id_=SAM, events=(hired,), paid=None):
     return Payee(
-        id=id_, employee=PayrollEmployee.replay(events), paid=paid or Paid(id=id_, salary_kind="monthly", salary=300_000),
-        earned={{"january": JANUARY, "february": FEBRUARY}[name]: one for name, one in earned.items()})
+        id=id_, employee=PayrollEmployee.replay(events), paid=paid or Paid(id=id_, salary_kind="monthly", salary=300_000), earned={})
 
 
 def drafting(*people, **other):
@@ -104,7 +104,7 @@ def slip(*lines, id_=SAM, kind="monthly", minutes=None):
 SALARY = PayLine(kind="base", description="2026-01-01 - 2026-01-31", amount=300_000)
 drafted = PayrollRunDrafted(**only(Span, MONTH), period_id=JANUARY, currency="EUR", slips=[slip(SALARY)])
 taken = Elsewhere(state=PayrollPeriod, id=JANUARY, events=[PayrollPeriodTaken(run_id=THIS)])
-settled = PeriodSettled(period_id=JANUARY, run_id=THIS, commission=0, basis=0)
+settled = PeriodSettled(**only(Span, MONTH), period_id=JANUARY, run_id=THIS, commission=0, basis=0)
 approved = PayrollRunApproved(number="2026-000001", approved_on=noon.today)
 ask = DraftPayrollRun(period_id=JANUARY)
 
@@ -135,7 +135,7 @@ def test_a_period_has_an_end_and_no_day_of_another():
 
 def test_a_run_is_drafted_from_whoever_is_employed_and_not_paid_yet():
     left = payee(BO, [replace(hired, ends_on=date(2025, 12, 31))])
-    elsewhere = payee(BO, [hired, PeriodSettled(period_id=JANUARY, run_id=BO, commission=0, basis=0)])
+    elsewhere = payee(BO, [hired, replace(settled, run_id=BO)])
     says = Elsewhere(state=PayrollEmployee, id=SAM, events=[settled])
     drafting(payee(), left).when(ask).then(drafted, taken, says)
     drafting(payee(), elsewhere).when(ask).then(drafted, taken, says)
@@ -210,31 +210,33 @@ def test_a_months_salary_is_the_salary_and_parts_of_it_come_to_the_whole(salary,
 @chance(some.data())
 def test_whatever_comes_late_or_goes_back_is_paid_once_in_whatever_order_periods_are_run(data):
     """Runs over periods in any order, voided and made again, while earnings of any period come and go: in the end all is paid that was earned, and nobody ever owes."""
-    periods = [UUID(int=700 + n) for n in range(4)]
-    earned = dict.fromkeys(periods, 0)
+    periods = {UUID(int=700 + n): Span(starts_on=MONTH.starts_on + n * timedelta(days=7), ends_on=MONTH.starts_on + timedelta(days=7 * n + 6)) for n in range(4)}
+    earned = {MONTH.starts_on + timedelta(days=n): 0 for n in range(28)}
     events, runs, pay = [hired], {}, {}
     who = Paid(id=SAM, salary_kind="monthly", salary=data.draw(some.integers(0, 50)))
     for n in range(data.draw(some.integers(1, 12))):
-        earned[data.draw(some.sampled_from(periods))] += data.draw(some.integers(-100, 200))
+        earned[data.draw(some.sampled_from(sorted(earned)))] += data.draw(some.integers(-100, 200))
         employee = PayrollEmployee.replay(events)
-        which = data.draw(some.sampled_from(periods))
+        which = data.draw(some.sampled_from(sorted(periods)))
         if which in runs:
             events += employee.release(runs.pop(which))
             pay.pop(which)
             continue
         run = UUID(int=900 + n)
-        one = Payee(id=SAM, employee=employee, paid=who, earned={p: Earned(commission=amount) for p, amount in earned.items()})
-        now, due = earnings(one, which, run, commissions=True)
+        one = Payee(id=SAM, employee=employee, paid=who, earned={day: Earned(commission=amount) for day, amount in earned.items()})
+        now, due = earnings(one, periods[which], run, commissions=True)
+        assert now.commission == sum(earned[day] for day in days_of(periods[which]))
         made, settles = slip_of(who, MONTH, Particulars(), now, due)
         assert made.net >= 0
-        events += employee.settle(run, which, settles)
+        events += employee.settle(run, which, periods[which], settles)
         runs[which], pay[which] = run, made.net - who.salary
     employee = PayrollEmployee.replay(events)
     assert sum(pay.values()) == sum(how.commission for how in employee.settled.values())
-    one = Payee(id=SAM, employee=employee, paid=who, earned={p: Earned(commission=amount) for p, amount in earned.items()})
-    _, due = earnings(one, periods[0], THIS, commissions=True)
-    covered = {*employee.settled, periods[0]}
-    assert due.commission + sum(pay.values()) == sum(earned[p] for p in covered)
+    one = Payee(id=SAM, employee=employee, paid=who, earned={day: Earned(commission=amount) for day, amount in earned.items()})
+    first = min(periods)
+    _, due = earnings(one, periods[first], THIS, commissions=True)
+    covered = {day for which in {*employee.settled, first} for day in days_of(periods[which])}
+    assert due.commission + sum(pay.values()) == sum(earned[day] for day in covered)
 
 
 def test_a_percentage_is_of_what_was_collected_and_more_given_back_than_taken_waits():

@@ -123,7 +123,7 @@ RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, Receipt
 LEFT_OVER = replace(convert(example(CardPaymentReceived), CardPaymentReceived), amount=500, applied=0, kept=500, because="paid-otherwise")
 ASKED = PortalInvited(patient_id=OTHER, address_key="5d41402abc4b2a76b9719d911017c592", number=1, expires_at=noon.now + GRACE)
 HELD = replace(convert(example(TimeHeld), TimeHeld), expires_at=noon.now + GRACE)
-HIRED = [PayrollEmployeeAdded(name="Eva Jansen", salary_kind="monthly", salary=100, starts_on=noon.today), PeriodSettled(period_id=OTHER, run_id=THIS, commission=-5, basis=0)]
+HIRED = [PayrollEmployeeAdded(name="Eva Jansen", salary_kind="monthly", salary=100, starts_on=noon.today), PeriodSettled(period_id=OTHER, run_id=THIS, starts_on=noon.today, ends_on=noon.today, commission=-5, basis=0)]
 
 
 def lived(state: Any, events: list[Any], *steps: Callable[[Any], list[Any]]) -> list[Event]:

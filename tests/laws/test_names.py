@@ -27,7 +27,7 @@ PSEUDO = {"superadmin", "admin", "self", "public", "house"}  # what follows from
 INTERNAL = {  # rows without an address of their own -> where what they say is seen
     "CalendarRow": "CalendarEntry adds the names",
     **dict.fromkeys(["QueueRow", "TurnRow", "QueueEntry"], "QueuePlace has them all, and what is to be expected"),
-    "EarningRow": "CommissionLine says what it comes to", "PeriodEarnings": "what a payroll run takes",
+    "EarningRow": "CommissionLine says what it comes to", "EarningDay": "what a payroll run takes",
     "CampaignCallRow": "CampaignCallEntry says what became of it",
     "LifetimeRow": "Lifetime counts the records of one patient together",
     "AuditRow": "AuditLine adds what changed and from where",
