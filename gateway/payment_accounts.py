@@ -32,8 +32,8 @@ class PaymentKeyRefused(Invalid):
 class PaymentKeys(Frozen, forbid_unknown_fields=True):
     """The keys of the clinic's own account at Stripe: a secret or a restricted key, and the signing secret of the webhook that was entered there."""
 
-    secret_key: Annotated[str, Meta(pattern=r"^(sk|rk)_(test|live)_[A-Za-z0-9_]{4,250}$", description="Never shown again.")]
-    webhook_secret: Annotated[str, Meta(pattern=r"^whsec_[A-Za-z0-9+/=_-]{4,250}$", description="Never shown again.")]
+    secret_key: Annotated[str, Meta(pattern=r"^(sk|rk)_(test|live)_[A-Za-z0-9_]{4,250}$", description="Never shown again.", examples=["rk_test_51Nx"])]
+    webhook_secret: Annotated[str, Meta(pattern=r"^whsec_[A-Za-z0-9+/=_-]{4,250}$", description="Never shown again.", examples=["whsec_5c1b"])]
 
 
 @get("/", operation_id="GetPaymentAccount", summary="Show: to which account patients pay by card", opt={"permission": PERMISSION})

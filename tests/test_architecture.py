@@ -84,8 +84,8 @@ ALLOWED = {
     ("gateway/appointments.py", "projections.booking_deposits.paid_for"): "a patient's link says what was paid beforehand",
     ("commands/visit_fees.py", "schemas.credits.DepositRow"): "what was paid beforehand pays for a fee",
     **{("commands/visit_fees.py", name): "a fee is billed, paid and undone as any invoice is" for name in (
-        "commands.invoices.credit_series", "commands.invoices.credited", "commands.invoices.credits_of", "commands.invoices.issued", "domain.credits.taken_from", "domain.credits.there",
-        "domain.invoices.worked_out")},
+        "commands.invoices.credit_series", "commands.invoices.credited", "commands.invoices.credits_of", "commands.invoices.issued", "commands.invoices.series_for", "domain.credits.taken_from",
+        "domain.credits.there", "domain.invoices.worked_out")},
     ("commands/tills.py", "schemas.expenses.TillDayRow"): "what should be in a till is what was recorded",
     **{("commands/card_payments.py", name): "what an invoice has no room for is the patient's credit, and goes back as that" for name in (
         "commands.invoices.credits_of", "domain.credits.taken_from", "domain.credits.there")},
