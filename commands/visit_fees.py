@@ -22,7 +22,7 @@ from domain.visit_fees import (
     VisitFee,
     VisitFeeCharged,
     VisitFeeSpared,
-    due_at,
+    due,
     fee_invoice_of,
     fee_settings_of,
     visit_fee_of,
@@ -69,7 +69,7 @@ class ChargeVisitFee(Creation):
         self, fee: VisitFee, at: At, *, visit: Appointment, ending: VisitEndingRow | None, settings: FeeSettings, patient: Patient, invoice: Invoice, series: Series,
         credits: dict[UUID, Credit], deposited: int,  # noqa: A002 - it is what they are
     ) -> Decision:
-        if fee.status not in {"none", "withdrawn"} or ending is None or visit.arranged is None or not settings.rules.enabled or due_at(ending.ended_at, settings.rules) > at.now:
+        if fee.status not in {"none", "withdrawn"} or ending is None or visit.arranged is None or not settings.rules.enabled or not due(ending.ended_at, settings.rules, at.now):
             return []
         priced = settings.price(ending.cause, visit.arranged.type_id, visit.arranged.starts_at - ending.ended_at, deposited)
         if not isinstance(priced, tuple):

@@ -177,9 +177,9 @@ class VisitFee(State):
         return [VisitFeeWithdrawn(appointment_id=self.appointment_id)] if self.status == "charged" and self.appointment_id is not None else []
 
 
-def due_at(ended_at: datetime, rules: FeeRules) -> datetime:
-    """Return when a fee is charged at the earliest."""
-    return ended_at + timedelta(minutes=rules.grace)
+def due(ended_at: datetime, rules: FeeRules, now: datetime) -> bool:
+    """Say whether it is time to charge a fee."""
+    return now - ended_at >= timedelta(minutes=rules.grace)
 
 
 def fee_settings_of(clinic: UUID) -> UUID:

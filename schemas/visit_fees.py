@@ -1,9 +1,9 @@
 """What may be seen of fees for visits that did not take place, and of how they are charged."""
 
 import datetime as dt
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from msgspec import field
+from msgspec import Meta, field
 
 from domain.kit import AppointmentId, Id, InvoiceId, Money
 from domain.visit_fees import FeeCause, FeeRule, SpareReason
@@ -35,7 +35,7 @@ class VisitEndingRow(Row):
     permission: ClassVar[str] = "billing.invoices.edit"
     id: Id
     cause: FeeCause
-    ended_at: dt.datetime
+    ended_at: Annotated[dt.datetime, Meta(tz=True)]
 
     indexes: ClassVar[tuple[str, ...]] = ("ended_at",)
 

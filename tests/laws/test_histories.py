@@ -74,6 +74,7 @@ from domain.seats import Seats, SeatTaken
 from domain.slot_offers import SlotOffer, SlotOfferAccepted, SlotOffered
 from domain.staff import Staff, StaffHired
 from domain.waiting_list import Times, WaitingEntry, WaitingEntryAdded, WaitingEntryServed
+from domain.visit_fees import VisitFee, VisitFeeCharged, VisitFeeWithdrawn
 from gateway.kit.examples import example
 from projections.kit import PROJECTIONS, Projection
 from schemas.kit import Row
@@ -121,6 +122,7 @@ COVERED = convert({**example(CoverAdded), "patientId": str(OTHER), "validFrom": 
 OFFERED = convert({**example(QuotationDrafted), "patientId": str(OTHER), "validUntil": None}, QuotationDrafted)
 RECEIPTED = convert({**example(ReceiptIssued), "patientId": str(OTHER)}, ReceiptIssued)
 LEFT_OVER = replace(convert(example(CardPaymentReceived), CardPaymentReceived), amount=500, applied=0, kept=500, because="paid-otherwise")
+CHARGED = VisitFeeCharged(appointment_id=OTHER, cause="no-show", invoice_id=THIS, amount=5_000, currency="EUR")
 ASKED = PortalInvited(patient_id=OTHER, address_key="5d41402abc4b2a76b9719d911017c592", number=1, expires_at=noon.now + GRACE)
 HELD = replace(convert(example(TimeHeld), TimeHeld), expires_at=noon.now + GRACE)
 HIRED = [PayrollEmployeeAdded(name="Eva Jansen", salary_kind="monthly", salary=100, starts_on=noon.today), PeriodSettled(period_id=OTHER, run_id=THIS, starts_on=noon.today, ends_on=noon.today, commission=-5, basis=0)]
@@ -169,6 +171,7 @@ BEGUN: dict[type[State], list[Event]] = {  # where chance alone would hardly com
     PayrollPeriod: [PayrollPeriodOpened(starts_on=noon.today, ends_on=noon.today), PayrollPeriodTaken(run_id=OTHER), PayrollPeriodGivenBack(run_id=OTHER)],
     PayrollRun: [PayrollRunDrafted(period_id=OTHER, currency="EUR", starts_on=noon.today, ends_on=noon.today, slips=[]), PayrollRunChanged(slips=[])],
     CardPayment: [LEFT_OVER],
+    VisitFee: [CHARGED, VisitFeeWithdrawn(appointment_id=OTHER), CHARGED],
     Quotation: [OFFERED, *Quotation.replay([OFFERED]).reassign(OTHER, THIS, noon.now)],
     Receipt: [RECEIPTED, *Receipt.replay([RECEIPTED]).reassign(OTHER, THIS, noon.now)],
 }
