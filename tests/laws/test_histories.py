@@ -73,8 +73,8 @@ from domain.schedules import Hours, Schedule, ScheduleSet
 from domain.seats import Seats, SeatTaken
 from domain.slot_offers import SlotOffer, SlotOfferAccepted, SlotOffered
 from domain.staff import Staff, StaffHired
-from domain.waiting_list import Times, WaitingEntry, WaitingEntryAdded, WaitingEntryServed
 from domain.visit_fees import VisitFee, VisitFeeCharged, VisitFeeWithdrawn
+from domain.waiting_list import Times, WaitingEntry, WaitingEntryAdded, WaitingEntryServed
 from gateway.kit.examples import example
 from projections.kit import PROJECTIONS, Projection
 from schemas.kit import Row
