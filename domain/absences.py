@@ -13,6 +13,7 @@ from domain.kit import (
     GroupSessionId,
     Id,
     Invalid,
+    LocalTime,
     NotFound,
     Ref,
     Refused,
@@ -30,7 +31,6 @@ Action = Annotated[Literal["move", "hand-over", "cancel", "leave"], Meta(
 DONE = frozenset({"moved", "handed-over", "cancelled"})
 Outcome = Literal["moved", "handed-over", "cancelled", "left", "refused"]
 BlockedTimeId = Annotated[Id, Ref("blocks")]
-LocalTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", description="Wall-clock time in the clinic's zone.", examples=["2026-03-02T09:00:00"])]
 
 
 class Stand(Frozen, omit_defaults=True):

@@ -15,6 +15,7 @@ from domain.kit import (
     Frozen,
     GroupSessionId,
     Invalid,
+    LocalTime,
     Money,
     Note,
     NotFound,
@@ -43,7 +44,6 @@ Party = Literal["patient", "clinic"]
 Way = Literal["clinic", "link"]
 """By which way an answer came: told to the clinic, or by the link that the patient was given."""
 Response = Literal["confirm", "cancel"]
-LocalTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", description="Wall-clock time in the clinic's zone.", examples=["2026-03-29T09:00:00"])]
 
 BUSY: frozenset[Status] = frozenset({"booked", "confirmed", "arrived", "in-chair", "completed"})  # holds its time
 OPEN: frozenset[Status] = frozenset({"booked", "confirmed", "arrived", "in-chair"})  # not over yet

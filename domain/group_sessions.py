@@ -20,6 +20,7 @@ from domain.kit import (
     Event,
     Frozen,
     Invalid,
+    LocalTime,
     NotFound,
     PlaceId,
     Reason,
@@ -48,7 +49,7 @@ class Planned(Frozen):
     type_id: AppointmentTypeId | None = None
     place_id: PlaceId | None = None
     on: date
-    start_local: str
+    start_local: LocalTime
     zone: str
     fold: int = 0
     starts_at: datetime

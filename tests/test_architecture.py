@@ -44,6 +44,8 @@ ALLOWED = {
     **{("commands/absences.py", f"domain.appointments.{name}"): "and stays where it is for the same reasons" for name in (
         "REACH", "Arrangement", "MovedByItself", "TimePast", "TimeTooFar", "VisitNotToCome")},
     **{(f"commands/{module}.py", "commands.appointments.ensure_clocks"): "nothing is put anywhere while all is being put elsewhere" for module in ("holds", "schedules")},
+    ("commands/absences.py", "domain.group_sessions.Planned"): "a session that stands in an absence is told",
+    ("commands/absences.py", "schemas.group_sessions.GroupSessionRow"): "and found by its day",
     ("commands/zones.py", "domain.clinics.Zone"): "which zone a clinic moves to",
     ("gateway/zones.py", "schemas.clinics.CurrentClinic"): "which clinics are on the move",
     ("gateway/absences.py", "domain.appointments.TimeTooFar"): "how far ahead somebody can look",

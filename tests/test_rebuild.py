@@ -222,7 +222,7 @@ async def test_a_changed_function_is_told_with_what_it_changed(database, history
 class FlatFee(RevenueDayRow):
     """A later release's formula: the same columns, other figures."""
 
-    formula = 2
+    formula = 3
 
 
 async def test_another_formula_is_a_version_of_its_own_built_beside_the_one_that_serves_compared_and_swapped(database, history, url, monkeypatch):

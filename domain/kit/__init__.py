@@ -1,6 +1,6 @@
 """What every aggregate is made of. Imports nothing of ours."""
 
-from domain.kit.clock import TimeMissing, TimeRepeated, ZoneUnknown, day, instant, midnight, span, wall, zone
+from domain.kit.clock import LocalTime, TimeMissing, TimeRepeated, ZoneUnknown, day, instant, midnight, span, wall, zone
 from domain.kit.model import (
     PLATFORM,
     AccountId,
@@ -56,7 +56,7 @@ from domain.kit.model import (
 
 __all__ = [
     "PLATFORM", "AccountId", "AddressKey", "AppointmentId", "AppointmentTypeId", "At", "Buffer", "Claim", "ClinicId", "Colour", "Elsewhere", "Email", "Erases", "Event", "Fact", "Forbidden", "Frozen", "Grid", "GroupSessionId", "HoldId", "Id", "Invalid",
-    "InvoiceId", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "PlaceId", "Positive", "QuotationId", "Reason", "ReceiptId", "RecurrenceId", "Ref", "Refused", "RoomId", "RoomType", "SlotOfferId", "StaffId",
+    "InvoiceId", "LocalTime", "Minutes", "Money", "NotFound", "Note", "PatientId", "Personal", "Phone", "PlaceId", "Positive", "QuotationId", "Reason", "ReceiptId", "RecurrenceId", "Ref", "Refused", "RoomId", "RoomType", "SlotOfferId", "StaffId",
     "State", "Text", "TimeClaim", "TimeMissing", "TimeRepeated", "UniqueClaim", "UserInactive", "WaitingEntryId", "ZoneUnknown", "code_of", "day", "instant", "midnight", "only", "span", "wall",
     "zone",
 ]

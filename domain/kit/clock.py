@@ -16,6 +16,7 @@ from domain.kit.model import Invalid
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 WEEKDAYS: tuple[Weekday, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Clock = Annotated[str, Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", description="Wall-clock time, 00:00 to 24:00.", examples=["09:00"])]
+LocalTime = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", description="Wall-clock time in the clinic's zone.", examples=["2026-03-29T09:00:00"])]
 
 EARLIEST, LATEST = date(2, 1, 1), date(9998, 12, 31)  # nearer to the ends of the calendar a day has no beginning in UTC, or no end
 

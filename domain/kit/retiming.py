@@ -7,7 +7,7 @@ one that was meant, if that was said, or else the first.
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from domain.kit.clock import wall, zone
+from domain.kit.clock import LocalTime, wall, zone
 from domain.kit.model import Frozen
 
 
@@ -27,7 +27,7 @@ class Told(Protocol):
 class Retimed(Frozen):
     """The instants that a time is now, and what it was before."""
 
-    start_local: str
+    start_local: LocalTime
     zone: str
     fold: int
     starts_at: datetime

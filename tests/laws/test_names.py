@@ -67,7 +67,7 @@ INDOORS = {  # commands without an address of their own -> by what they are give
     "UseInviteCode": "SubmitSignup, with a code", "FoundClinic": "SubmitSignup and CompleteOnboarding", "AdmitFounder": "CompleteOnboarding", "CompleteSignup": "CompleteOnboarding",
     "ErasePatient": "AskErasure", "ErasePerson": "AskErasure",
     "GenerateRecall": "GenerateRecalls", "AnswerRecall": "a visit that is booked", "LoseRecallVisit": "a visit that is cancelled or missed",
-    "BillDueTerm": "time, and GenerateDueInvoices", **dict.fromkeys(["RetimeAppointment", "RetimeBlock", "RetimeHold", "NoteClocksSet"], "ChangeClinicZone, and a time-zone database with other rules"),
+    "BillDueTerm": "time, and GenerateDueInvoices", **dict.fromkeys(["RetimeAppointment", "RetimeBlock", "RetimeGroupSession", "RetimeHold", "NoteClocksSet"], "ChangeClinicZone, and a time-zone database with other rules"),
     "StartImport": "BeginPatientImport and RunPatientImport", "TakeImported": "a row of a list", "FinishImport": "the end of a list", "ArchiveImported": "UndoImport", "SetImportedBack": "likewise", "FinishImportUndo": "likewise",
     "CallForCampaign": "time", "FinishRecallCampaign": "time",
     "OfferFreeSlot": "a time that is free", "SettleSlotOffer": "time", "EndWaitingEntry": "time, or a visit that is gone",
