@@ -46,6 +46,8 @@ ABOUT_ONESELF = {
     "POST /auth/passkeys/register/options", "POST /auth/passkeys/register", "GET /auth/passkeys", "PATCH /auth/passkeys/{}", "DELETE /auth/passkeys/{}",
     "POST /auth/2fa/backup-codes/request-email", "POST /auth/2fa/backup-codes/view",
     "POST /auth/impersonation/exit", "GET /protected/billing/overview", "GET /protected/clinic/modules/active", "GET /protected/clinics/context",
+    "GET /protected/stats/doctor", "GET /protected/stats/receptionist", "GET /protected/stats/patient", "GET /protected/stats/patient/summary",
+    "GET /protected/stats/patient/appointments", "GET /protected/stats/patient/billing", "GET /protected/stats/patient/records",
     "POST /protected/clinics/context/switch", "GET /protected/clinics/subscription-plans", "GET /protected/payment/status", "GET /protected/subscription-plans",
 }
 

@@ -81,7 +81,7 @@ two = [
 ]
 drafted = InvoiceDrafted(patient_id=PATIENT, currency="EUR", lines=two, subtotal=180_00, tax=27_00, total=207_00)
 of_both = [
-    DoctorShare(doctor_id=ANNE, procedure_code="D2391", net=90_00, tax=8_10, total=98_10),
+    DoctorShare(doctor_id=ANNE, procedure_code="D2391", net=90_00, tax=8_10, total=98_10, units=2),
     DoctorShare(doctor_id=BEN, procedure_code="D9972", net=90_00, tax=18_90, total=108_90),
 ]
 issued = InvoiceIssued(

@@ -13,6 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from msgspec.structs import replace
 
 from commands.appointments import BookAppointment, ChangeAppointmentStatus
+from commands.kit import Holding
 from commands.kit.errors import NameTaken, TimeTaken
 from commands.slot_offers import (
     AcceptSlotOffer,
@@ -113,7 +114,9 @@ class House:
         return [SimpleNamespace(id=id_) for id_, one in self.of(SlotOffer) if one.status == equals["status"] and one.what.entry_id == equals["entry_id"]]
 
     async def holders(self, claims):
-        return [{id_ for id_, one in self.streams.items() for other in one.claims() if isinstance(other, TimeClaim) and self.meets(claim, other)} for claim in claims]
+        return [
+            [Holding(id_, other.start, other.end) for id_, one in self.streams.items() for other in one.claims() if isinstance(other, TimeClaim) and self.meets(claim, other)]
+            for claim in claims]
 
     @property
     def look(self):
