@@ -126,7 +126,7 @@ class Town:
     async def visit_fee(self) -> UUID:
         """The fee for a visit that was missed."""
         await self(ChangeFeeSettings(enabled=True, grace=0, rules=[FeeRule(no_show=5_000)]))
-        await self(ChangeAppointmentStatus(status="no-show"), missed := (await self(self.visit(self.at(900)))).id)
+        await self(ChangeAppointmentStatus(status="no-show"), missed := (await self(self.visit(self.at(1_200)))).id)
         return (await self(ChargeVisitFee(appointment_id=missed), who=house(PLATFORM, self.id))).id
 
     async def payer(self) -> UUID:

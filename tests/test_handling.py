@@ -364,7 +364,7 @@ def pointing(command: type[Command]) -> Iterator[Shape]:
     for name, hint in hints(command).items():
         if any("ref" in extra for extra in metas(hint)):
             yield command, name
-        if "bills.Line" in str(hint):
+        if "bills.Line" in str(hint) or "InstallmentLine" in str(hint):
             yield command, f"{name}.doctor_id"
 
 
@@ -496,6 +496,9 @@ def with_references(town: Town, other: dict[str, UUID]) -> list[tuple[Shape, Com
         ((SettleInvoices, "patient_id"), SettleInvoices(patient_id=other["patients"], amount=1, method="cash"), None),
         ((SettleInvoices, "patients"), SettleInvoices(patient_id=town.patient, amount=1, method="cash", patients=[other["patients"]]), None),
         ((SettleInvoices, "invoices"), SettleInvoices(patient_id=town.patient, amount=1, method="cash", invoices=[other["invoices"]]), None),
+        ((ReceiveDeposit, "place_id"), ReceiveDeposit(patient_id=town.patient, amount=1, method="cash", place_id=other["places"]), None),
+        ((ReturnCredit, "place_id"), ReturnCredit(patient_id=town.patient, amount=1, method="cash", reason="No", place_id=other["places"]), None),
+        ((SettleInvoices, "place_id"), SettleInvoices(patient_id=town.patient, amount=1, method="cash", place_id=other["places"]), None),
         ((SetDoctorSchedule, "doctor_id"), SetDoctorSchedule(doctor_id=other["staff"], week=ALWAYS), None),
         ((BlockTime, "doctor_id"), BlockTime(doctor_id=other["staff"], start=MONDAY, end=town.at(60)), None),
         ((SettleAbsence, "block_id"), SettleAbsence(block_id=other["blocks"], rule=[How(action="leave")]), None),

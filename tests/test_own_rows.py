@@ -109,9 +109,9 @@ def test_the_event_stream_shows_a_restricted_doctor_his_own():
     town = type("Anywhere", (), {"id": who(None).actor, "doctor": who(None).actor})
     me = restricted(town)
     eyes = eyes_of(me, VIEWED)
-    assert dict(eyes.owned) == dict.fromkeys(["absences", "appointments", "blocks", "schedules", "calendar", "visits", "holds", "recurrences", "sync_conflicts", "queue", "turns", "group_sessions", "slot_offers"], "doctorId")
+    assert dict(eyes.owned) == dict.fromkeys(["absences", "appointments", "blocks", "schedules", "calendar", "visits", "holds", "recurrences", "sync_conflicts", "queue", "turns", "group_sessions", "slot_offers", "commission_rules"], "doctorId")
     assert eyes.subject == town.doctor
-    assert eyes_of(replace(me, grants=me.grants | {ALL}), VIEWED).owned == ()
+    assert eyes_of(replace(me, grants=me.grants | {ALL}), VIEWED).owned == (("commission_rules", "doctorId"),)  # what a colleague is paid is nobody else's, whoever's visits they see
 
 
 def test_the_event_stream_keeps_an_admins_affairs_from_others():

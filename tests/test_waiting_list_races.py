@@ -89,7 +89,7 @@ async def test_one_offer_for_each_time_that_is_free_whatever_happens(database, n
             async def all_asked():
                 return len({what[0] for topic, _, what in history(here.outbox) if topic == "SlotOffered"}) == WAITING
 
-            await until(all_asked, 60)
+            await until(all_asked, 180)
             for worker in workers:
                 worker.kill()
             await until(here.outbox.settled, 30)
