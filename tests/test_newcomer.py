@@ -25,6 +25,7 @@ FIGURES = README.parent / "docs" / "analysts.md"
 DESK = README.parent / "docs" / "guides" / "front-desk.md"
 WEBSITE = README.parent / "docs" / "guides" / "website-leads.md"
 MONEY = README.parent / "docs" / "guides" / "money.md"
+MONTH = README.parent / "docs" / "guides" / "month-end.md"
 
 
 class Visitor:
@@ -199,6 +200,17 @@ def test_from_a_quotation_to_the_end_of_the_day(demo: Scratch, tmp_path: Path) -
     assert done.stdout.splitlines() == [
         "sent 80999 15120 96119", "Κλειώ Vermeer 96119", "%PDF", "accepted", "QUOTATION_CONVERTED_ALREADY", "issued 96119", "%PDF", "partly-paid 46119",
         "RECEIPT_ISSUED_ALREADY", "1000", "50000 1000", "1", "120000 20826", "True True True", "NARRATOR_NOT_CONFIGURED"]
+
+
+def test_month_end(demo: Scratch, tmp_path: Path) -> None:
+    """The bookkeeper's guide as it stands there."""
+    lines = [line.removeprefix("    ") for line in MONTH.read_text("utf-8").splitlines() if line.startswith("    ")]
+    typed = "\n".join(["set -euo pipefail", *lines]).replace("http://127.0.0.1:8000", demo.url)
+    done = subprocess.run(["bash", "-c", typed], capture_output=True, text=True, timeout=90, cwd=tmp_path, check=False)  # noqa: S607
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert done.stdout.splitlines() == [
+        "PAYMENT_TOO_LARGE", "paid 0", "80000 1000 79000", "partly-paid 79000", "[26334, 26333, 26333] 79000", "10000 69000", "partly-paid 500", "500 0", "True 69000",
+        "['items', 'next']", "True", "DIFFERENCE_NEEDS_REASON", "-50", "3000", "True True", "approved 1", "True True", "billed,voided,credited,writtenOff,revenue", "<svg"]
 
 
 def documents(text: str) -> list[Any]:
