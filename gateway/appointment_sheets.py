@@ -6,14 +6,13 @@ How it works: the sheet is written while it is sent, some lines at a time, so th
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 from babel.dates import format_date
 from litestar import Response, Router, get
 from litestar.params import FromQuery, QueryParameter
-from litestar.response import Stream
 
 from domain.appointments import Status
 from domain.kit import NotFound
@@ -22,7 +21,7 @@ from gateway.kit import desk as kit
 from gateway.kit.pdf import Column, Labels, Paper, printed
 from gateway.kit.query import Query, no_query
 from gateway.kit.routes import own_column
-from gateway.kit.sheets import CSV, named, sheet
+from gateway.kit.sheets import handed, sheet
 from projections.appointment_sheets import pages
 from projections.kit.reading import Wanted
 from schemas.appointment_sheets import AppointmentLine
@@ -59,8 +58,7 @@ async def export(
     """
     wanted = await asked(desk, [pair for pair in desk.call.query() if pair[0] != "bom"])
     zone = (await desk.clinic()).zone
-    headers = {key.decode(): value.decode() for key, value in named("appointments")}
-    return cast("Response[bytes]", Stream(written(desk, wanted, zone, bom=bom), media_type=CSV.decode(), headers=headers))
+    return handed("appointments", written(desk, wanted, zone, bom=bom))
 
 
 async def asked(desk: kit.Desk, query: list[tuple[str, str]]) -> Wanted:

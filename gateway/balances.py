@@ -13,7 +13,7 @@ from gateway.kit import desk as kit
 from gateway.kit.past import AsOf, moment
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
-from gateway.kit.sheets import CSV, named, of_structs
+from gateway.kit.sheets import handed, of_structs
 from projections.balances import balance_of, balance_then, statement_of
 from projections.reports import PeriodImpossible, period
 from schemas.balances import PatientBalance, Statement, StatementLine
@@ -59,10 +59,7 @@ async def account(
     found = await statement_of(desk.reader, desk.call.services.handler.keys, patientId, clinic.currency, since, until, position)
     made: Statement = theirs(patientId, found)
     headers = {"X-Position": str(position)}
-    if form == "json":
-        return Response(made, headers=headers)
-    headers |= {name.decode(): value.decode() for name, value in named("statement")}
-    return Response(of_structs(StatementLine, made.lines), media_type=CSV.decode(), headers=headers)  # type: ignore[arg-type]
+    return Response(made, headers=headers) if form == "json" else handed("statement", of_structs(StatementLine, made.lines), **headers)
 
 
 def ensure_own(desk: kit.Desk, patient: UUID) -> None:

@@ -11,7 +11,7 @@ from domain.kit import NotFound, day
 from gateway.kit import Desk, browse
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
-from gateway.kit.sheets import CSV, named, of_structs
+from gateway.kit.sheets import handed, of_structs
 from projections.earnings import commissions
 from projections.reports import PeriodImpossible, period
 from schemas.earnings import Commission, CommissionGroup, CommissionLine, Commissions
@@ -41,7 +41,7 @@ async def earned(desk: Desk, since: From = None, until: To = None, doctor: Docto
     made = await commissions(desk.reader, first, last, doctor, by, clinic.currency)
     if form == "json":
         return Response(made)
-    return Response(of_structs(Commission, made.items), media_type=CSV.decode(), headers={k.decode(): v.decode() for k, v in named("commissions")})  # type: ignore[arg-type]
+    return handed("commissions", of_structs(Commission, made.items))
 
 
 router = Router("/api/v1/protected/commissions", tags=["Payroll"], route_handlers=[

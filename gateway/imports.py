@@ -10,13 +10,12 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import QueryParameter
-from litestar.response import Stream
 from msgspec.structs import replace
 
 from commands.import_runs import Imported, StartImport
@@ -45,7 +44,7 @@ from gateway.kit import Desk
 from gateway.kit import desk as kit
 from gateway.kit.errors import BodyInvalid, BodyTooLarge, BodyUnexpected, QueryInvalid, code, sentence
 from gateway.kit.query import no_query
-from gateway.kit.sheets import CSV, named, of_structs, sheet
+from gateway.kit.sheets import handed, of_structs, sheet
 from gateway.kit.uploads import received
 from projections.imports import Known, histories, known, pages
 from projections.kit.reading import Wanted
@@ -135,7 +134,7 @@ async def done(desk: kit.Desk, mapping: str | None, dates: DateOrder, form: str,
         report = await ran(desk, receipt, report)
     if form == "json":
         return Response(report)
-    return cast("Response[ImportReport]", Response(of_structs(ImportProblem, report.problems), media_type=CSV.decode(), headers=told("import-problems")))
+    return handed("import-problems", of_structs(ImportProblem, report.problems))
 
 
 async def begun(desk: kit.Desk, mapping: str | None, dates: DateOrder) -> Response[ImportRunRow]:
@@ -284,7 +283,7 @@ async def export(desk: Desk, archived: Archived = None, since: From = None, unti
     no_query(desk.call.query(), ("archived", "registeredOnFrom", "registeredOnTo", "bom"))
     asked = (("archived", "=", archived), ("registered_on", ">=", since), ("registered_on", "<=", until))
     wanted = Wanted((("merged_into", "=", None), *(one for one in asked if one[2] is not None)), "sort_name")
-    return cast("Response[bytes]", Stream(written(desk, wanted, bom=bom), media_type=CSV.decode(), headers=told("patients")))
+    return handed("patients", written(desk, wanted, bom=bom))
 
 
 async def written(desk: kit.Desk, wanted: Wanted, *, bom: bool) -> AsyncIterator[bytes]:
@@ -298,10 +297,6 @@ async def written(desk: kit.Desk, wanted: Wanted, *, bom: bool) -> AsyncIterator
         await asyncio.gather(*(desk.call.saw("export", line.external_id) for line in page))
         yield sheet(names, (msgspec.to_builtins(line) for line in page), head=first)
         first = False
-
-
-def told(name: str) -> dict[str, str]:
-    return {key.decode(): value.decode() for key, value in named(name)}
 
 
 router = Router("/api/v1/protected", tags=["Patients"], route_handlers=[

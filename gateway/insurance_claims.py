@@ -37,7 +37,7 @@ from gateway.kit.errors import BodyInvalid, BodyTooLarge, BodyUnexpected
 from gateway.kit.files import MOST, TAKES, Paper, PaperTooLarge, PaperUnreadable, drop, given_out, keep, media_of
 from gateway.kit.query import no_query
 from gateway.kit.routes import own_column
-from gateway.kit.sheets import CSV, named, of_structs
+from gateway.kit.sheets import handed, of_structs
 from gateway.kit.uploads import received
 from projections.insurance_claims import coverage, figures, of_patient
 from schemas.insurance_claims import (
@@ -81,8 +81,7 @@ async def summed(desk: Desk, form: As = "json", which: Which = "payers") -> Resp
     if form == "json":
         return Response(found)
     lines = of_structs(PayerOutstanding, found.payers) if which == "payers" else of_structs(ClaimAge, found.ages)
-    headers = {k.decode(): v.decode() for k, v in named(f"claims-by-{which}")}
-    return cast("Response[ClaimFigures]", Response(lines, media_type=CSV.decode(), headers=headers))
+    return handed(f"claims-by-{which}", lines)
 
 
 @get("/invoice/{invoiceId:uuid}", operation_id="GetInvoiceCoverage", opt={"permission": InsuranceClaimRow.permission, "refusals": [NotFound]})

@@ -1623,5 +1623,6 @@ def test_the_walk_would_notice_an_answer_that_is_not_documented() -> None:
         httpx.Response(201, headers=headers, json={"number": "2026-000001"}), httpx.Response(200, json={"number": "2026-000001"}),
         httpx.Response(200, headers=headers, json={"number": "1", "more": 1}), httpx.Response(200, headers=headers, json={"number": 1}),
         httpx.Response(200, headers=headers, json={}), httpx.Response(200, headers={**headers, "content-type": "text/html"}, text=""),
+        httpx.Response(200, headers={**headers, "content-type": "application/json; charset=utf-8; charset=utf-8"}, json={"number": "2026-000001"}),
     ):
         assert undocumented(fetch, bad), bad.text

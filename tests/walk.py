@@ -130,7 +130,9 @@ def undocumented(operation: Operation, answer: httpx.Response) -> list[str]:
     content = told.get("content", {})
     if not content:
         return missing + ([f"unexpected body {answer.text}"] if answer.content else [])
-    media = answer.headers["content-type"].partition(";")[0]
+    media, _, more = answer.headers["content-type"].partition(";")
+    if more.count("charset") > 1:
+        return [*missing, f"{operation.id} says its charset twice"]
     if not {media, f"{media.partition('/')[0]}/*", "*/*"} & content.keys():
         return [*missing, f"{media} is not among {list(content)}"]
     return missing + (list(misfits(DOCUMENT, content[media]["schema"], answer.json())) if media == "application/json" else [])

@@ -10,7 +10,7 @@ from msgspec import Struct
 from domain.kit.money import in_words
 from gateway.kit.desk import Desk
 from gateway.kit.plots import SAFE, SVG, Plot, PlotTooWide, Series, drawn
-from gateway.kit.sheets import CSV, named, of_structs
+from gateway.kit.sheets import handed, of_structs
 
 Format = Literal["json", "csv", "svg"]
 As = Annotated[Format, QueryParameter(name="format", description="`csv` for a sheet, `svg` for a picture.")]
@@ -34,7 +34,7 @@ def told(
 ) -> Response[Any]:
     """Return a figure in the form that was asked for; `plot` draws it in the words that it is given."""
     if form == "csv":
-        return Response(of_structs(line, items), media_type=CSV.decode().partition(";")[0], headers={k.decode(): v.decode() for k, v in named(name)})
+        return handed(name, of_structs(line, items))
     if form == "svg" and plot is not None:
         language = desk.call.language
         body = drawn(plot(lambda word: SPANISH.get(word, word) if language == "es" else word), language)

@@ -7,10 +7,12 @@ What may go wrong. A text that begins like a formula would be one in a spreadshe
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import msgspec
+from litestar import Response
+from litestar.response import Stream
 from msgspec import Struct
 
 from domain.kit import Invalid
@@ -59,6 +61,13 @@ async def of_rows(reader: Reader, row: type[Row], wanted: Wanted) -> bytes:
 def named(name: str) -> Headers:
     """Return the headers with which it is saved as a file."""
     return [(b"content-disposition", f'attachment; filename="{name}.csv"'.encode()), (b"cache-control", b"private, no-store")]
+
+
+def handed(name: str, text: bytes | AsyncIterator[bytes], **headers: str) -> Response[Any]:
+    """Return a sheet, whole or as it is written, as a file to be saved."""
+    headers |= {key.decode(): value.decode() for key, value in named(name)}
+    media = CSV.decode().partition(";")[0]  # Litestar says the charset itself
+    return Response(text, media_type=media, headers=headers) if isinstance(text, bytes) else Stream(text, media_type=media, headers=headers)
 
 
 def _cell(value: Any) -> Any:
