@@ -189,7 +189,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     **dict.fromkeys(["AppointmentTypeAdded.name", "AppointmentTypeChanged.name", "ClosedDay.name"], "the clinic's: what is offered, and when it is not"),
     "StaffHired.speciality": "the clinic's: what is offered", "StaffChanged.speciality": "the clinic's: what is offered",
     **dict.fromkeys([f"{name}.type" for name in ("WaitingEntryAdded", "WaitingEntryChanged", "SlotOffered", "GroupSessionPlanned", "GroupSessionMoved")], "the clinic's: what is offered"),
-    **dict.fromkeys([f"{name}.{field}" for name in ("SlotOffered", "GroupSessionPlanned", "GroupSessionMoved") for field in ("zone", "start_local")], "ours"),
+    **dict.fromkeys([*(f"{name}.zone" for name in ("SlotOffered", "GroupSessionPlanned", "GroupSessionMoved")), "SlotOffered.start_local"], "ours"),
     **dict.fromkeys(["GroupSessionPlanned.notes", "GroupSessionChanged.notes", "GroupSessionCancelled.reason"], "the clinic's: about a session, not about anybody in it"),
     "AppointmentBooked.type": "the clinic's: what is offered", "AppointmentRescheduled.type": "the clinic's: what is offered",
     "AppointmentDetailsChanged.type": "the clinic's: what is offered", "AppointmentBooked.zone": "ours", "AppointmentRescheduled.zone": "ours",
@@ -197,7 +197,7 @@ OPEN = {  # free text that lies open in the store -> whose it is
     "EmailTemplateCreated.about": "the platform's",
     "TimeBlocked.zone": "ours", "TimeBlocked.start_local": "a time", "TimeBlocked.end_local": "a time",
     "TimeHeld.zone": "ours", "TimeHeld.start_local": "a time",
-    **dict.fromkeys([f"{event}.{field}" for event in ("AppointmentRetimed", "BlockRetimed", "GroupSessionRetimed", "HoldRetimed") for field in ("zone", "was_zone", "start_local")], "a time, and where"),
+    **dict.fromkeys([f"{event}.{field}" for event in ("AppointmentRetimed", "BlockRetimed", "GroupSessionRetimed", "HoldRetimed") for field in ("zone", "was_zone")], "a time, and where"),
     "BlockRetimed.end_local": "a time", "ClinicZoneChanged.zone": "ours", "ClinicZoneChanged.was_zone": "ours", "ClinicZoneChanged.reason": "the clinic's, about itself",
 }
 
