@@ -343,7 +343,7 @@ async def stands(web, tending, house, recall, wanted):
     async def so() -> bool:
         await tending(web.services)
         found.update((await house.boss("GET", f"/patient-recalls/{recall}")).json())
-        return found["status"] == wanted
+        return found.get("status") == wanted  # the list may not have heard of it yet
 
     await until(so)
     return found["appointmentId"]
