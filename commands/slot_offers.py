@@ -18,6 +18,7 @@ from commands.appointments import (
     seats_of,
 )
 from commands.kit import Command, Creation, Decision, Look
+from commands.patients import addressee
 from commands.waiting_list import freed
 from domain.appointments import Appointment, ensure_possible, when
 from domain.group_sessions import GroupSession
@@ -88,11 +89,10 @@ class Proposal(Frozen):
         visit = await look.load(Appointment, wish.appointment_id) if wish.appointment_id else None
         settings = await look.load(WaitingListSettings, waiting_list_settings_of(look.at.clinic))
         reminders = await look.load(ReminderSettings, reminder_settings_of(look.at.clinic))
-        patient = await look.require(Patient, entry.patient)
-        reachable = getattr(await look.row(Patient, entry.patient), "email", None) is not None
+        to = await addressee(look, entry.patient)
         means = await means_of(look, self.doctor_id, self.room_id, kind_of(wish, visit))
         seats = await seats_of(look, self.group_id) if self.group_id else None
-        found = Circumstances(entry, patient, reachable, visit, means, settings, reminders, busy=False, seats=seats)
+        found = Circumstances(entry, visit=visit, means=means, settings=settings, reminders=reminders, busy=False, seats=seats, **to)
         held = self.held(look.at, found)
         (others,) = await look.holders([TimeClaim(kind="patient", id=entry.patient, start=held.starts_at, end=held.ends_at)])
         return found._replace(busy=any(stay.owner != wish.appointment_id for stay in others))
@@ -218,9 +218,8 @@ async def acceptance(look: Look) -> Acceptance:
     entry = await look.require(WaitingEntry, o.entry_id)
     notes = getattr(await look.row(Appointment, id_), "notes", None) if o.appointment_id else None
     return Acceptance(
-        entry, await look.load(Appointment, id_), notes, await means_of(look, o.doctor_id, o.room_id, o.type_id), await look.require(Patient, entry.patient),
-        getattr(await look.row(Patient, entry.patient), "email", None) is not None, await look.load(Hold, hold_of(look.at.id)),
-        await seats_of(look, o.group_id) if o.group_id else None)
+        entry, await look.load(Appointment, id_), notes, await means_of(look, o.doctor_id, o.room_id, o.type_id), hold=await look.load(Hold, hold_of(look.at.id)),
+        seats=await seats_of(look, o.group_id) if o.group_id else None, **await addressee(look, entry.patient))
 
 
 def accepted(offer: SlotOffer, at: At, way: OfferWay, found: Acceptance) -> Decision:

@@ -131,7 +131,7 @@ ALLOWED = {
     **{("gateway/import_runs.py", f"schemas.{name}"): "and what it found" for name in ("imports.ImportProblem", "patients.MedicalHistoryRow", "patients.PatientRow")},
     ("gateway/imports.py", "schemas.import_runs.ImportRunRow"): "what a run is",
     **{(f"commands/{module}.py", "commands.patients.addressee"): "who is written to is looked up alike, whatever it is about" for module in (
-        "appointments", "public_documents", "recall_campaigns", "reminders")},
+        "appointments", "public_documents", "recall_campaigns", "reminders", "slot_offers")},
     ("domain/recall_campaigns.py", "domain.recalls.RecallKind"): "patients are called back for what single recalls are for",
     **{("commands/recall_campaigns.py", name): "and a call is a recall" for name in ("commands.recalls.open_one", "commands.recalls.wishes_of", "domain.recalls.Calling")},
     **{("gateway/recall_campaigns.py", name): "likewise" for name in (
