@@ -21,6 +21,7 @@ import structlog
 from psycopg import Connection, Error
 
 from commands.kit.ids import new_id
+from commands.kit.walls import walled
 from domain.kit import Refused
 from projections.kit.lanes import Lanes
 
@@ -47,17 +48,7 @@ create or replace view chart_looks with (security_invoker = true) as
 create or replace view denied_requests with (security_invoker = true) as
     select d.id, d.clinic_id, d.actor, d.role, d.route, d.path, d.code, d.at, o.behalf as on_behalf_of, o.client, o.address, o.agent
     from denials d left join origins o on o.id = d.origin;
-do $$ declare t text; begin
-    foreach t in array array['chart_reads', 'denials'] loop
-        execute format('alter table %I enable row level security', t);
-        execute format('alter table %I force row level security', t);
-        execute format('drop policy if exists owner on %I', t);
-        execute format('create policy owner on %I to anamnesis_owner using (true) with check (true)', t);
-        execute format('drop policy if exists tenant on %I', t);
-        execute format('create policy tenant on %I for select to anamnesis_gateway using '
-            '(clinic_id = (select nullif(current_setting(''app.clinic'', true), '''')::uuid))', t);
-    end loop;
-end $$;
+""" + walled("chart_reads", "denials") + """\
 create or replace function note_reads(given json) returns void
 language sql volatile security definer set search_path = public, pg_temp as $$
     insert into chart_reads select id, "clinicId", patient, actor, role, what, emergency, origin, at, decode(mac, 'hex') from json_to_recordset(given)
@@ -72,7 +63,7 @@ revoke all on chart_reads, denials from public;
 revoke all on function note_reads, note_denial from public;
 grant select on chart_reads, denials, chart_looks, denied_requests to anamnesis_gateway;
 grant execute on function note_reads, note_denial to anamnesis_gateway;
-"""
+"""  # noqa: S608 - constants
 
 
 def install(conn: Connection[Any]) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import Connection
 
+from commands.kit.walls import walled
 from projections.kit.keys import KeyRing
 from projections.kit.lanes import Lanes
 
@@ -25,7 +26,7 @@ KEPT_DAYS = 90
 STAGED_DAYS = 2  # for which a run that never began lies here
 _NONCE = 12
 
-SQL = f"""
+SQL = """
 create table if not exists import_lines (
     clinic_id uuid not null, run uuid not null, line bigint not null, step text collate "C" not null, patient uuid, sealed bytea, done boolean not null default false,
     returns boolean not null default false, problem jsonb, undone text collate "C", kept_because text collate "C", staged_at timestamptz not null default now(),
@@ -36,17 +37,7 @@ create index if not exists import_lines_undone on import_lines (clinic_id, patie
 create index if not exists import_lines_patient on import_lines (patient) where sealed is not null;
 create index if not exists import_lines_age on import_lines (staged_at);
 create table if not exists import_leases (run uuid primary key, clinic_id uuid not null, worker uuid not null, until timestamptz not null, remaining bigint);
-do $$ declare t text; begin
-    foreach t in array array['import_lines', 'import_leases'] loop
-        execute format('alter table %I enable row level security', t);
-        execute format('alter table %I force row level security', t);
-        execute format('drop policy if exists owner on %I', t);
-        execute format('create policy owner on %I to anamnesis_owner using (true) with check (true)', t);
-        execute format('drop policy if exists tenant on %I', t);
-        execute format('create policy tenant on %I for select to anamnesis_gateway using '
-            '(clinic_id = (select nullif(current_setting(''app.clinic'', true), '''')::uuid))', t);
-    end loop;
-end $$;
+""" + walled("import_lines", "import_leases") + f"""\
 revoke all on import_lines, import_leases from public;
 grant select on import_lines, import_leases to anamnesis_gateway;
 
